@@ -1,0 +1,188 @@
+"""What a user can set: small frozen values, each overridable by ``EVMON_*`` variables."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+from evmon._settings import (
+    NOT_EMPTY,
+    above,
+    at_least,
+    between,
+    from_environment,
+    setting,
+    validate,
+)
+from evmon._thresholds import Thresholds
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DiscoveryConfig:
+    """How providers are looked at.
+
+    Example:
+        >>> DiscoveryConfig(batch_size=50).cache_ttl_seconds
+        300.0
+    """
+
+    batch_size: int = setting(
+        10, at_least(1), "Providers looked at together in one batch."
+    )
+    cache_ttl_seconds: float = setting(
+        300.0, above(0), "Seconds for which a provider's metadata is kept."
+    )
+
+    def __post_init__(self) -> None:
+        validate(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batching:
+    """How published events are gathered into batches.
+
+    An awaited publish never waits for company: it leaves with whatever is there.
+    `max_wait` applies to `publish_nowait` alone.
+
+    Example:
+        >>> Batching(max_size=100).max_wait
+        0.05
+    """
+
+    enabled: bool = setting(
+        True, at_least(0), "Whether events share a batch; false sends one by one."
+    )
+    max_size: int = setting(1000, at_least(1), "Events in one batch at the most.")
+    max_wait: float = setting(
+        0.05, at_least(0), "Seconds that a `publish_nowait` event waits for company."
+    )
+    max_buffered: int = setting(
+        10_000, at_least(1), "Events waiting to be sent before publishers must wait."
+    )
+
+    def __post_init__(self) -> None:
+        validate(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConsumerConfig:
+    """How events are read and handled.
+
+    Example:
+        >>> ConsumerConfig(max_concurrency=10).batch_size
+        100
+    """
+
+    group: str = setting(
+        "", at_least(0), "Consumer group; empty means the service's name."
+    )
+    batch_size: int = setting(100, at_least(1), "Events asked for in one read.")
+    max_wait: float = setting(
+        0.1, above(0), "Seconds between looks at the retry schedule while reading."
+    )
+    max_concurrency: int = setting(
+        100, at_least(1), "Events handled at the same time at the most."
+    )
+    handler_timeout: float | None = setting(
+        None, above(0), "Seconds after which a handler is cancelled; none by default."
+    )
+    max_deliveries: int = setting(
+        5, at_least(1), "Deliveries, crashes included, before an event is dead-lettered."
+    )
+    drain_timeout: float = setting(
+        25.0, at_least(0), "Seconds given to running handlers when the bus stops."
+    )
+
+    def __post_init__(self) -> None:
+        validate(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MonitorConfig:
+    """How often the monitor looks and speaks.
+
+    Example:
+        >>> MonitorConfig(summary_interval_seconds=60).check_interval_seconds
+        15.0
+    """
+
+    check_interval_seconds: float = setting(
+        15.0, above(0), "Seconds between two looks at the limits."
+    )
+    summary_interval_seconds: float = setting(
+        300.0, above(0), "Seconds between two performance summaries in the log."
+    )
+
+    def __post_init__(self) -> None:
+        validate(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetricsConfig:
+    """Where ``/metrics`` is served, and how much of a client it puts up with.
+
+    Example:
+        >>> MetricsConfig(port=0).host
+        '127.0.0.1'
+    """
+
+    host: str = setting(
+        "127.0.0.1", NOT_EMPTY, "Address to listen on; loopback unless told otherwise."
+    )
+    port: int = setting(
+        9464, between(0, 65535), "Port to listen on; 0 takes any that is free."
+    )
+    max_connections: int = setting(
+        32, at_least(1), "Connections kept at once; the idlest one yields to a new one."
+    )
+    header_timeout_seconds: float = setting(
+        5.0, above(0), "Seconds that a client may take to send its request."
+    )
+    request_timeout_seconds: float = setting(
+        10.0, above(0), "Seconds that a whole exchange may take."
+    )
+    cache_seconds: float = setting(
+        1.0, at_least(0), "Seconds for which one rendering serves all scrapes."
+    )
+
+    def __post_init__(self) -> None:
+        validate(self)
+
+
+CONFIGS: Mapping[type, str] = {
+    DiscoveryConfig: "EVMON_DISCOVERY",
+    Batching: "EVMON_BATCHING",
+    ConsumerConfig: "EVMON_CONSUMER",
+    MonitorConfig: "EVMON_MONITOR",
+    MetricsConfig: "EVMON_METRICS",
+    Thresholds: "EVMON_THRESHOLDS",
+}
+"""Each settings class and the prefix of its environment variables."""
+
+_OTEL_NAMES = {
+    "OTEL_EXPORTER_PROMETHEUS_HOST": "EVMON_METRICS_HOST",
+    "OTEL_EXPORTER_PROMETHEUS_PORT": "EVMON_METRICS_PORT",
+}
+
+
+def environment(environ: Mapping[str, str] | None = None) -> Mapping[str, str]:
+    """The environment, with OpenTelemetry's standard names put under ours.
+
+    An ``EVMON_*`` variable wins over the ``OTEL_*`` one that means the same.
+    """
+    source = os.environ if environ is None else environ
+    translated = {
+        ours: source[theirs] for theirs, ours in _OTEL_NAMES.items() if theirs in source
+    }
+    return {**translated, **source}
+
+
+def resolve(config: T, environ: Mapping[str, str]) -> T:
+    """Return `config` as the environment overrides it.
+
+    Raises:
+        ConfigError: a variable has a value that it cannot have.
+    """
+    return from_environment(config, CONFIGS[type(config)], environ)

@@ -1,0 +1,176 @@
+"""Which handlers an event type has: patterns compiled when they are registered."""
+
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Final
+
+from evmon._handlers import Handler
+from evmon._telemetry.labels import UNKNOWN, label
+
+_MAX_ROUTES: Final = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """What is known about an event type.
+
+    Attributes:
+        handlers: all that match, in the order of registration.
+        label: the value for metrics: the type itself if a handler is registered for
+            just that, else the most specific pattern that matches, else ``_unknown``.
+            It never comes from a payload.
+    """
+
+    handlers: tuple[Handler, ...]
+    label: str
+
+
+_NO_ROUTE: Final = Route((), UNKNOWN)
+
+
+@dataclass(slots=True)
+class _Node:
+    """A word of the patterns, with what may follow it."""
+
+    words: dict[str, "_Node"] = field(default_factory=dict)
+    here: list[tuple[int, Handler]] = field(default_factory=list)
+    deeper: list[tuple[int, Handler]] = field(default_factory=list)
+
+
+class Registry:
+    """Handlers by event type.
+
+    A match is one dictionary lookup for a type that was met before, and a walk of the
+    pattern tree, one step a word, for a new one.
+
+    Example:
+        >>> registry = Registry()
+        >>> registry.match("order.created").handlers
+        ()
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._handlers: dict[int, Handler] = {}
+        self._root = _Node()
+        self._routes: dict[str, Route] = {}
+        self._next = 0
+
+    def __len__(self) -> int:
+        return len(self._handlers)
+
+    @property
+    def handlers(self) -> tuple[Handler, ...]:
+        """All handlers, in the order of registration."""
+        return tuple(self._handlers.values())
+
+    def add(self, handlers: Iterable[Handler]) -> list[int]:
+        """Register handlers; returns the keys by which `remove` takes them back."""
+        keys = []
+        with self._lock:
+            for handler in handlers:
+                self._handlers[self._next] = handler
+                _insert(self._root, self._next, handler)
+                keys.append(self._next)
+                self._next += 1
+            self._routes = {}
+        return keys
+
+    def remove(self, keys: Iterable[int]) -> int:
+        """Take handlers back; returns how many there were."""
+        with self._lock:
+            gone = [
+                (key, handler)
+                for key in keys
+                if (handler := self._handlers.pop(key, None)) is not None
+            ]
+            for key, handler in gone:
+                _delete(self._root, key, handler)
+            self._routes = {}
+            return len(gone)
+
+    def match(self, event_type: str) -> Route:
+        """The route of an event type."""
+        routes = self._routes
+        route = routes.get(event_type)
+        if route is not None:
+            return route
+        route = self._find(event_type)
+        # Types may come from strangers: what is remembered of them is bounded.
+        if len(routes) < _MAX_ROUTES:
+            routes[event_type] = route
+        return route
+
+    def _find(self, event_type: str) -> Route:
+        words = event_type.split(".")
+        with self._lock:
+            found = sorted(_walk(self._root, words), key=lambda entry: entry[0])
+        if not found:
+            return _NO_ROUTE
+        handlers = tuple(handler for _, handler in found)
+        best = min((h.pattern for h in handlers), key=_specificity)
+        return Route(handlers, label(best))
+
+
+def matches(pattern: str, event_type: str) -> bool:
+    """Whether a pattern matches an event type.
+
+    Example:
+        >>> matches("order.*", "order.created"), matches("order.*", "order.a.b")
+        (True, False)
+        >>> matches("order.**", "order.a.b"), matches("order.**", "order")
+        (True, False)
+    """
+    root = _Node()
+    _insert(root, 0, Handler("", pattern, None, lambda *_: None))
+    return bool(_walk(root, event_type.split(".")))
+
+
+def _insert(root: _Node, key: int, handler: Handler) -> None:
+    *first, last = handler.pattern.split(".")
+    node = root
+    for word in first:
+        node = node.words.setdefault(word, _Node())
+    if last == "**":
+        node.deeper.append((key, handler))
+    else:
+        node.words.setdefault(last, _Node()).here.append((key, handler))
+
+
+def _delete(root: _Node, key: int, handler: Handler) -> None:
+    """Take a handler out, and every node that is empty without it."""
+    words = handler.pattern.split(".")
+    path = [root]
+    for word in words[:-1] if words[-1] == "**" else words:
+        path.append(path[-1].words[word])
+    last = path[-1]
+    entries = last.deeper if words[-1] == "**" else last.here
+    entries.remove((key, handler))
+    for depth in range(len(path) - 1, 0, -1):
+        node = path[depth]
+        if node.words or node.here or node.deeper:
+            break
+        del path[depth - 1].words[words[depth - 1]]
+
+
+def _walk(root: _Node, words: list[str]) -> list[tuple[int, Handler]]:
+    found: list[tuple[int, Handler]] = []
+    nodes = [root]
+    for word in words:
+        for node in nodes:
+            found += node.deeper
+        nodes = [
+            child
+            for node in nodes
+            for child in (node.words.get(word), node.words.get("*"))
+            if child is not None
+        ]
+    for node in nodes:
+        found += node.here
+    return found
+
+
+def _specificity(pattern: str) -> tuple[int, int, str]:
+    words = pattern.split(".")
+    return (words.count("**"), words.count("*") - len(words), pattern)

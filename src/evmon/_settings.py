@@ -1,0 +1,155 @@
+"""Settings as dataclass fields that know what they allow and what they mean.
+
+A settings class is a frozen dataclass whose fields are made by `setting`. `validate`
+refuses nonsense at construction; `from_environment` overrides fields from ``EVMON_*``
+variables; both name the setting, the value and what is allowed, in one line.
+"""
+
+import dataclasses
+import math
+import types
+import typing
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar, get_args, get_origin
+
+from evmon.errors import ConfigError
+
+T = TypeVar("T")
+
+_TRUE = frozenset({"1", "true", "yes", "on"})
+_FALSE = frozenset({"0", "false", "no", "off"})
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What a setting allows: a test, and the words for it."""
+
+    holds: Callable[[Any], bool]
+    allowed: str
+
+
+def at_least(minimum: float) -> Rule:
+    """A finite number, `minimum` or more."""
+    return Rule(lambda v: v >= minimum, f"a number, {minimum:g} or more")
+
+
+def above(limit: float) -> Rule:
+    """A finite number greater than `limit`."""
+    return Rule(lambda v: v > limit, f"a number above {limit:g}")
+
+
+def between(low: float, high: float) -> Rule:
+    """A number from `low` to `high`, both included."""
+    return Rule(lambda v: low <= v <= high, f"a number from {low:g} to {high:g}")
+
+
+def one_of(*choices: str) -> Rule:
+    """One of a few words."""
+    return Rule(lambda v: v in choices, " or ".join(repr(c) for c in choices))
+
+
+ANY = Rule(lambda _: True, "any value of its type")
+NOT_EMPTY = Rule(lambda v: len(v) > 0, "a text that is not empty")
+
+
+def setting(default: T, rule: Rule, help: str) -> T:  # noqa: A002 - the word of the field's docs
+    """Declare a field with its default, what it allows, and one sentence about it."""
+    field = dataclasses.field(default=default, metadata={"rule": rule, "help": help})
+    return typing.cast("T", field)
+
+
+def validate(settings: Any) -> None:
+    """Check every field of a settings object; call it from ``__post_init__``.
+
+    Raises:
+        ConfigError: names the first setting that is wrong.
+    """
+    hints = typing.get_type_hints(type(settings))
+    for field in dataclasses.fields(settings):
+        value = getattr(settings, field.name)
+        rule: Rule = field.metadata.get("rule", ANY)
+        if not _is_of(value, hints[field.name]) or not _holds(rule, value):
+            label = f"{type(settings).__name__}.{field.name}"
+            raise ConfigError(f"{label}={value!r}: must be {rule.allowed}")
+
+
+def from_environment(settings: T, prefix: str, environ: Mapping[str, str]) -> T:
+    """Return `settings` with the fields replaced that ``PREFIX_FIELD`` names.
+
+    Args:
+        settings: an instance of a settings class.
+        prefix: for example ``EVMON_DISCOVERY``.
+        environ: usually ``os.environ``.
+
+    Raises:
+        ConfigError: names the variable, its value and what is allowed.
+    """
+    hints = typing.get_type_hints(type(settings))
+    changes: dict[str, Any] = {}
+    for field in environment_fields(type(settings)):
+        variable = f"{prefix}_{field.name.upper()}"
+        if variable not in environ:
+            continue
+        rule: Rule = field.metadata.get("rule", ANY)
+        text = environ[variable].strip()
+        try:
+            value = _parse(text, hints[field.name])
+        except ValueError:
+            value = None
+        if value is None or not _holds(rule, value):
+            raise ConfigError(f"{variable}={text!r}: must be {rule.allowed}")
+        changes[field.name] = value
+    if not changes:
+        return settings
+    return typing.cast("T", dataclasses.replace(typing.cast("Any", settings), **changes))
+
+
+def environment_fields(settings_type: Any) -> Iterable["dataclasses.Field[Any]"]:
+    """The fields of a settings class that an environment variable can set."""
+    hints = typing.get_type_hints(settings_type)
+    return [
+        field
+        for field in dataclasses.fields(settings_type)
+        if _scalar(hints[field.name]) is not None
+    ]
+
+
+def _scalar(hint: Any) -> type | None:
+    """The plain type behind a hint (`float | None` is float), or None."""
+    if get_origin(hint) is typing.Literal:
+        return str
+    if isinstance(hint, types.UnionType):
+        hint = next(h for h in get_args(hint) if h is not types.NoneType)
+    return hint if hint in (bool, int, float, str) else None
+
+
+def _parse(text: str, hint: Any) -> bool | float | str:
+    kind = _scalar(hint)
+    if kind is bool:
+        if text.lower() not in _TRUE | _FALSE:
+            raise ValueError(text)
+        return text.lower() in _TRUE
+    if kind is int:
+        return int(text)
+    return float(text) if kind is float else text
+
+
+def _is_of(value: Any, hint: Any) -> bool:
+    if isinstance(hint, types.UnionType) and value is None:
+        return types.NoneType in get_args(hint)
+    kind = _scalar(hint)
+    if kind is None:
+        return True
+    if kind is float:
+        kind_ok = isinstance(value, (int, float)) and math.isfinite(value)
+        return kind_ok and not isinstance(value, bool)
+    if kind is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, kind)
+
+
+def _holds(rule: Rule, value: Any) -> bool:
+    if isinstance(value, float) and not math.isfinite(value):
+        return False
+    return value is None or rule.holds(value)

@@ -1,0 +1,235 @@
+"""The one table of instruments.
+
+Whatever evmon measures is declared here: name, kind, unit, description, attributes and
+bucket boundaries. ``docs/telemetry.md``, the alert rules and the dashboards are made
+from it. Names follow the OpenTelemetry semantic conventions where one exists.
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+
+from opentelemetry.semconv._incubating.attributes import (
+    error_attributes,
+    messaging_attributes,
+)
+from opentelemetry.semconv._incubating.metrics import (
+    messaging_metrics,
+    process_metrics,
+)
+
+from evmon._thresholds import Thresholds
+
+ERROR_TYPE = error_attributes.ERROR_TYPE
+SYSTEM = messaging_attributes.MESSAGING_SYSTEM
+OPERATION = messaging_attributes.MESSAGING_OPERATION_NAME
+DESTINATION = messaging_attributes.MESSAGING_DESTINATION_NAME
+GROUP = messaging_attributes.MESSAGING_CONSUMER_GROUP_NAME
+EVENT_TYPE = "evmon.event.type"
+HANDLER = "evmon.handler.name"
+DISCOVERY_OUTCOME = "evmon.discovery.outcome"
+CACHE_RESULT = "evmon.cache.result"
+EVICTION_REASON = "evmon.cache.eviction.reason"
+RETRY_COMPONENT = "evmon.retry.component"
+DEAD_LETTER_REASON = "evmon.dead_letter.reason"
+CPU_MODE = "cpu.mode"
+
+MESSAGING_BOUNDARIES = (
+    *(0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75),
+    *(1.0, 2.5, 5.0, 7.5, 10.0),
+)
+"""The boundaries that the messaging conventions advise, in seconds."""
+
+_PROCESSING_LIMIT = Thresholds().processing_warning_ms / 1000
+_BATCH_BOUNDARIES = tuple(
+    sorted({0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, _PROCESSING_LIMIT, 2.5, 5.0, 10.0})
+)
+_SCAN_BOUNDARIES = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.1, 1.0)
+_DELAY_BOUNDARIES = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
+
+
+class Kind(Enum):
+    """The kinds of instruments, in OpenTelemetry's words."""
+
+    COUNTER = "counter"
+    UP_DOWN_COUNTER = "up-down counter"
+    HISTOGRAM = "histogram"
+    GAUGE = "gauge"
+    OBSERVABLE_COUNTER = "observable counter"
+    OBSERVABLE_UP_DOWN_COUNTER = "observable up-down counter"
+
+
+@dataclass(frozen=True, slots=True)
+class Instrument:
+    """One row of the table.
+
+    Attributes:
+        name: as OpenTelemetry knows it.
+        kind: of instrument.
+        unit: in UCUM.
+        description: one sentence; the HELP line of Prometheus.
+        attributes: the keys that its series carry.
+        boundaries: of a histogram's buckets, in the instrument's unit.
+    """
+
+    name: str
+    kind: Kind
+    unit: str
+    description: str
+    attributes: tuple[str, ...] = ()
+    boundaries: tuple[float, ...] = ()
+
+
+DISCOVERY_QUEUE_SIZE = Instrument(
+    "evmon.discovery.queue.size",
+    Kind.UP_DOWN_COUNTER,
+    "{provider}",
+    "Providers that wait to be looked at, those waiting for a retry included.",
+)
+DISCOVERY_HANDLERS = Instrument(
+    "evmon.discovery.handlers",
+    Kind.UP_DOWN_COUNTER,
+    "{handler}",
+    "Handlers that are registered now.",
+)
+DISCOVERY_PROVIDERS = Instrument(
+    "evmon.discovery.providers",
+    Kind.COUNTER,
+    "{provider}",
+    "Providers looked at, by what came of it.",
+    (DISCOVERY_OUTCOME,),
+)
+DISCOVERY_BATCH_DURATION = Instrument(
+    "evmon.discovery.batch.duration",
+    Kind.HISTOGRAM,
+    "s",
+    "Time that a batch of providers took.",
+    boundaries=_BATCH_BOUNDARIES,
+)
+DISCOVERY_LAST_RUN_TIME = Instrument(
+    "evmon.discovery.last_run.time",
+    Kind.GAUGE,
+    "s",
+    "When the last batch of providers ended, in Unix time.",
+)
+CACHE_LOOKUPS = Instrument(
+    "evmon.cache.lookups",
+    Kind.COUNTER,
+    "{lookup}",
+    "Lookups of a provider's metadata, by result.",
+    (CACHE_RESULT,),
+)
+CACHE_EVICTIONS = Instrument(
+    "evmon.cache.evictions",
+    Kind.COUNTER,
+    "{entry}",
+    "Metadata entries that left the cache, by reason.",
+    (EVICTION_REASON,),
+)
+CACHE_ENTRIES = Instrument(
+    "evmon.cache.entries",
+    Kind.UP_DOWN_COUNTER,
+    "{entry}",
+    "Metadata entries in the cache now.",
+)
+CACHE_SCAN_DURATION = Instrument(
+    "evmon.cache.scan.duration",
+    Kind.HISTOGRAM,
+    "s",
+    "Time that a scan of a provider took, after a miss.",
+    boundaries=_SCAN_BOUNDARIES,
+)
+RETRY_ATTEMPTS = Instrument(
+    "evmon.retry.attempts",
+    Kind.COUNTER,
+    "{attempt}",
+    "Retries scheduled after a failure.",
+    (RETRY_COMPONENT, ERROR_TYPE),
+)
+RETRY_EXHAUSTED = Instrument(
+    "evmon.retry.exhausted",
+    Kind.COUNTER,
+    "{operation}",
+    "Operations given up because no retry was left or none could heal them.",
+    (RETRY_COMPONENT, ERROR_TYPE),
+)
+RETRY_DELAY = Instrument(
+    "evmon.retry.delay",
+    Kind.HISTOGRAM,
+    "s",
+    "Delay before a retry, jitter included.",
+    (RETRY_COMPONENT,),
+    _DELAY_BOUNDARIES,
+)
+SENT_MESSAGES = Instrument(
+    messaging_metrics.MESSAGING_CLIENT_SENT_MESSAGES,
+    Kind.COUNTER,
+    "{message}",
+    "Events that publishers tried to send; error.type says why one failed.",
+    (SYSTEM, OPERATION, DESTINATION, EVENT_TYPE, ERROR_TYPE),
+)
+CONSUMED_MESSAGES = Instrument(
+    messaging_metrics.MESSAGING_CLIENT_CONSUMED_MESSAGES,
+    Kind.COUNTER,
+    "{message}",
+    "Events delivered to this consumer, redeliveries included.",
+    (SYSTEM, OPERATION, DESTINATION, GROUP, EVENT_TYPE),
+)
+OPERATION_DURATION = Instrument(
+    messaging_metrics.MESSAGING_CLIENT_OPERATION_DURATION,
+    Kind.HISTOGRAM,
+    "s",
+    "Time of an operation on the transport: send, receive.",
+    (SYSTEM, OPERATION, DESTINATION, ERROR_TYPE),
+    MESSAGING_BOUNDARIES,
+)
+PROCESS_DURATION = Instrument(
+    messaging_metrics.MESSAGING_PROCESS_DURATION,
+    Kind.HISTOGRAM,
+    "s",
+    "Time that a handler took with an event; error.type says why it failed.",
+    (SYSTEM, OPERATION, DESTINATION, GROUP, EVENT_TYPE, HANDLER, ERROR_TYPE),
+    MESSAGING_BOUNDARIES,
+)
+EVENTS_IN_FLIGHT = Instrument(
+    "evmon.events.in_flight",
+    Kind.UP_DOWN_COUNTER,
+    "{event}",
+    "Events read and not yet settled by this consumer.",
+)
+DEAD_LETTERS = Instrument(
+    "evmon.dead_letters",
+    Kind.COUNTER,
+    "{event}",
+    "Events dead-lettered, by reason.",
+    (DEAD_LETTER_REASON,),
+)
+PROCESS_MEMORY_USAGE = Instrument(
+    process_metrics.PROCESS_MEMORY_USAGE,
+    Kind.OBSERVABLE_UP_DOWN_COUNTER,
+    "By",
+    "Resident memory of the process.",
+)
+PROCESS_MEMORY_VIRTUAL = Instrument(
+    process_metrics.PROCESS_MEMORY_VIRTUAL,
+    Kind.OBSERVABLE_UP_DOWN_COUNTER,
+    "By",
+    "Virtual memory of the process.",
+)
+PROCESS_CPU_TIME = Instrument(
+    process_metrics.PROCESS_CPU_TIME,
+    Kind.OBSERVABLE_COUNTER,
+    "s",
+    "Processor time of the process, by mode.",
+    (CPU_MODE,),
+)
+PROCESS_THREAD_COUNT = Instrument(
+    process_metrics.PROCESS_THREAD_COUNT,
+    Kind.OBSERVABLE_UP_DOWN_COUNTER,
+    "{thread}",
+    "Threads of the process.",
+)
+
+INSTRUMENTS: tuple[Instrument, ...] = tuple(
+    value for value in globals().copy().values() if isinstance(value, Instrument)
+)
+"""Every instrument of evmon, in the order of this file."""

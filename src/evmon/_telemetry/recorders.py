@@ -1,0 +1,250 @@
+"""What happened, in the words of each component.
+
+A recorder is made from a `Meter` and has one verb per happening; attributes are built
+when it is made, never per event. Telemetry raises nothing of its own.
+"""
+
+from collections.abc import Mapping
+from typing import Literal
+
+from evmon._telemetry import instruments as i
+from evmon._telemetry.labels import UNKNOWN, ErrorTypes, label
+from evmon._telemetry.meter import Meter, Record
+from evmon.errors import DEAD_LETTER_REASONS, DeadLetterReason
+
+Outcome = Literal["registered", "empty", "failed"]
+EvictionReason = Literal["expired", "collected", "invalidated"]
+Component = Literal["discovery", "publish", "handler"]
+
+
+class CacheRecorder:
+    """The metadata cache: lookups, scans, entries."""
+
+    def __init__(self, meter: Meter) -> None:
+        self.hit = meter.bind(i.CACHE_LOOKUPS, {i.CACHE_RESULT: "hit"})
+        self._miss = meter.bind(i.CACHE_LOOKUPS, {i.CACHE_RESULT: "miss"})
+        self._scan_duration = meter.bind(i.CACHE_SCAN_DURATION)
+        self._entries = meter.bind(i.CACHE_ENTRIES)
+        reasons: tuple[EvictionReason, ...] = ("expired", "collected", "invalidated")
+        self._evictions: dict[EvictionReason, Record] = {
+            reason: meter.bind(i.CACHE_EVICTIONS, {i.EVICTION_REASON: reason})
+            for reason in reasons
+        }
+
+    def scanned(self, seconds: float) -> None:
+        """A lookup missed and the provider was scanned."""
+        self._miss(1)
+        self._scan_duration(seconds)
+
+    def stored(self) -> None:
+        """An entry came into the cache."""
+        self._entries(1)
+
+    def evicted(self, reason: EvictionReason) -> None:
+        """An entry left the cache."""
+        self._entries(-1)
+        self._evictions[reason](1)
+
+
+class DiscoveryRecorder:
+    """Discovery: its queue, its batches, the handlers it found."""
+
+    def __init__(self, meter: Meter) -> None:
+        self._queue_size = meter.bind(i.DISCOVERY_QUEUE_SIZE)
+        self._handlers = meter.bind(i.DISCOVERY_HANDLERS)
+        self._batch_duration = meter.bind(i.DISCOVERY_BATCH_DURATION)
+        self._last_run_time = meter.bind(i.DISCOVERY_LAST_RUN_TIME)
+        outcomes: tuple[Outcome, ...] = ("registered", "empty", "failed")
+        self._providers: dict[Outcome, Record] = {
+            outcome: meter.bind(i.DISCOVERY_PROVIDERS, {i.DISCOVERY_OUTCOME: outcome})
+            for outcome in outcomes
+        }
+
+    def queued(self) -> None:
+        """A provider came into the queue."""
+        self._queue_size(1)
+
+    def settled(self, outcome: Outcome) -> None:
+        """A provider left the queue for good."""
+        self._queue_size(-1)
+        self._providers[outcome](1)
+
+    def dropped(self, providers: int) -> None:
+        """Providers left the queue without a look, because the bus stopped."""
+        self._queue_size(-providers)
+
+    def batch_ended(self, seconds: float, unix_time: float) -> None:
+        """A batch was looked at."""
+        self._batch_duration(seconds)
+        self._last_run_time(unix_time)
+
+    def handlers_changed(self, by: int) -> None:
+        """Handlers were added (or removed, below 0)."""
+        self._handlers(by)
+
+
+class RetryRecorder:
+    """Retries of one component."""
+
+    def __init__(
+        self, meter: Meter, component: Component, error_types: ErrorTypes | None = None
+    ) -> None:
+        self._meter = meter
+        self._attributes = {i.RETRY_COMPONENT: component}
+        self._error_types = error_types or ErrorTypes()
+        self._delay = meter.bind(i.RETRY_DELAY, self._attributes)
+        self._attempts = _ByError(meter, i.RETRY_ATTEMPTS, self._attributes)
+        self._exhausted = _ByError(meter, i.RETRY_EXHAUSTED, self._attributes)
+
+    def retrying(self, error: BaseException, delay_seconds: float) -> None:
+        """A retry was scheduled."""
+        self._attempts(self._error_types.of(error))(1)
+        self._delay(delay_seconds)
+
+    def exhausted(self, error: BaseException) -> None:
+        """The operation was given up."""
+        self._exhausted(self._error_types.of(error))(1)
+
+
+class PublishRecorder:
+    """Events on their way out."""
+
+    def __init__(self, meter: Meter, system: str, destination: str) -> None:
+        attributes = {
+            i.SYSTEM: system,
+            i.OPERATION: "send",
+            i.DESTINATION: label(destination),
+        }
+        self._meter = meter
+        self._attributes = attributes
+        self._error_types = ErrorTypes()
+        self._duration = _ByError(meter, i.OPERATION_DURATION, attributes, zero=False)
+        self._sent: dict[tuple[str, str], Record] = {}
+        self._sent_of(UNKNOWN, "")
+
+    def sent(self, counts: Mapping[str, int], error: BaseException | None) -> None:
+        """Events were accepted, or refused with `error`, counted by type label."""
+        error_type = self._error_types.of(error) if error else ""
+        for type_label, count in counts.items():
+            self._sent_of(type_label, error_type)(count)
+
+    def batch_sent(self, seconds: float, error: BaseException | None) -> None:
+        """One send operation on the transport ended."""
+        self._duration(self._error_types.of(error) if error else "")(seconds)
+
+    def declare(self, type_label: str) -> None:
+        """Let the series of an event type exist at 0."""
+        self._sent_of(type_label, "")
+
+    def _sent_of(self, type_label: str, error_type: str) -> Record:
+        key = (type_label, error_type)
+        record = self._sent.get(key)
+        if record is None:
+            attributes = {**self._attributes, i.EVENT_TYPE: type_label}
+            if error_type:
+                attributes[i.ERROR_TYPE] = error_type
+            record = self._sent[key] = self._meter.bind(i.SENT_MESSAGES, attributes)
+        return record
+
+
+class HandlerSeries:
+    """What is recorded about one handler; bound when it is registered."""
+
+    __slots__ = ("_failed", "succeeded")
+
+    def __init__(self, succeeded: Record, failed: "_ByError") -> None:
+        self.succeeded = succeeded
+        self._failed = failed
+
+    def failed(self, seconds: float, error_type: str) -> None:
+        """A call of the handler failed."""
+        self._failed(error_type)(seconds)
+
+
+class ConsumeRecorder:
+    """Events on their way in."""
+
+    def __init__(
+        self, meter: Meter, system: str, destination: str, group: str
+    ) -> None:
+        self._meter = meter
+        self._client = {i.SYSTEM: system, i.DESTINATION: label(destination)}
+        self._consumer = {**self._client, i.GROUP: label(group)}
+        self.error_types = ErrorTypes()
+        self.in_flight = meter.bind(i.EVENTS_IN_FLIGHT)
+        receive = {**self._client, i.OPERATION: "receive"}
+        self._receive = _ByError(meter, i.OPERATION_DURATION, receive, zero=False)
+        self._consumed: dict[str, Record] = {}
+        self._handlers: dict[tuple[str, str], HandlerSeries] = {}
+        self._dead_letters: dict[DeadLetterReason, Record] = {
+            reason: meter.bind(i.DEAD_LETTERS, {i.DEAD_LETTER_REASON: reason})
+            for reason in DEAD_LETTER_REASONS
+        }
+        self.consumed(UNKNOWN, 0)
+
+    def received(self, seconds: float, error: BaseException | None = None) -> None:
+        """One receive operation that brought events, or failed, ended."""
+        self._receive(self.error_types.of(error) if error else "")(seconds)
+
+    def consumed(self, type_label: str, count: int) -> None:
+        """Events of a type were delivered."""
+        record = self._consumed.get(type_label)
+        if record is None:
+            attributes = {
+                **self._consumer,
+                i.OPERATION: "receive",
+                i.EVENT_TYPE: type_label,
+            }
+            record = self._meter.bind(i.CONSUMED_MESSAGES, attributes)
+            self._consumed[type_label] = record
+        record(count)
+
+    def handler(self, name: str, pattern: str) -> HandlerSeries:
+        """The series of one handler."""
+        key = (name, pattern)
+        series = self._handlers.get(key)
+        if series is None:
+            attributes = {
+                **self._consumer,
+                i.OPERATION: "process",
+                i.EVENT_TYPE: label(pattern),
+                i.HANDLER: label(name),
+            }
+            series = self._handlers[key] = HandlerSeries(
+                self._meter.bind(i.PROCESS_DURATION, attributes),
+                _ByError(self._meter, i.PROCESS_DURATION, attributes, zero=False),
+            )
+        return series
+
+    def dead_lettered(self, reason: DeadLetterReason) -> None:
+        """An event was dead-lettered."""
+        self._dead_letters[reason](1)
+
+
+class _ByError:
+    """The series of an instrument, one for each ``error.type``, bound when first met."""
+
+    def __init__(
+        self,
+        meter: Meter,
+        instrument: i.Instrument,
+        attributes: Mapping[str, str],
+        *,
+        zero: bool = True,
+    ) -> None:
+        self._meter = meter
+        self._instrument = instrument
+        self._attributes = attributes
+        self._series: dict[str, Record] = {}
+        if zero:
+            self("")
+
+    def __call__(self, error_type: str) -> Record:
+        record = self._series.get(error_type)
+        if record is None:
+            attributes = dict(self._attributes)
+            if error_type:
+                attributes[i.ERROR_TYPE] = error_type
+            record = self._meter.bind(self._instrument, attributes)
+            self._series[error_type] = record
+        return record

@@ -1,0 +1,89 @@
+"""Collected metrics as plain numbers: what the monitor and the tests read."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from opentelemetry.sdk.metrics.export import (  # noqa: TID251 - reads what it collected
+    HistogramDataPoint,
+    MetricsData,
+    NumberDataPoint,
+)
+
+from evmon._telemetry.instruments import Instrument
+
+_Key = tuple[str, frozenset[tuple[str, object]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Distribution:
+    """How often something was measured, and the sum of it."""
+
+    count: int = 0
+    total: float = 0.0
+
+    @property
+    def mean(self) -> float | None:
+        """The average; None before the first measurement."""
+        return self.total / self.count if self.count else None
+
+
+class Snapshot:
+    """The state of all instruments at one moment.
+
+    Args:
+        data: as a `MetricReader` received it; None is the state before everything.
+    """
+
+    def __init__(self, data: MetricsData | None = None) -> None:
+        self._points: dict[_Key, float | Distribution] = dict(_points(data))
+
+    def total(
+        self, instrument: Instrument, attributes: Mapping[str, str] = {}
+    ) -> float:
+        """Sum of the values of all series that carry `attributes`; 0 when none does."""
+        return sum(
+            value
+            for value in self._values(instrument, attributes)
+            if isinstance(value, (int, float))
+        )
+
+    def distribution(
+        self, instrument: Instrument, attributes: Mapping[str, str] = {}
+    ) -> Distribution:
+        """Count and sum over all series of a histogram that carry `attributes`."""
+        parts = [
+            value
+            for value in self._values(instrument, attributes)
+            if isinstance(value, Distribution)
+        ]
+        return Distribution(
+            sum(part.count for part in parts), sum(part.total for part in parts)
+        )
+
+    def has(self, instrument: Instrument) -> bool:
+        """Whether any series of the instrument was collected."""
+        return next(self._values(instrument, {}), None) is not None
+
+    def _values(
+        self, instrument: Instrument, attributes: Mapping[str, str]
+    ) -> Iterator[float | Distribution]:
+        wanted = attributes.items()
+        for (name, labels), value in self._points.items():
+            if name == instrument.name and wanted <= labels:
+                yield value
+
+
+def _points(data: MetricsData | None) -> Iterator[tuple[_Key, float | Distribution]]:
+    if data is None:
+        return
+    for resource_metrics in data.resource_metrics:
+        for scope_metrics in resource_metrics.scope_metrics:
+            if scope_metrics.scope.name != "evmon":
+                continue
+            for metric in scope_metrics.metrics:
+                for point in metric.data.data_points:
+                    key = (metric.name, frozenset((point.attributes or {}).items()))
+                    if isinstance(point, HistogramDataPoint):
+                        yield key, Distribution(point.count, point.sum)
+                    elif isinstance(point, NumberDataPoint):
+                        yield key, point.value

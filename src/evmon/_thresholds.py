@@ -1,0 +1,53 @@
+"""The only place with limits.
+
+Warnings, alert rules, dashboard lines and the tables of the runbooks are all made from
+`Thresholds`; nothing else in the package repeats a number.
+"""
+
+from dataclasses import dataclass
+
+from evmon._settings import above, at_least, between, setting, validate
+
+BYTES_PER_MB = 1_000_000
+"""MB is 10^6 bytes, as in the International System of Units."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Thresholds:
+    """Limits of a healthy service, each held over the last window.
+
+    Example:
+        >>> Thresholds(memory_warning_mb=512).memory_warning_mb
+        512
+    """
+
+    window_seconds: float = setting(
+        300.0, above(0), "Seconds that warnings and ratios look back."
+    )
+    cache_hit_rate_warning_percent: float = setting(
+        50.0, between(0, 100), "Metadata cache hit rate below which to warn."
+    )
+    cache_hit_rate_critical_percent: float = setting(
+        20.0, between(0, 100), "Metadata cache hit rate that is critical."
+    )
+    cache_min_lookups: int = setting(
+        20, at_least(1), "Lookups in the window before a hit rate means something."
+    )
+    memory_warning_mb: float = setting(
+        100.0, above(0), "Resident memory of the process above which to warn."
+    )
+    memory_critical_mb: float = setting(
+        500.0, above(0), "Resident memory of the process that is critical."
+    )
+    processing_warning_ms: float = setting(
+        1000.0, above(0), "Average duration of a discovery batch above which to warn."
+    )
+    processing_min_runs: int = setting(
+        1, at_least(1), "Batches in the window before an average means something."
+    )
+    retries_warning: int = setting(
+        10, at_least(0), "Retries in the window above which to warn."
+    )
+
+    def __post_init__(self) -> None:
+        validate(self)

@@ -1,0 +1,111 @@
+"""What evmon asks of a transport, and what it gets."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from evmon.errors import DeadLetterReason
+
+
+@dataclass(slots=True, eq=False)
+class Received:
+    """An event as it came from the transport, still encoded.
+
+    Attributes:
+        id: of this entry on the transport (not the event's own id).
+        raw: the encoded event.
+        attempts: handler attempts that earlier deliveries used up.
+        deliveries: how often the entry was delivered, this time included.
+        handlers: names of the handlers that still have to see it; empty means all.
+        token: whatever the transport needs to know it again.
+    """
+
+    id: str
+    raw: bytes
+    attempts: int = 0
+    deliveries: int = 1
+    handlers: tuple[str, ...] = ()
+    token: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """Why an event is put aside.
+
+    Attributes:
+        reason: from a closed set.
+        error_type: qualified class of the error; empty when there was none.
+        error_message: for people, cut to 1,024 characters.
+        handlers: names of the handlers that failed; empty when none was called.
+        attempts: handler attempts in all.
+    """
+
+    reason: DeadLetterReason
+    error_type: str = ""
+    error_message: str = ""
+    handlers: tuple[str, ...] = ()
+    attempts: int = 0
+
+
+class Transport(Protocol):
+    """A way for events to travel, with a consumer group at its end.
+
+    Between `open` and `close`, one reader calls `read`; every entry that it returned is
+    ended by exactly one of `ack`, `retry_later`, `dead_letter` and `release`. Errors of
+    the outside world are raised as `TransportError`.
+    """
+
+    system: str
+    """Value of ``messaging.system``."""
+
+    destination: str
+    """Value of ``messaging.destination.name``."""
+
+    async def open(self) -> None:
+        """Make the transport usable."""
+        ...
+
+    async def publish(self, batch: Sequence[bytes]) -> list[Exception | None]:
+        """Append encoded events; the result says for each why it was refused."""
+        ...
+
+    async def read(self, max_count: int, max_wait: float) -> list[Received]:
+        """Wait for entries, `max_wait` seconds or until `interrupt` is called.
+
+        A transport that is told of new entries may wait longer.
+        """
+        ...
+
+    def interrupt(self) -> None:
+        """Let a waiting `read` return at once."""
+        ...
+
+    def ack(self, received: Received) -> None:
+        """Note that an entry is done; sent with the next operation or `flush`."""
+        ...
+
+    async def flush(self) -> None:
+        """Send what was noted."""
+        ...
+
+    async def retry_later(
+        self,
+        received: Received,
+        delay: float,
+        attempts: int,
+        handlers: tuple[str, ...],
+    ) -> None:
+        """Deliver the entry again after `delay` seconds, to these handlers only."""
+        ...
+
+    async def dead_letter(self, received: Received, letter: DeadLetter) -> None:
+        """Put the entry aside, atomically: it is acked and kept elsewhere."""
+        ...
+
+    async def release(self, received: Sequence[Received]) -> None:
+        """Give entries back undone, so that another consumer takes them at once."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of everything."""
+        ...

@@ -1,0 +1,157 @@
+"""The embedded transport: one process, no server, the same rules."""
+
+import asyncio
+import heapq
+import itertools
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from evmon._clock import SYSTEM_CLOCK, Clock
+from evmon._transports.base import DeadLetter, Received
+from evmon.errors import TransportError
+
+CAPACITY: Final = 100_000
+DEAD_LETTERS_KEPT: Final = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class DeadEntry:
+    """A dead-lettered entry, with the reason."""
+
+    received: Received
+    letter: DeadLetter
+
+
+class MemoryTransport:
+    """Events in a queue of this process; they are gone when it ends.
+
+    Events are encoded and decoded as on any other transport, so that a handler sees the
+    same data. When the queue is full, `publish` refuses: it does not grow for ever.
+
+    Args:
+        destination: name of the queue in metrics.
+        clock: for the retry schedule.
+        capacity: events kept at the most, unread and scheduled ones together.
+    """
+
+    system = "memory"
+
+    def __init__(
+        self,
+        destination: str,
+        clock: Clock = SYSTEM_CLOCK,
+        capacity: int = CAPACITY,
+    ) -> None:
+        self.destination = destination
+        self.dead_letters: deque[DeadEntry] = deque(maxlen=DEAD_LETTERS_KEPT)
+        self._clock = clock
+        self._capacity = capacity
+        self._ids = itertools.count(1)
+        self._ready: deque[Received] = deque()
+        self._scheduled: list[tuple[float, int, Received]] = []
+        self._pending: dict[str, Received] = {}
+        self._wake = asyncio.Event()
+        self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def pending(self) -> int:
+        """Entries that were read and not settled."""
+        return len(self._pending)
+
+    @property
+    def length(self) -> int:
+        """Entries that wait to be read, now or later."""
+        return len(self._ready) + len(self._scheduled)
+
+    async def open(self) -> None:
+        """Nothing to open."""
+
+    async def publish(self, batch: Sequence[bytes]) -> list[Exception | None]:
+        """Append to the queue; what does not fit is refused."""
+        room = max(self._capacity - self.length, 0)
+        self._ready.extend(
+            Received(str(number), raw)
+            for number, raw in zip(self._ids, batch[:room], strict=False)
+        )
+        if room:
+            self._wake.set()
+        refused = len(batch) - room
+        if refused <= 0:
+            return [None] * len(batch)
+        full = TransportError(f"the queue is full ({self._capacity} events)")
+        return [None] * room + [full] * refused
+
+    async def read(self, max_count: int, max_wait: float) -> list[Received]:  # noqa: ARG002
+        """Wait for entries without a timer: a publisher wakes the reader."""
+        self._promote()
+        if not self._ready:
+            self._wake.clear()
+            await self._wake.wait()
+            self._promote()
+        count = min(max_count, len(self._ready))
+        entries = [self._ready.popleft() for _ in range(count)]
+        self._pending.update((entry.id, entry) for entry in entries)
+        return entries
+
+    def interrupt(self) -> None:
+        """Let a waiting `read` return at once."""
+        self._wake.set()
+
+    def ack(self, received: Received) -> None:
+        """The entry is done."""
+        self._pending.pop(received.id, None)
+
+    async def flush(self) -> None:
+        """Nothing is held back here."""
+
+    async def retry_later(
+        self,
+        received: Received,
+        delay: float,
+        attempts: int,
+        handlers: tuple[str, ...],
+    ) -> None:
+        """Deliver the entry again after `delay` seconds."""
+        self.ack(received)
+        again = replace(
+            received, id=str(next(self._ids)), attempts=attempts, handlers=handlers
+        )
+        due = self._clock.monotonic() + delay
+        heapq.heappush(self._scheduled, (due, int(again.id), again))
+        self._set_timer()
+
+    async def dead_letter(self, received: Received, letter: DeadLetter) -> None:
+        """Keep the entry aside; the oldest goes when 10,000 are kept."""
+        self.ack(received)
+        self.dead_letters.append(DeadEntry(received, letter))
+
+    async def release(self, received: Sequence[Received]) -> None:
+        """Put entries back in front, as another delivery."""
+        for entry in reversed(received):
+            if self._pending.pop(entry.id, None) is not None:
+                self._ready.appendleft(replace(entry, deliveries=entry.deliveries + 1))
+        self._wake.set()
+
+    async def close(self) -> None:
+        """Stop the timer of the retry schedule."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _promote(self) -> None:
+        """Move what is due from the schedule to the queue."""
+        now = self._clock.monotonic()
+        while self._scheduled and self._scheduled[0][0] <= now:
+            self._ready.append(heapq.heappop(self._scheduled)[2])
+        self._set_timer()
+
+    def _set_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._scheduled:
+            wait = max(self._scheduled[0][0] - self._clock.monotonic(), 0.0)
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(wait, self._wake.set)
