@@ -1,7 +1,7 @@
 """Which handlers an event type has: patterns compiled when they are registered."""
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -11,7 +11,7 @@ from evmon._telemetry.labels import UNKNOWN, label
 _MAX_ROUTES: Final = 4096
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Route:
     """What is known about an event type.
 
@@ -56,6 +56,7 @@ class Registry:
         self._root = _Node()
         self._routes: dict[str, Route] = {}
         self._next = 0
+        self._observers: list[Callable[[int], None]] = []
 
     def __len__(self) -> int:
         return len(self._handlers)
@@ -75,7 +76,16 @@ class Registry:
                 keys.append(self._next)
                 self._next += 1
             self._routes = {}
+        self._tell(len(keys))
         return keys
+
+    def observe(self, changed: Callable[[int], None]) -> None:
+        """Call `changed` with the number of handlers now, and with every change of it.
+
+        It is called in the thread that makes the change.
+        """
+        self._observers.append(changed)
+        changed(len(self._handlers))
 
     def remove(self, keys: Iterable[int]) -> int:
         """Take handlers back; returns how many there were."""
@@ -88,7 +98,8 @@ class Registry:
             for key, handler in gone:
                 _delete(self._root, key, handler)
             self._routes = {}
-            return len(gone)
+        self._tell(-len(gone))
+        return len(gone)
 
     def match(self, event_type: str) -> Route:
         """The route of an event type."""
@@ -101,6 +112,10 @@ class Registry:
         if len(routes) < _MAX_ROUTES:
             routes[event_type] = route
         return route
+
+    def _tell(self, change: int) -> None:
+        for changed in self._observers:
+            changed(change)
 
     def _find(self, event_type: str) -> Route:
         words = event_type.split(".")

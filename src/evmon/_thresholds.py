@@ -45,6 +45,15 @@ class Thresholds:
     processing_min_runs: int = setting(
         1, at_least(1), "Batches in the window before an average means something."
     )
+    handler_errors_warning_percent: float = setting(
+        5.0, between(0, 100), "Share of handler calls that fail above which to warn."
+    )
+    handler_errors_critical_percent: float = setting(
+        50.0, between(0, 100), "Share of handler calls that fail that is critical."
+    )
+    handler_errors_min_calls: int = setting(
+        20, at_least(1), "Handler calls in the window before their errors mean much."
+    )
     retries_warning: int = setting(
         10, at_least(0), "Retries in the window above which to warn."
     )

@@ -51,7 +51,6 @@ class DiscoveryRecorder:
 
     def __init__(self, meter: Meter) -> None:
         self._queue_size = meter.bind(i.DISCOVERY_QUEUE_SIZE)
-        self._handlers = meter.bind(i.DISCOVERY_HANDLERS)
         self._batch_duration = meter.bind(i.DISCOVERY_BATCH_DURATION)
         self._last_run_time = meter.bind(i.DISCOVERY_LAST_RUN_TIME)
         outcomes: tuple[Outcome, ...] = ("registered", "empty", "failed")
@@ -77,10 +76,6 @@ class DiscoveryRecorder:
         """A batch was looked at."""
         self._batch_duration(seconds)
         self._last_run_time(unix_time)
-
-    def handlers_changed(self, by: int) -> None:
-        """Handlers were added (or removed, below 0)."""
-        self._handlers(by)
 
 
 class RetryRecorder:

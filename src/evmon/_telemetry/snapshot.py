@@ -48,12 +48,18 @@ class Snapshot:
         )
 
     def distribution(
-        self, instrument: Instrument, attributes: Mapping[str, str] = {}
+        self,
+        instrument: Instrument,
+        attributes: Mapping[str, str] = {},
+        without: str = "",
     ) -> Distribution:
-        """Count and sum over all series of a histogram that carry `attributes`."""
+        """Count and sum over all series of a histogram that carry `attributes`.
+
+        Series that have the attribute `without` are left out.
+        """
         parts = [
             value
-            for value in self._values(instrument, attributes)
+            for value in self._values(instrument, attributes, without)
             if isinstance(value, Distribution)
         ]
         return Distribution(
@@ -65,11 +71,16 @@ class Snapshot:
         return next(self._values(instrument, {}), None) is not None
 
     def _values(
-        self, instrument: Instrument, attributes: Mapping[str, str]
+        self,
+        instrument: Instrument,
+        attributes: Mapping[str, str],
+        without: str = "",
     ) -> Iterator[float | Distribution]:
         wanted = attributes.items()
         for (name, labels), value in self._points.items():
-            if name == instrument.name and wanted <= labels:
+            if name != instrument.name or not wanted <= labels:
+                continue
+            if not any(key == without for key, _ in labels):
                 yield value
 
 

@@ -47,11 +47,26 @@ class DeadLetter:
     attempts: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Again:
+    """When an entry is delivered again, and to whom.
+
+    Attributes:
+        delay: seconds from now.
+        attempts: handler attempts so far.
+        handlers: names of the handlers that still have to see it.
+    """
+
+    delay: float
+    attempts: int
+    handlers: tuple[str, ...]
+
+
 class Transport(Protocol):
     """A way for events to travel, with a consumer group at its end.
 
     Between `open` and `close`, one reader calls `read`; every entry that it returned is
-    ended by exactly one of `ack`, `retry_later`, `dead_letter` and `release`. Errors of
+    ended by exactly one of `ack`, `settle` and `release`. Errors of
     the outside world are raised as `TransportError`.
     """
 
@@ -88,18 +103,14 @@ class Transport(Protocol):
         """Send what was noted."""
         ...
 
-    async def retry_later(
-        self,
-        received: Received,
-        delay: float,
-        attempts: int,
-        handlers: tuple[str, ...],
+    async def settle(
+        self, received: Received, dead: DeadLetter | None, again: Again | None
     ) -> None:
-        """Deliver the entry again after `delay` seconds, to these handlers only."""
-        ...
+        """End an entry that is not simply done, atomically and once.
 
-    async def dead_letter(self, received: Received, letter: DeadLetter) -> None:
-        """Put the entry aside, atomically: it is acked and kept elsewhere."""
+        It is acked and, in the same step, put aside for `dead`, scheduled by `again`,
+        or both (some handlers failed for good, others want another try).
+        """
         ...
 
     async def release(self, received: Sequence[Received]) -> None:

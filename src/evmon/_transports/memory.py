@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from evmon._clock import SYSTEM_CLOCK, Clock
-from evmon._transports.base import DeadLetter, Received
+from evmon._transports.base import Again, DeadLetter, Received
 from evmon.errors import TransportError
 
 CAPACITY: Final = 100_000
@@ -106,26 +106,24 @@ class MemoryTransport:
     async def flush(self) -> None:
         """Nothing is held back here."""
 
-    async def retry_later(
-        self,
-        received: Received,
-        delay: float,
-        attempts: int,
-        handlers: tuple[str, ...],
+    async def settle(
+        self, received: Received, dead: DeadLetter | None, again: Again | None
     ) -> None:
-        """Deliver the entry again after `delay` seconds."""
+        """Put an entry aside (the oldest goes when 10,000 are kept), or schedule it."""
         self.ack(received)
-        again = replace(
-            received, id=str(next(self._ids)), attempts=attempts, handlers=handlers
-        )
-        due = self._clock.monotonic() + delay
-        heapq.heappush(self._scheduled, (due, int(again.id), again))
-        self._set_timer()
-
-    async def dead_letter(self, received: Received, letter: DeadLetter) -> None:
-        """Keep the entry aside; the oldest goes when 10,000 are kept."""
-        self.ack(received)
-        self.dead_letters.append(DeadEntry(received, letter))
+        if dead is not None:
+            self.dead_letters.append(DeadEntry(received, dead))
+        if again is not None:
+            number = next(self._ids)
+            entry = replace(
+                received,
+                id=str(number),
+                attempts=again.attempts,
+                handlers=again.handlers,
+            )
+            due = self._clock.monotonic() + again.delay
+            heapq.heappush(self._scheduled, (due, number, entry))
+            self._set_timer()
 
     async def release(self, received: Sequence[Received]) -> None:
         """Put entries back in front, as another delivery."""

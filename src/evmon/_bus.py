@@ -1,0 +1,452 @@
+"""`EventBus`: the one object that an application holds."""
+
+import asyncio
+import dataclasses
+import os
+import signal
+import sys
+import weakref
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from types import ModuleType, TracebackType
+from typing import Any, Final
+
+from evmon._clock import SYSTEM_CLOCK, Clock
+from evmon._config import (
+    Batching,
+    ConsumerConfig,
+    DiscoveryConfig,
+    MetricsConfig,
+    MonitorConfig,
+    environment,
+    resolve,
+)
+from evmon._discovery import Discovery
+from evmon._events import Event, EventLimits, check_type, new_id, now
+from evmon._handlers import Handler, handler_of
+from evmon._monitor import Monitor
+from evmon._registry import Registry
+from evmon._retry import RetryPolicy
+from evmon._runtime import Runtime, Settings, preview
+from evmon._settings import from_environment
+from evmon._telemetry.asgi import ASGIApp, asgi_app
+from evmon._telemetry.exposition import Routes
+from evmon._thresholds import Thresholds
+from evmon.errors import BusStateError, ConfigError, PublishError
+
+_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+_running: "weakref.WeakSet[EventBus]" = weakref.WeakSet()
+
+
+class EventBus:
+    """Handlers, the transport between them, and the view of how they do.
+
+    Every setting can be overridden by an ``EVMON_*`` environment variable
+    (``docs/configuration.md``). A bus is used once: after `stop`, make a new one.
+
+    Args:
+        service: name of the service; also its stream and its consumer group.
+        transport: URL of the transport; ``memory://`` is this process alone.
+        auto_discovery: whether providers are discovered and the monitor runs.
+        discovery: how providers are looked at.
+        batching: how published events gather.
+        consumer: how events are read and handled.
+        retry: policy for discovery, publishing, and handlers without their own.
+        thresholds: the limits that the monitor warns about.
+        monitor: how often it looks and speaks.
+        metrics: where ``/metrics`` is served. None serves it only from `run`, or when
+            the environment names a host or port.
+        limits: of an event's size and depth.
+        clock: time and chance, for tests.
+
+    Raises:
+        ConfigError: a setting has a value that it cannot have.
+
+    Example:
+        >>> bus = EventBus(service="shop")
+        >>> bus.register(Orders())
+        >>> async with bus:
+        ...     await bus.publish("order.created", {"id": 7})
+    """
+
+    def __init__(
+        self,
+        service: str = "evmon",
+        transport: str = "memory://",
+        *,
+        auto_discovery: bool = True,
+        discovery: DiscoveryConfig = DiscoveryConfig(),  # noqa: B008 - frozen values
+        batching: Batching = Batching(),  # noqa: B008
+        consumer: ConsumerConfig = ConsumerConfig(),  # noqa: B008
+        retry: RetryPolicy = RetryPolicy(),  # noqa: B008
+        thresholds: Thresholds = Thresholds(),  # noqa: B008
+        monitor: MonitorConfig = MonitorConfig(),  # noqa: B008
+        metrics: MetricsConfig | None = None,
+        limits: EventLimits = EventLimits(),  # noqa: B008
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
+        environ = environment()
+        basics = from_environment(
+            _Basics(service, transport, auto_discovery), "EVMON", environ
+        )
+        self._settings = Settings(
+            service=basics.service,
+            transport=basics.transport,
+            auto_discovery=basics.auto_discovery,
+            discovery=resolve(discovery, environ),
+            batching=resolve(batching, environ),
+            consumer=resolve(consumer, environ),
+            retry=from_environment(retry, "EVMON_RETRY", environ),
+            thresholds=resolve(thresholds, environ),
+            monitor=resolve(monitor, environ),
+            limits=from_environment(limits, "EVMON_LIMITS", environ),
+        )
+        self._metrics = _metrics_config(metrics, environ)
+        self._clock = clock
+        self._registry = Registry()
+        self._providers: list[Any] = []
+        self._packages: list[str] = []
+        self._runtime: Runtime | None = None
+        self._stopped = False
+
+    def __repr__(self) -> str:
+        scheme = self._settings.transport.partition(":")[0]
+        return f"EventBus(service={self.service!r}, transport='{scheme}://…')"
+
+    @property
+    def service(self) -> str:
+        """Name of the service."""
+        return self._settings.service
+
+    @property
+    def handlers(self) -> tuple[Handler, ...]:
+        """The handlers that are registered now."""
+        return self._registry.handlers
+
+    @property
+    def monitor(self) -> Monitor:
+        """The view over what was measured.
+
+        Raises:
+            BusStateError: the bus was not started, or has `auto_discovery=False`.
+        """
+        monitor = self._started().monitor
+        if monitor is None:
+            raise BusStateError("auto_discovery=False turned the monitor off")
+        return monitor
+
+    @property
+    def discovery(self) -> Discovery:
+        """The state of discovery: `pending` and `failures`.
+
+        Raises:
+            BusStateError: the bus was not started.
+        """
+        return self._started().discovery
+
+    @property
+    def metrics_url(self) -> str | None:
+        """Where ``/metrics`` is served, if it is."""
+        return self._runtime.metrics_url if self._runtime else None
+
+    def register(self, provider: Any) -> None:
+        """Queue a provider of handlers for discovery; thread-safe, returns at once.
+
+        Args:
+            provider: an instance, a class, a module or a function.
+
+        Raises:
+            BusStateError: the bus has `auto_discovery=False`.
+        """
+        self._wants_discovery("register")
+        if self._runtime is None:
+            self._providers.append(provider)
+        else:
+            self._runtime.discovery.register(provider)
+
+    def discover(self, package: str | ModuleType) -> None:
+        """Queue a module or package and all modules in it for discovery.
+
+        Args:
+            package: a module, or the dotted name of one.
+
+        Raises:
+            BusStateError: the bus has `auto_discovery=False`.
+        """
+        self._wants_discovery("discover")
+        if self._runtime is None:
+            name = package if isinstance(package, str) else package.__name__
+            self._packages.append(name)
+        else:
+            self._runtime.discovery.discover(package)
+
+    def unregister(self, provider: Any) -> int:
+        """Take a provider's handlers away; returns how many there were."""
+        if self._runtime is not None:
+            return self._runtime.discovery.unregister(provider)
+        self._providers = [p for p in self._providers if p is not provider]
+        return 0
+
+    def add_handler(
+        self,
+        pattern: str,
+        function: Callable[..., Any],
+        *,
+        retry: RetryPolicy | None = None,
+    ) -> None:
+        """Register a function for a pattern at once, without discovery.
+
+        Raises:
+            ConfigError: the pattern is not one.
+            DiscoveryError: the function takes what no event can give.
+        """
+        self._registry.add([handler_of(function, pattern, retry)])
+
+    async def publish(
+        self,
+        type: str,  # noqa: A002 - CloudEvents' word
+        data: Any = None,
+        *,
+        id: str | None = None,  # noqa: A002 - CloudEvents' word
+        source: str | None = None,
+        time: datetime | None = None,
+        traceparent: str | None = None,
+    ) -> "Event[Any]":
+        """Publish an event; returns it when the transport has it.
+
+        Args:
+            type: words joined by dots, such as ``order.created``.
+            data: of JSON types, or what msgspec makes JSON of (dataclasses, dates …).
+            id: unique for the source; made when not given.
+            source: the service's name when not given.
+            time: now when not given.
+            traceparent: W3C trace context to pass on.
+
+        Raises:
+            InvalidEventError: the event is too large, too deep, or not JSON.
+            PublishError: the transport did not take it, after all retries.
+            BusStateError: the bus is not running.
+        """
+        event = self._event(type, data, id, source, time, traceparent)
+        await self._live().publisher.publish(event)
+        return event
+
+    async def publish_many(
+        self, events: "Iterable[Event[Any] | tuple[str, Any]]"
+    ) -> list[PublishError | None]:
+        """Publish many events in few batches.
+
+        Args:
+            events: events, or pairs of type and data.
+
+        Returns:
+            for each event, in order, None or why it was refused.
+
+        Raises:
+            InvalidEventError: an event is not one; those before it were sent.
+            BusStateError: the bus is not running.
+        """
+        return await self._live().publisher.publish_many(
+            event if isinstance(event, Event) else self._event(*event)
+            for event in events
+        )
+
+    def publish_nowait(self, type: str, data: Any = None) -> "Event[Any]":  # noqa: A002
+        """Publish some time soon and do not wait; a failure is logged and counted.
+
+        Raises:
+            InvalidEventError: the event is too large, too deep, or not JSON.
+            PublishError: the buffer is full.
+            BusStateError: the bus is not running.
+        """
+        event = self._event(type, data)
+        self._live().publisher.publish_nowait(event)
+        return event
+
+    async def start(self) -> None:
+        """Start discovery, consumer and monitor; `async with` does it for you.
+
+        Returns when all that was registered before has been looked at once.
+
+        Raises:
+            BusStateError: the bus was started before.
+            ConfigError: the metrics port is taken.
+            TransportError: the transport cannot be opened.
+        """
+        if self._runtime is not None:
+            raise BusStateError("a bus is started once: make a new EventBus")
+        self._runtime = Runtime(
+            self._settings, self._registry, self._metrics, self._clock
+        )
+        _running.add(self)
+        providers, self._providers = self._providers, []
+        try:
+            await self._runtime.start(providers, self._packages)
+        except BaseException:
+            _running.discard(self)
+            self._stopped = True
+            raise
+
+    async def stop(self) -> None:
+        """Drain, flush and release everything; does nothing the second time."""
+        _running.discard(self)
+        if self._runtime is not None and not self._stopped:
+            self._stopped = True
+            await self._runtime.stop()
+
+    async def wait(self) -> None:
+        """Wait until the bus stops, for example because it failed."""
+        await self._started().wait()
+
+    async def __aenter__(self) -> "EventBus":
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.stop()
+
+    def run(self) -> None:
+        """Start and block until SIGINT or SIGTERM, then drain and return.
+
+        ``/metrics`` is served, on ``127.0.0.1:9464`` unless told otherwise. A second
+        signal ends the process at once. uvloop is used where it is installed.
+
+        Raises:
+            ConfigError: the metrics port is taken.
+            TransportError: the transport cannot be opened.
+        """
+        if self._metrics is None:
+            self._metrics = resolve(MetricsConfig(), environment())
+        if sys.platform == "win32":
+            asyncio.run(self._serve())
+            return
+        try:
+            import uvloop
+        except ImportError:
+            asyncio.run(self._serve())
+        else:
+            uvloop.run(self._serve())
+
+    async def preview(self) -> tuple[tuple[Handler, ...], Discovery]:
+        """Discover without starting: what would be registered, and what would fail.
+
+        Example:
+            ``handlers, discovery = await bus.preview()``
+        """
+        registry = Registry()
+        registry.add(self._registry.handlers)
+        discovery = await preview(
+            self._settings, registry, self._providers, self._packages, self._clock
+        )
+        return registry.handlers, discovery
+
+    async def _serve(self) -> None:
+        loop = asyncio.get_running_loop()
+        stop = asyncio.Event()
+        received: list[int] = []
+
+        def on_signal(number: int) -> None:
+            received.append(number)
+            if len(received) > 1:
+                os._exit(128 + number)
+            stop.set()
+
+        for number in _SIGNALS:
+            loop.add_signal_handler(number, on_signal, number)
+        try:
+            async with self:
+                waits = [
+                    asyncio.ensure_future(stop.wait()),
+                    asyncio.ensure_future(self.wait()),
+                ]
+                try:
+                    await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    for wait in waits:
+                        wait.cancel()
+                    await asyncio.wait(waits)
+        finally:
+            for number in _SIGNALS:
+                loop.remove_signal_handler(number)
+
+    def _event(
+        self,
+        event_type: str,
+        data: Any = None,
+        event_id: str | None = None,
+        source: str | None = None,
+        time: datetime | None = None,
+        traceparent: str | None = None,
+    ) -> "Event[Any]":
+        if not self._registry.match(event_type).handlers:
+            check_type(event_type)
+        return Event(
+            id=new_id() if event_id is None else event_id,
+            source=self.service if source is None else source,
+            type=event_type,
+            time=now() if time is None else time,
+            data=data,
+            traceparent=traceparent,
+        )
+
+    def _wants_discovery(self, verb: str) -> None:
+        if not self._settings.auto_discovery:
+            raise BusStateError(
+                f"{verb}() needs auto_discovery=True; add_handler() works without"
+            )
+
+    def _started(self) -> Runtime:
+        if self._runtime is None:
+            raise BusStateError("the bus is not running: use 'async with bus'")
+        return self._runtime
+
+    def _live(self) -> Runtime:
+        if self._stopped:
+            raise BusStateError("the bus has stopped: make a new EventBus")
+        return self._started()
+
+
+def metrics_app(bus: EventBus | None = None) -> ASGIApp:
+    """``/metrics`` as an ASGI app, for an application that has a web server already.
+
+    Args:
+        bus: whose metrics; None means the one that runs in this process when a request
+            comes. While none runs, the answer is 503.
+
+    Example:
+        >>> app = metrics_app()  # app.mount("/", evmon.metrics_app()) in Starlette
+    """
+
+    def routes() -> Routes | None:
+        source = bus or next(iter(_running), None)
+        runtime = source._runtime if source else None  # noqa: SLF001 - same module
+        return runtime.routes if runtime else None
+
+    return asgi_app(routes)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Basics:
+    service: str
+    transport: str
+    auto_discovery: bool
+
+    def __post_init__(self) -> None:
+        if not self.service or not self.service.isprintable() or " " in self.service:
+            raise ConfigError(
+                f"service={self.service!r}: must be a printable name without spaces"
+            )
+
+
+def _metrics_config(
+    metrics: MetricsConfig | None, environ: Mapping[str, str]
+) -> MetricsConfig | None:
+    named = "EVMON_METRICS_HOST" in environ or "EVMON_METRICS_PORT" in environ
+    if metrics is None and not named:
+        return None
+    return resolve(metrics or MetricsConfig(), environ)

@@ -1,0 +1,199 @@
+"""Arguments in, exit codes out; every error is one line with the way out."""
+
+import asyncio
+import json
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from typing import Final
+
+import click
+
+from evmon import __version__
+from evmon._cli.check import DEFAULT_URL, check
+from evmon._cli.demo import FAULTS, run_demo
+from evmon._cli.handlers import handlers_table
+from evmon._cli.load import load_bus
+from evmon._cli.output import console
+from evmon.errors import EvmonError
+
+USAGE_ERROR: Final = 2
+_PORT: Final = click.IntRange(0, 65535)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code.
+
+    Args:
+        arguments: without the program's name; those of the process by default.
+    """
+    try:
+        outcome = cli.main(
+            args=None if arguments is None else list(arguments),
+            prog_name="evmon",
+            standalone_mode=False,
+        )
+    except click.UsageError as error:
+        command = error.ctx.command_path if error.ctx else "evmon"
+        return _fail(f"{error.format_message()} (see '{command} --help')", USAGE_ERROR)
+    except click.ClickException as error:
+        return _fail(error.format_message(), 1)
+    except EvmonError as error:
+        return _fail(str(error), 1)
+    except (click.Abort, KeyboardInterrupt):
+        return 130
+    except BrokenPipeError:
+        # The reader of a pipe went away; nothing may be written at exit either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    return outcome if isinstance(outcome, int) else 0
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="evmon")
+def cli() -> None:
+    """Event handlers that you can see into.
+
+    \b
+    Examples:
+      evmon demo                      a sample service with /metrics to scrape
+      evmon run shop.app:bus          run your own
+      evmon handlers shop.app:bus     what would be discovered
+      evmon check                     how does the service on this machine do?
+    """
+
+
+@cli.command("demo")
+@click.option(
+    "--duration",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Seconds to run; until Ctrl-C by default.",
+)
+@click.option(
+    "--rate",
+    type=click.FloatRange(min=0, max=10_000, min_open=True),
+    default=20.0,
+    show_default=True,
+    help="Events published each second.",
+)
+@click.option(
+    "--port",
+    type=_PORT,
+    default=None,
+    help="Port of /metrics on 127.0.0.1; 9464 by default, 0 takes any.",
+)
+@click.option(
+    "--fault",
+    type=click.Choice(sorted(FAULTS)),
+    help="Something to go wrong for 15 s, so that a warning appears and clears.",
+)
+def demo_command(
+    duration: float | None, rate: float, port: int | None, fault: str | None
+) -> int:
+    """Run a sample shop service with steady traffic and a live summary.
+
+    \b
+    Examples:
+      evmon demo
+      evmon demo --duration 60 --fault retries
+    """
+    return asyncio.run(run_demo(duration, rate, port, fault))
+
+
+@cli.command("run")
+@click.argument("target", metavar="MODULE:BUS")
+@click.option("--metrics-host", help="Address of /metrics; 127.0.0.1 by default.")
+@click.option("--metrics-port", type=_PORT, help="Port of /metrics; 9464 by default.")
+@click.option(
+    "--log-level",
+    type=click.Choice(["debug", "info", "warning", "error"]),
+    default="info",
+    show_default=True,
+    help="What to log on stderr.",
+)
+def run_command(
+    target: str, metrics_host: str | None, metrics_port: int | None, log_level: str
+) -> int:
+    """Run the bus BUS of module MODULE until SIGINT or SIGTERM.
+
+    \b
+    Examples:
+      evmon run shop.app:bus
+      evmon run shop.app:bus --metrics-host 0.0.0.0 --metrics-port 9000
+    """
+    logging.basicConfig(
+        level=log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s"
+    )
+    # Options are the environment's way in, so that one rule decides what wins.
+    if metrics_host is not None:
+        os.environ["EVMON_METRICS_HOST"] = metrics_host
+    if metrics_port is not None:
+        os.environ["EVMON_METRICS_PORT"] = str(metrics_port)
+    load_bus(target).run()
+    return 0
+
+
+@cli.command("handlers")
+@click.argument("target", metavar="MODULE:BUS")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def handlers_command(target: str, *, as_json: bool) -> int:
+    """Show what would be discovered, without starting anything.
+
+    Exits with 1 when a provider cannot be looked at.
+
+    \b
+    Examples:
+      evmon handlers shop.app:bus
+      evmon handlers shop.app:bus --json
+    """
+    handlers, discovery = asyncio.run(load_bus(target).preview())
+    if as_json:
+        found = [
+            {
+                "pattern": handler.pattern,
+                "handler": handler.name,
+                "kind": "async" if handler.is_async else "sync",
+                "max_retries": handler.retry.max_retries if handler.retry else None,
+            }
+            for handler in handlers
+        ]
+        failed = [
+            {"provider": failure.provider, "error": str(failure.error)}
+            for failure in discovery.failures
+        ]
+        click.echo(json.dumps({"handlers": found, "failures": failed}, indent=2))
+    else:
+        console().print(handlers_table(handlers))
+        for failure in discovery.failures:
+            click.echo(f"failed: {failure.provider}: {failure.error}", err=True)
+    return 1 if discovery.failures else 0
+
+
+@cli.command("check")
+@click.argument("url", default=DEFAULT_URL)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    default=5.0,
+    show_default=True,
+    help="Seconds to wait for the service.",
+)
+def check_command(url: str, timeout: float, *, as_json: bool) -> int:
+    """Take one look at a running service: summary, warnings, recommendations.
+
+    Exits with 0 when all is well, 1 when a limit is breached, 2 when the service cannot
+    be reached.
+
+    \b
+    Examples:
+      evmon check
+      evmon check http://127.0.0.1:9000/metrics --json
+    """
+    return check(url, timeout, as_json=as_json)
+
+
+def _fail(message: str, code: int) -> int:
+    click.echo(f"evmon: {' '.join(message.split())}", err=True)
+    return code

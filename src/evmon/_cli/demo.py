@@ -1,0 +1,92 @@
+"""``evmon demo``: the shop, with a live summary."""
+
+import asyncio
+import logging
+import signal
+import time
+from typing import Final
+
+import anyio
+from rich.console import Group, RenderableType
+from rich.live import Live
+from rich.logging import RichHandler
+from rich.text import Text
+
+from evmon._cli.output import console
+from evmon._cli.shop import FAULTS, Shop
+
+__all__ = ["FAULTS", "run_demo"]
+
+LIVE_INTERVAL: Final = 1.0
+PLAIN_INTERVAL: Final = 5.0
+
+
+async def run_demo(
+    duration: float | None, rate: float, port: int | None, fault: str | None
+) -> int:
+    """Run the shop until `duration` is over or a signal comes; returns the exit code.
+
+    Args:
+        duration: seconds; None means until a signal.
+        rate: events each second.
+        port: of ``/metrics``; None means the default.
+        fault: name of a fault, or None.
+    """
+    out = console()
+    handler = RichHandler(
+        console=out, show_path=False, markup=False, rich_tracebacks=False
+    )
+    logging.basicConfig(level="INFO", format="%(message)s", handlers=[handler])
+    if not logging.getLogger("evmon.consumer").isEnabledFor(logging.DEBUG):
+        logging.getLogger("evmon.consumer").setLevel(logging.CRITICAL)
+    shop = Shop(port, rate, fault)
+    async with shop.bus:
+        out.print(Text(f"Serving {shop.bus.metrics_url} (Ctrl-C ends)"))
+        if fault:
+            out.print(Text(f"Fault {fault}, from second 5 to 20: {FAULTS[fault]}"))
+        async with anyio.create_task_group() as group:
+            group.start_soon(shop.live)
+            group.start_soon(_show, shop)
+            await _until(duration)
+            group.cancel_scope.cancel()
+    out.print(Text(f"Published {shop.published} events; all handled, all released."))
+    return 0
+
+
+async def _until(duration: float | None) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    with anyio.move_on_after(duration):
+        await stop.wait()
+
+
+async def _show(shop: Shop) -> None:
+    out = console()
+    if not out.is_terminal:
+        while True:
+            await asyncio.sleep(PLAIN_INTERVAL)
+            out.print(_view(shop, 0.0))
+    last_count, last_time = 0, time.monotonic()
+    with Live(console=out, auto_refresh=False) as live:
+        while True:
+            await asyncio.sleep(LIVE_INTERVAL)
+            now = time.monotonic()
+            rate = (shop.published - last_count) / (now - last_time)
+            last_count, last_time = shop.published, now
+            live.update(_view(shop, rate), refresh=True)
+
+
+def _view(shop: Shop, rate: float) -> RenderableType:
+    monitor = shop.bus.monitor
+    lines: list[RenderableType] = [Text(monitor.get_performance_summary())]
+    if rate:
+        lines.append(Text(f"  Events: {rate:.0f}/s ({shop.published} published)"))
+    for advice in monitor.get_recommendations():
+        finding = advice.finding
+        style = "bold red" if finding.severity == "critical" else "yellow"
+        text = f"{finding.severity.upper()} {finding.alert}: {finding.message}"
+        lines.append(Text(text, style=style))
+        lines.append(Text(f"  Next: {advice.next_step}", style="dim"))
+    return Group(*lines)

@@ -1,0 +1,36 @@
+"""From ``MODULE:BUS`` to the bus."""
+
+import importlib
+import sys
+
+from evmon._bus import EventBus
+from evmon.errors import ConfigError
+
+
+def load_bus(target: str) -> EventBus:
+    """Import a module and return the bus that it holds.
+
+    The working directory is importable, as it is for ``python -m``.
+
+    Args:
+        target: for example ``shop.app:bus``.
+
+    Raises:
+        ConfigError: there is no such bus; the message says how to name one.
+    """
+    module_name, _, attribute = target.partition(":")
+    if not module_name or not attribute:
+        raise ConfigError(f"{target!r}: must be MODULE:BUS, such as shop.app:bus")
+    if "" not in sys.path:
+        sys.path.insert(0, "")
+    try:
+        found: object = importlib.import_module(module_name)
+        for name in attribute.split("."):
+            found = getattr(found, name)
+    except Exception as error:
+        raise ConfigError(
+            f"cannot load {target!r}: {type(error).__name__}: {error}"
+        ) from error
+    if not isinstance(found, EventBus):
+        raise ConfigError(f"{target!r} is a {type(found).__name__}, not an EventBus")
+    return found

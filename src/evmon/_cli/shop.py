@@ -1,0 +1,185 @@
+"""The sample service of ``evmon demo``: a shop, and the faults that can befall it."""
+
+import asyncio
+import itertools
+import random
+import time
+from typing import Any, Final
+
+import anyio
+from typing_extensions import TypedDict
+
+from evmon._bus import EventBus
+from evmon._config import MetricsConfig, MonitorConfig
+from evmon._events import Event
+from evmon._handlers import event_handler
+from evmon._retry import RetryPolicy
+from evmon._thresholds import BYTES_PER_MB, Thresholds
+from evmon.errors import Reject
+
+WINDOW_SECONDS: Final = 20.0
+FAULT_STARTS: Final = 5.0
+FAULT_ENDS: Final = 20.0
+
+FAULTS: Final[dict[str, str]] = {
+    "cold-cache": "providers that were never seen before come in all the time",
+    "memory": "the process holds more memory than its limit",
+    "slow-discovery": "a provider takes long to be made",
+    "retries": "payments fail at first and succeed when retried",
+    "failing-handler": "payments fail for good and are dead-lettered",
+}
+
+
+class OrderData(TypedDict):
+    """What an order event says."""
+
+    id: int
+    cents: int
+
+
+class Payments:
+    """Takes the money; the place where handlers go wrong."""
+
+    def __init__(self) -> None:
+        self.fault: str | None = None
+        self._failed_once: set[str] = set()
+
+    @event_handler("order.created", retry=RetryPolicy(max_retries=2, base_delay=0.05))
+    async def charge(self, event: Event[OrderData]) -> None:
+        """Charge the order's price."""
+        if self.fault == "failing-handler":
+            raise Reject("the card was declined")
+        if self.fault == "retries" and event.id not in self._failed_once:
+            self._failed_once.add(event.id)
+            raise ConnectionError("the payment provider did not answer")
+        self._failed_once.discard(event.id)
+        await asyncio.sleep(random.uniform(0.001, 0.005))  # noqa: S311 - a demo
+
+
+class Warehouse:
+    """Sends things out."""
+
+    @event_handler("order.created")
+    @event_handler("order.cancelled")
+    async def reserve(self, order: OrderData) -> None:
+        """Reserve what was ordered, or free it again."""
+
+    @event_handler("order.shipped")
+    def label(self, order: OrderData) -> None:
+        """Print a label: a plain function, so it runs in a thread."""
+
+
+class Audit:
+    """Keeps an eye on everything about orders."""
+
+    @event_handler("order.**")
+    async def record(self, event: Event[Any]) -> None:
+        """Write it down."""
+
+
+@event_handler("user.signed_up")
+async def welcome(event: Event[Any]) -> None:
+    """Greet a new user."""
+
+
+class Shop:
+    """The bus of the shop, its traffic, and its fault.
+
+    Args:
+        port: of ``/metrics``.
+        rate: events each second.
+        fault: name of one of `FAULTS`, active from second 5 to second 20.
+    """
+
+    def __init__(
+        self, port: int | None = None, rate: float = 20.0, fault: str | None = None
+    ) -> None:
+        metrics = MetricsConfig() if port is None else MetricsConfig(port=port)
+        self.bus = EventBus(
+            service="shop",
+            thresholds=Thresholds(window_seconds=WINDOW_SECONDS),
+            monitor=MonitorConfig(check_interval_seconds=1.0),
+            metrics=metrics,
+        )
+        self.published = 0
+        self._rate = rate
+        self._fault = fault
+        self._payments = Payments()
+        self._providers: tuple[Any, ...] = (
+            self._payments,
+            Warehouse(),
+            Audit(),
+            welcome,
+        )
+        for provider in self._providers:
+            self.bus.register(provider)
+
+    async def live(self) -> None:
+        """Traffic, settings that are reloaded each second, and the fault; for ever."""
+        async with anyio.create_task_group() as group:
+            group.start_soon(self._traffic)
+            group.start_soon(self._reload)
+            group.start_soon(self._misfortune)
+
+    async def _traffic(self) -> None:
+        kinds = itertools.cycle(
+            ["order.created", "order.created", "order.shipped", "user.signed_up"]
+            + ["order.created", "order.created", "order.shipped", "order.cancelled"]
+        )
+        started = time.monotonic()
+        for number in itertools.count(1):
+            order = {"id": number, "cents": 1999}
+            await self.bus.publish(next(kinds), order)
+            self.published = number
+            due = started + number / self._rate
+            await asyncio.sleep(max(due - time.monotonic(), 0))
+
+    async def _reload(self) -> None:
+        """Register the same providers again, as a host of plug-ins does."""
+        while True:
+            await asyncio.sleep(1)
+            for provider in self._providers:
+                self.bus.register(provider)
+
+    async def _misfortune(self) -> None:
+        if self._fault is None:
+            return
+        await asyncio.sleep(FAULT_STARTS)
+        until = time.monotonic() + FAULT_ENDS - FAULT_STARTS
+        if self._fault == "memory":
+            ballast = _ballast(2 * Thresholds().memory_warning_mb)
+            await asyncio.sleep(until - time.monotonic())
+            del ballast
+            return
+        self._payments.fault = self._fault
+        while time.monotonic() < until:
+            if self._fault == "cold-cache":
+                for _ in range(40):
+                    self.bus.register(_plug_in())
+            elif self._fault == "slow-discovery":
+                self.bus.register(_slow_class())
+            await asyncio.sleep(1)
+        self._payments.fault = None
+
+
+def _ballast(megabytes: float) -> bytearray:
+    """Memory that is really there: untouched pages would not be resident."""
+    return bytearray(b"x") * int(megabytes * BYTES_PER_MB)
+
+
+def _plug_in() -> Any:
+    """A provider that nobody saw before, with nothing to handle."""
+    return type("PlugIn", (), {f"method_{n}": _nothing for n in range(5)})()
+
+
+def _slow_class() -> type:
+    def wait(_: Any) -> None:
+        time.sleep(2 * Thresholds().processing_warning_ms / 1000)
+
+    async def handle(_: Any, event: Event[Any]) -> None: ...
+
+    members = {"__init__": wait, "handle": event_handler("report.asked")(handle)}
+    return type("SlowReports", (), members)
+
+
+def _nothing(_: Any) -> None: ...

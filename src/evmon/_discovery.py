@@ -1,0 +1,291 @@
+"""Discovery: a queue of providers, looked at in batches, asleep when it is empty."""
+
+import asyncio
+import importlib
+import inspect
+import logging
+import pkgutil
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from types import ModuleType
+from typing import Any, Final, Literal
+
+import anyio
+from anyio.abc import TaskGroup
+
+from evmon._cache import MetadataCache
+from evmon._clock import Clock
+from evmon._config import DiscoveryConfig
+from evmon._handlers import Handler, HandlerSpec, bind, scan
+from evmon._registry import Registry
+from evmon._retry import Retrier, RetryPolicy
+from evmon._telemetry.recorders import DiscoveryRecorder
+from evmon.errors import ConfigError, DiscoveryError
+
+FAILURES_KEPT: Final = 1000
+
+_log = logging.getLogger("evmon.discovery")
+
+
+@dataclass(frozen=True, slots=True)
+class DiscoveryFailure:
+    """A provider that was given up.
+
+    Attributes:
+        provider: what it was, for people.
+        error: the last error.
+        attempts: how often it was tried.
+    """
+
+    provider: str
+    error: Exception
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Item:
+    """Something in the queue: a provider, or the name of a module to import."""
+
+    subject: Any
+    is_module_name: bool = False
+    attempts: int = 0
+
+
+@dataclass(slots=True)
+class _Registration:
+    """The handlers that a provider brought; the provider is kept to know it again."""
+
+    provider: Any
+    keys: list[int] = field(default_factory=list)
+
+
+class Discovery:
+    """Finds the handlers of providers and registers them.
+
+    Providers are instances, classes, modules or functions. A class is instantiated
+    when some of its handlers are methods of an instance. One that fails is tried again
+    by the policy, beside the others, and then reported: in the log, in the counter of
+    providers and in `failures`.
+
+    Args:
+        registry: takes the handlers.
+        config: batch size.
+        cache: keeps what a scan found.
+        policy: for providers that fail.
+        retrier: carries the policy out.
+        recorder: measures.
+        clock: time.
+    """
+
+    def __init__(
+        self,
+        registry: Registry,
+        config: DiscoveryConfig,
+        cache: MetadataCache[HandlerSpec],
+        policy: RetryPolicy,
+        retrier: Retrier,
+        recorder: DiscoveryRecorder,
+        clock: Clock,
+    ) -> None:
+        self._registry = registry
+        self._config = config
+        self._cache = cache
+        self._policy = policy
+        self._retrier = retrier
+        self._recorder = recorder
+        self._clock = clock
+        self._queue: deque[_Item] = deque()
+        self._unsettled = 0
+        self._lock = threading.Lock()
+        self._registrations: dict[int, _Registration] = {}
+        self._failures: deque[DiscoveryFailure] = deque(maxlen=FAILURES_KEPT)
+        self._wake = asyncio.Event()
+        self._quiet = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    @property
+    def failures(self) -> tuple[DiscoveryFailure, ...]:
+        """The last 1,000 providers that were given up."""
+        return tuple(self._failures)
+
+    @property
+    def pending(self) -> int:
+        """Providers not settled yet, those waiting for a retry included."""
+        return self._unsettled
+
+    def register(self, provider: Any) -> None:
+        """Queue a provider. Thread-safe; returns at once."""
+        self._put(_Item(provider, is_module_name=False))
+
+    def discover(self, package: str | ModuleType) -> None:
+        """Queue a module or package with all that is in it. Thread-safe."""
+        name = package if isinstance(package, str) else package.__name__
+        self._put(_Item(name, is_module_name=True))
+
+    def unregister(self, provider: Any) -> int:
+        """Forget a provider; returns how many handlers that took away."""
+        self._cache.invalidate(provider)
+        registration = self._registrations.pop(id(provider), None)
+        if registration is None:
+            return 0
+        return self._registry.remove(registration.keys)
+
+    async def wait_until_quiet(self) -> None:
+        """Wait until everything that is queued was looked at once."""
+        await self._quiet.wait()
+
+    async def run(self) -> None:
+        """Look at what is queued, and sleep while nothing is; until cancelled."""
+        self._loop = asyncio.get_running_loop()
+        try:
+            async with anyio.create_task_group() as retries:
+                while True:
+                    self._wake.clear()
+                    while self._queue:
+                        self._quiet.clear()
+                        await self._look_at_batch(retries)
+                    self._quiet.set()
+                    await self._wake.wait()
+        finally:
+            self._loop = None
+            with self._lock:
+                self._recorder.dropped(self._unsettled)
+                self._unsettled = 0
+                self._queue.clear()
+
+    def _put(self, item: _Item) -> None:
+        with self._lock:
+            if item.attempts == 0:
+                self._unsettled += 1
+                self._recorder.queued()
+            self._queue.append(item)
+        loop = self._loop
+        if loop is not None:
+            loop.call_soon_threadsafe(self._wake.set)
+
+    async def _look_at_batch(self, retries: TaskGroup) -> None:
+        started = self._clock.monotonic()
+        size = min(self._config.batch_size, len(self._queue))
+        batch = [self._queue.popleft() for _ in range(size)]
+        async with anyio.create_task_group() as group:
+            for item in batch:
+                group.start_soon(self._look_at, item, retries)
+        elapsed = max(self._clock.monotonic() - started, 0.0)
+        self._recorder.batch_ended(elapsed, self._clock.time())
+
+    async def _look_at(self, item: _Item, retries: TaskGroup) -> None:
+        try:
+            if item.is_module_name:
+                found = await self._look_at_module(item.subject)
+            else:
+                found = await self._look_at_provider(item.subject)
+        except Exception as error:  # noqa: BLE001 - providers are other people's code
+            delay = self._retrier.next_delay(_permanent_aware(self._policy, error), item.attempts, error)
+            if delay is None:
+                self._give_up(item, error)
+            else:
+                retries.start_soon(self._again, item, delay)
+            return
+        self._settle("registered" if found else "empty")
+
+    async def _again(self, item: _Item, delay: float) -> None:
+        await self._clock.sleep(delay)
+        self._put(_Item(item.subject, item.is_module_name, item.attempts + 1))
+
+    async def _look_at_module(self, name: str) -> bool:
+        # An import runs other people's code and may take long: not on the event loop.
+        module = await anyio.to_thread.run_sync(importlib.import_module, name)
+        for info in pkgutil.iter_modules(getattr(module, "__path__", ()), f"{name}."):
+            if not info.name.endswith(".__main__"):
+                self._put(_Item(info.name, is_module_name=True))
+        for value in list(vars(module).values()):
+            if isinstance(value, type) and value.__module__ == name and scan(value):
+                self._put(_Item(value))
+        return await self._look_at_provider(module)
+
+    async def _look_at_provider(self, provider: Any) -> bool:
+        specs = self._cache.get_or_scan(provider, scan)
+        if not specs:
+            return False
+        target = provider
+        if isinstance(provider, type) and needs_instance(provider, specs):
+            target = await anyio.to_thread.run_sync(instantiate, provider)
+        self._register(provider, [bind(target, spec) for spec in specs])
+        return True
+
+    def _register(self, provider: Any, handlers: list[Handler]) -> None:
+        """Put a provider's handlers in place of those that it had."""
+        earlier = self._registrations.get(id(provider))
+        keys = self._registry.add(handlers)
+        self._registrations[id(provider)] = _Registration(provider, keys)
+        if earlier is not None:
+            self._registry.remove(earlier.keys)
+
+    def _give_up(self, item: _Item, error: Exception) -> None:
+        name = item.subject if item.is_module_name else describe(item.subject)
+        attempts = item.attempts + 1
+        self._failures.append(DiscoveryFailure(name, error, attempts))
+        _log.error(
+            "provider %s was given up after %d attempts: %s: %s",
+            name,
+            attempts,
+            type(error).__name__,
+            error,
+            extra={"provider": name, "attempts": attempts},
+        )
+        self._settle("failed")
+
+    def _settle(self, outcome: Literal["registered", "empty", "failed"]) -> None:
+        with self._lock:
+            self._unsettled -= 1
+        self._recorder.settled(outcome)
+
+
+def needs_instance(provider: type, specs: tuple[HandlerSpec, ...]) -> bool:
+    """Whether some handler of a class is a method of its instances."""
+    return any(
+        not isinstance(
+            inspect.getattr_static(provider, spec.attribute or ""),
+            (staticmethod, classmethod),
+        )
+        for spec in specs
+    )
+
+
+def instantiate(provider: Callable[[], Any]) -> Any:
+    """Make the instance whose methods handle events.
+
+    Raises:
+        DiscoveryError: the class wants arguments, so its user has to make it.
+    """
+    try:
+        inspect.signature(provider).bind()
+    except TypeError as error:
+        raise DiscoveryError(
+            f"{describe(provider)} needs arguments ({error}): make an instance and"
+            " register that"
+        ) from None
+    except ValueError:
+        pass  # no signature to read, so trying is the way to know
+    return provider()
+
+
+def describe(provider: Any) -> str:
+    """Name a provider without asking it anything."""
+    kind = provider if isinstance(provider, type) else type(provider)
+    if isinstance(provider, ModuleType):
+        return provider.__name__
+    if inspect.isroutine(provider):
+        return f"{provider.__module__}.{provider.__qualname__}"
+    name = f"{kind.__module__}.{kind.__qualname__}"
+    return name if isinstance(provider, type) else f"{name} instance"
+
+
+_NEVER_HEALS = (DiscoveryError, ConfigError)
+_TRY_ONCE: Final = RetryPolicy(max_retries=0)
+
+
+def _permanent_aware(policy: RetryPolicy, error: Exception) -> RetryPolicy:
+    return _TRY_ONCE if isinstance(error, _NEVER_HEALS) else policy

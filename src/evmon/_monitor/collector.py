@@ -1,0 +1,77 @@
+"""The derived view on ``/metrics``: ratios, averages and the state of the limits."""
+
+from collections.abc import Iterable, Iterator
+
+from prometheus_client.core import GaugeMetricFamily, Metric
+
+from evmon._monitor.figures import Metrics, Totals
+from evmon._monitor.findings import Reading
+from evmon._thresholds import BYTES_PER_MB
+
+
+def derived_families(
+    metrics: Metrics,
+    window: Totals,
+    readings: Iterable[Reading],
+    uptime_seconds: float,
+) -> Iterator[Metric]:
+    """Families that are computed when ``/metrics`` is scraped.
+
+    A figure that is not known has no sample: never 0 in its place.
+    """
+    yield _gauge("evmon_uptime", "Time since the bus started.", "seconds", uptime_seconds)
+    rate = window.hit_rate
+    yield _gauge(
+        "evmon_cache_hit",
+        "Share of metadata lookups in the last window that hit.",
+        "ratio",
+        None if rate is None else rate / 100,
+    )
+    average = window.average_batch_ms
+    yield _gauge(
+        "evmon_discovery_batch_duration_average",
+        "Average duration of a discovery batch in the last window.",
+        "seconds",
+        None if average is None else average / 1000,
+    )
+    yield _gauge("evmon_retries_recent", "Retries in the last window.", "", window.retries)
+    yield _gauge(
+        "evmon_process_memory_unique",
+        "Memory that this process alone holds (USS).",
+        "bytes",
+        metrics.memory.heap_used_mb * BYTES_PER_MB,
+    )
+    yield from _limits(readings)
+
+
+def _limits(readings: Iterable[Reading]) -> Iterator[Metric]:
+    labels = ("alert", "severity")
+    limit = GaugeMetricFamily(
+        "evmon_threshold_limit", "A limit, in the unit of its runbook.", labels=labels
+    )
+    breached = GaugeMetricFamily(
+        "evmon_threshold_breached", "1 while the limit is breached.", labels=labels
+    )
+    value = GaugeMetricFamily(
+        "evmon_threshold_value",
+        "What is held against the limit, in the unit of its runbook.",
+        labels=labels[:1],
+    )
+    for reading in readings:
+        alert = reading.signal.alert
+        if reading.value is not None:
+            value.add_metric((alert,), reading.value)
+        limits = (("warning", reading.warning), ("critical", reading.critical))
+        for severity, number in limits:
+            if number is not None:
+                limit.add_metric((alert, severity), number)
+                is_breached = float(reading.severity == severity)
+                breached.add_metric((alert, severity), is_breached)
+    yield from (limit, breached, value)
+
+
+def _gauge(name: str, help_text: str, unit: str, value: float | None) -> Metric:
+    family = GaugeMetricFamily(name, help_text, unit=unit)
+    if value is not None:
+        family.add_metric((), value)
+    return family

@@ -1,0 +1,217 @@
+"""The figures that people ask for, computed from a snapshot; pure."""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+from evmon._telemetry import instruments as i
+from evmon._telemetry.process import ProcessMemory
+from evmon._telemetry.snapshot import Distribution, Snapshot
+from evmon._thresholds import BYTES_PER_MB
+
+
+@dataclass(frozen=True, slots=True)
+class CacheMetrics:
+    """The metadata cache since the start.
+
+    Attributes:
+        hits: lookups that found an entry.
+        misses: lookups that had to scan.
+        hit_rate: percent, 0–100; None before the first lookup.
+    """
+
+    hits: int
+    misses: int
+    hit_rate: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class DiscoveryMetrics:
+    """Discovery now.
+
+    Attributes:
+        pending: providers in the queue.
+        registered: handlers registered.
+        retry_count: retries of providers since the start.
+        processing_time_ms: average duration of the batches of the last window; None
+            when there was none.
+    """
+
+    pending: int
+    registered: int
+    retry_count: int
+    processing_time_ms: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryMetrics:
+    """Memory of the process, in MB of 10^6 bytes.
+
+    Python has no heap of a known size, so the three figures are the nearest that the
+    operating system and the C library can tell of it.
+
+    Attributes:
+        heap_used_mb: unique set (USS): what this process alone holds and what would be
+            freed if it ended. The resident set where the system does not tell.
+        heap_total_mb: resident set (RSS): the unique set and the pages shared with
+            other processes. The system charges the process for it, so the limits are
+            held against this one; it is `process.memory.usage` on ``/metrics``.
+        external_mb: what the C allocator handed out (`psutil.heap_info`), that is
+            memory outside Python's own small-object arenas: buffers, large objects,
+            extensions. None where the C library does not tell.
+    """
+
+    heap_used_mb: float
+    heap_total_mb: float
+    external_mb: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class TimingMetrics:
+    """Discovery batches since the start.
+
+    Attributes:
+        last_discovery_run: end of the last one, in Unix time; None before the first.
+        average_processing_time_ms: None before the first.
+        total_runs: how many there were.
+    """
+
+    last_discovery_run: float | None
+    average_processing_time_ms: float | None
+    total_runs: int
+
+
+@dataclass(frozen=True, slots=True)
+class Metrics:
+    """All figures of the monitor at one moment."""
+
+    cache: CacheMetrics
+    discovery: DiscoveryMetrics
+    memory: MemoryMetrics
+    timing: TimingMetrics
+
+    def to_dict(self) -> dict[str, Any]:
+        """The same as nested dictionaries, for JSON."""
+        return dataclasses.asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """The counters that the limits look at, at one moment."""
+
+    hits: float = 0
+    misses: float = 0
+    retries: float = 0
+    calls: int = 0
+    failed_calls: int = 0
+    batches: Distribution = Distribution()
+
+    @classmethod
+    def of(cls, snapshot: Snapshot) -> "Totals":
+        """Read them from a snapshot."""
+        calls = snapshot.distribution(i.PROCESS_DURATION).count
+        succeeded = snapshot.distribution(i.PROCESS_DURATION, without=i.ERROR_TYPE)
+        return cls(
+            calls=calls,
+            failed_calls=calls - succeeded.count,
+            hits=snapshot.total(i.CACHE_LOOKUPS, {i.CACHE_RESULT: "hit"}),
+            misses=snapshot.total(i.CACHE_LOOKUPS, {i.CACHE_RESULT: "miss"}),
+            retries=snapshot.total(i.RETRY_ATTEMPTS),
+            batches=snapshot.distribution(i.DISCOVERY_BATCH_DURATION),
+        )
+
+    def since(self, earlier: "Totals") -> "Totals":
+        """What came on top of `earlier`."""
+        return Totals(
+            hits=self.hits - earlier.hits,
+            misses=self.misses - earlier.misses,
+            retries=self.retries - earlier.retries,
+            calls=self.calls - earlier.calls,
+            failed_calls=self.failed_calls - earlier.failed_calls,
+            batches=Distribution(
+                self.batches.count - earlier.batches.count,
+                self.batches.total - earlier.batches.total,
+            ),
+        )
+
+    @property
+    def lookups(self) -> float:
+        """Hits and misses."""
+        return self.hits + self.misses
+
+    @property
+    def hit_rate(self) -> float | None:
+        """Percent, 0–100; None before the first lookup."""
+        return 100 * self.hits / self.lookups if self.lookups else None
+
+    @property
+    def error_rate(self) -> float | None:
+        """Percent of handler calls that failed; None before the first call."""
+        return 100 * self.failed_calls / self.calls if self.calls else None
+
+    @property
+    def average_batch_ms(self) -> float | None:
+        """Milliseconds; None before the first batch."""
+        mean = self.batches.mean
+        return None if mean is None else 1000 * mean
+
+
+def metrics_of(snapshot: Snapshot, window: Totals, memory: ProcessMemory) -> Metrics:
+    """Put the figures together.
+
+    Args:
+        snapshot: of all instruments, now.
+        window: what happened in the last window.
+        memory: of the process, now.
+    """
+    totals = Totals.of(snapshot)
+    return Metrics(
+        cache=CacheMetrics(int(totals.hits), int(totals.misses), totals.hit_rate),
+        discovery=DiscoveryMetrics(
+            pending=int(snapshot.total(i.DISCOVERY_QUEUE_SIZE)),
+            registered=int(snapshot.total(i.DISCOVERY_HANDLERS)),
+            retry_count=int(
+                snapshot.total(i.RETRY_ATTEMPTS, {i.RETRY_COMPONENT: "discovery"})
+            ),
+            processing_time_ms=window.average_batch_ms,
+        ),
+        memory=_memory_metrics(memory),
+        timing=TimingMetrics(
+            last_discovery_run=(
+                snapshot.total(i.DISCOVERY_LAST_RUN_TIME)
+                if snapshot.has(i.DISCOVERY_LAST_RUN_TIME)
+                else None
+            ),
+            average_processing_time_ms=totals.average_batch_ms,
+            total_runs=totals.batches.count,
+        ),
+    )
+
+
+def _memory_metrics(memory: ProcessMemory) -> MemoryMetrics:
+    used = memory.resident if memory.unique is None else memory.unique
+    external = memory.allocated
+    return MemoryMetrics(
+        heap_used_mb=used / BYTES_PER_MB,
+        heap_total_mb=memory.resident / BYTES_PER_MB,
+        external_mb=None if external is None else external / BYTES_PER_MB,
+    )
+
+
+def performance_summary(metrics: Metrics, uptime_seconds: float) -> str:
+    """The summary that is logged every five minutes, as text of five lines."""
+    cache, timing = metrics.cache, metrics.timing
+    rate = "no" if cache.hit_rate is None else f"{cache.hit_rate:.0f}%"
+    average = timing.average_processing_time_ms
+    duration = "no" if average is None else f"{average:.1f}ms"
+    return "\n".join(
+        (
+            f"Performance Summary (uptime: {uptime_seconds:.0f}s):",
+            f"  Cache: {rate} hit rate ({cache.hits}/{cache.hits + cache.misses})",
+            f"  Discovery: {metrics.discovery.registered} registered,"
+            f" {metrics.discovery.pending} pending",
+            f"  Memory: {metrics.memory.heap_used_mb:.1f}MB used"
+            f" / {metrics.memory.heap_total_mb:.0f}MB total",
+            f"  Processing: {duration} average ({timing.total_runs} runs)",
+        )
+    )

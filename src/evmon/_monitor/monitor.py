@@ -1,0 +1,182 @@
+"""The monitor itself: looks at intervals, speaks when something changes."""
+
+import logging
+from collections import deque
+from collections.abc import Callable, Iterable
+
+from prometheus_client.core import Metric
+
+from evmon._clock import Clock
+from evmon._config import MonitorConfig
+from evmon._monitor.collector import derived_families
+from evmon._monitor.figures import Metrics, Totals, metrics_of, performance_summary
+from evmon._monitor.findings import (
+    Finding,
+    Reading,
+    Recommendation,
+    Severity,
+    finding_of,
+    readings,
+    recommend,
+)
+from evmon._telemetry.process import ProcessMemory, process_memory
+from evmon._telemetry.provider import Telemetry
+from evmon._telemetry.snapshot import Snapshot
+from evmon._thresholds import BYTES_PER_MB, Thresholds
+
+_log = logging.getLogger("evmon.monitor")
+
+
+class Monitor:
+    """A view over what OpenTelemetry collected: figures, warnings, advice, a summary.
+
+    Warnings look at the last window (5 minutes by default), not at the time since the
+    start. Each is logged once when its limit is breached and once when it clears.
+
+    Args:
+        telemetry: what was collected.
+        thresholds: the limits.
+        config: how often to look and to speak.
+        clock: time.
+        memory: asks for the memory of the process.
+
+    Example:
+        ``bus.monitor.get_metrics().cache.hit_rate`` → ``85.0``
+    """
+
+    def __init__(
+        self,
+        telemetry: Telemetry,
+        thresholds: Thresholds,
+        config: MonitorConfig,
+        clock: Clock,
+        memory: Callable[[], ProcessMemory] = process_memory,
+    ) -> None:
+        self._telemetry = telemetry
+        self._limits = thresholds
+        self._config = config
+        self._clock = clock
+        self._memory = memory
+        self._started = clock.monotonic()
+        self._samples: deque[tuple[float, Totals]] = deque()
+        self._reported: dict[str, Severity] = {}
+        self._sample(telemetry.snapshot())
+        telemetry.add_collector(self.collect)
+
+    @property
+    def uptime_seconds(self) -> float:
+        """Seconds since the bus started."""
+        return self._clock.monotonic() - self._started
+
+    def get_metrics(self) -> Metrics:
+        """Collect and compute all figures now."""
+        snapshot = self._telemetry.snapshot()
+        return metrics_of(snapshot, self._window(snapshot), self._memory())
+
+    def get_warnings(self) -> tuple[Finding, ...]:
+        """The limits that are breached now."""
+        found = (finding_of(reading) for reading in self._readings())
+        return tuple(finding for finding in found if finding is not None)
+
+    def get_recommendations(self) -> tuple[Recommendation, ...]:
+        """For each breached limit: what was seen, why, the next step, the runbook."""
+        return tuple(recommend(finding) for finding in self.get_warnings())
+
+    def get_performance_summary(self) -> str:
+        """The figures since the start as five lines of text."""
+        return performance_summary(self.get_metrics(), self.uptime_seconds)
+
+    def check(self) -> None:
+        """Look once: take a sample, and log every limit whose state changed."""
+        snapshot = self._telemetry.snapshot()
+        for reading in self._readings(snapshot):
+            self._report(reading)
+        self._sample(snapshot)
+
+    async def run(self) -> None:
+        """Look and speak at the configured intervals, until cancelled."""
+        next_summary = self._clock.monotonic() + self._config.summary_interval_seconds
+        while True:
+            await self._clock.sleep(self._config.check_interval_seconds)
+            self.check()
+            if self._clock.monotonic() >= next_summary:
+                _log.info("%s", self.get_performance_summary())
+                next_summary += self._config.summary_interval_seconds
+
+    def collect(self) -> Iterable[Metric]:
+        """The derived view, for the registry that ``/metrics`` renders."""
+        snapshot = self._telemetry.latest()
+        window, memory = self._window(snapshot), self._memory()
+        return derived_families(
+            metrics_of(snapshot, window, memory),
+            window,
+            readings(window, memory.resident / BYTES_PER_MB, self._limits),
+            self.uptime_seconds,
+        )
+
+    def _readings(self, snapshot: Snapshot | None = None) -> tuple[Reading, ...]:
+        window = self._window(snapshot or self._telemetry.snapshot())
+        memory_mb = self._memory().resident / BYTES_PER_MB
+        return readings(window, memory_mb, self._limits)
+
+    def _window(self, snapshot: Snapshot) -> Totals:
+        """What happened in the last window, by the samples at hand."""
+        start = self._clock.monotonic() - self._limits.window_seconds
+        samples = list(self._samples)
+        base = samples[0][1]
+        for taken, totals in samples:
+            if taken > start:
+                break
+            base = totals
+        return Totals.of(snapshot).since(base)
+
+    def _sample(self, snapshot: Snapshot) -> None:
+        """Keep the totals, and of those older than the window only the youngest."""
+        now = self._clock.monotonic()
+        start = now - self._limits.window_seconds
+        while len(self._samples) > 1 and self._samples[1][0] <= start:
+            self._samples.popleft()
+        self._samples.append((now, Totals.of(snapshot)))
+
+    def _report(self, reading: Reading) -> None:
+        alert = reading.signal.alert
+        before = self._reported.get(alert)
+        finding = finding_of(reading)
+        if finding is None:
+            if before is not None and reading.value is not None:
+                del self._reported[alert]
+                _log.info(
+                    "%s cleared: %s is %.1f%s again",
+                    alert,
+                    reading.signal.subject,
+                    reading.value,
+                    reading.signal.unit,
+                    extra={"alert": alert, "state": "cleared"},
+                )
+            elif before is not None:
+                del self._reported[alert]
+                _log.info(
+                    "%s cleared: too little traffic to tell",
+                    alert,
+                    extra={"alert": alert, "state": "cleared"},
+                )
+            return
+        if finding.severity == before:
+            return
+        self._reported[alert] = finding.severity
+        level = logging.ERROR if finding.severity == "critical" else logging.WARNING
+        _log.log(
+            level,
+            "%s (%s): %s; %s",
+            alert,
+            finding.severity,
+            finding.message,
+            reading.signal.next_step,
+            extra={
+                "alert": alert,
+                "state": "breached",
+                "severity": finding.severity,
+                "value": finding.value,
+                "limit": finding.limit,
+            },
+        )

@@ -1,0 +1,253 @@
+"""The publisher: events gather while the last batch is on its way."""
+
+import asyncio
+import logging
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import anyio
+
+from evmon._clock import Clock
+from evmon._config import Batching
+from evmon._events import DEFAULT_LIMITS, Event, EventLimits, encode
+from evmon._retry import Retrier, RetryPolicy
+from evmon._telemetry.recorders import PublishRecorder
+from evmon._transports.base import Transport
+from evmon.errors import BusStateError, PublishError, TransportError
+
+_log = logging.getLogger("evmon.publisher")
+
+
+@dataclass(slots=True, eq=False)
+class _Batch:
+    """Events that leave together; whoever waits for one waits for the batch."""
+
+    done: "asyncio.Future[list[Exception | None]]"
+    raws: list[bytes] = field(default_factory=list)
+    labels: list[str] = field(default_factory=list)
+    ids: list[str] = field(default_factory=list)
+    urgent: bool = False
+
+
+class Publisher:
+    """Sends events in batches.
+
+    A lone event leaves at once. Whatever comes while a batch is on its way forms the
+    next one, so batches grow with the load and never by waiting.
+
+    Args:
+        transport: takes the batches.
+        batching: sizes.
+        policy: for batches, or parts of them, that fail.
+        retrier: carries the policy out.
+        recorder: measures.
+        type_label: the label of an event type.
+        clock: time.
+        limits: of an event's size and depth.
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        batching: Batching,
+        policy: RetryPolicy,
+        retrier: Retrier,
+        recorder: PublishRecorder,
+        type_label: Callable[[str], str],
+        clock: Clock,
+        limits: EventLimits = DEFAULT_LIMITS,
+    ) -> None:
+        self._transport = transport
+        self._max_size = batching.max_size if batching.enabled else 1
+        self._batching = batching
+        self._policy = policy
+        self._retrier = retrier
+        self._recorder = recorder
+        self._type_label = type_label
+        self._clock = clock
+        self._limits = limits
+        self._batches: deque[_Batch] = deque()
+        self._buffered = 0
+        self._room = asyncio.Event()
+        self._wake = asyncio.Event()
+        self._urgent = asyncio.Event()
+        self._closed = False
+
+    @property
+    def buffered(self) -> int:
+        """Events that wait to be sent, those on their way included."""
+        return self._buffered
+
+    async def publish(self, event: "Event[Any]") -> None:
+        """Send an event; returns when the transport has it.
+
+        Raises:
+            InvalidEventError: the event is too large, too deep, or not JSON.
+            PublishError: the transport did not take it, after all retries.
+        """
+        raw = encode(event, self._limits)
+        if self._buffered >= self._batching.max_buffered:
+            await self._wait_for_room()
+        batch = self._add(event, raw, urgent=True)
+        index = len(batch.ids) - 1
+        results = await asyncio.shield(batch.done)
+        error = results[index]
+        if error is not None:
+            raise PublishError(event.id, str(error)) from error
+
+    async def publish_many(
+        self, events: Iterable["Event[Any]"]
+    ) -> list[PublishError | None]:
+        """Send many events; the result says for each why it was refused.
+
+        Raises:
+            InvalidEventError: an event is too large, too deep, or not JSON. Those
+                before it were sent.
+        """
+        sent: list[tuple[_Batch, int]] = []
+        try:
+            for event in events:
+                raw = encode(event, self._limits)
+                if self._buffered >= self._batching.max_buffered:
+                    await self._wait_for_room()
+                batch = self._add(event, raw, urgent=True)
+                sent.append((batch, len(batch.ids) - 1))
+        finally:
+            batches = {id(batch): batch for batch, _ in sent}
+            for batch in batches.values():
+                await asyncio.shield(batch.done)
+        outcome: list[PublishError | None] = []
+        for batch, index in sent:
+            error = batch.done.result()[index]
+            refused = PublishError(batch.ids[index], str(error)) if error else None
+            outcome.append(refused)
+        return outcome
+
+    def publish_nowait(self, event: "Event[Any]") -> None:
+        """Send an event some time soon; a failure is logged and counted, not raised.
+
+        Raises:
+            InvalidEventError: the event is too large, too deep, or not JSON.
+            PublishError: the buffer is full.
+        """
+        raw = encode(event, self._limits)
+        if self._buffered >= self._batching.max_buffered:
+            raise PublishError(event.id, f"the buffer is full ({self._buffered} events)")
+        self._add(event, raw, urgent=False)
+
+    async def run(self) -> None:
+        """Send batches; returns after `close`, when all of them are sent."""
+        while True:
+            self._wake.clear()
+            if not self._batches:
+                if self._closed:
+                    return
+                await self._wake.wait()
+            batch = self._batches[0]
+            full = len(batch.ids) >= self._max_size
+            if not (batch.urgent or full or self._closed):
+                with anyio.move_on_after(self._batching.max_wait):
+                    await self._urgent.wait()
+            self._urgent.clear()
+            self._batches.popleft()
+            await self._send(batch)
+
+    def close(self) -> None:
+        """Take no more events; `run` returns once the buffer is empty."""
+        self._closed = True
+        self._wake.set()
+        self._urgent.set()
+
+    def abandon(self) -> int:
+        """Give up what is buffered (the drain took too long); returns how many."""
+        self._closed = True
+        lost = 0
+        while self._batches:
+            batch = self._batches.popleft()
+            lost += len(batch.ids)
+            stopped: Exception = TransportError("the bus stopped first")
+            self._resolve(batch, [stopped] * len(batch.ids))
+        return lost
+
+    def _add(self, event: "Event[Any]", raw: bytes, *, urgent: bool) -> _Batch:
+        if self._closed:
+            raise BusStateError("the bus is stopping: it takes no more events")
+        batch = self._batches[-1] if self._batches else None
+        if batch is None or len(batch.ids) >= self._max_size:
+            batch = _Batch(asyncio.get_running_loop().create_future())
+            self._batches.append(batch)
+            self._wake.set()
+        batch.raws.append(raw)
+        batch.labels.append(self._type_label(event.type))
+        batch.ids.append(event.id)
+        self._buffered += 1
+        if urgent and not batch.urgent:
+            batch.urgent = True
+            self._urgent.set()
+        elif len(batch.ids) >= self._max_size:
+            self._urgent.set()
+        return batch
+
+    async def _wait_for_room(self) -> None:
+        while self._buffered >= self._batching.max_buffered and not self._closed:
+            self._room.clear()
+            await self._room.wait()
+
+    async def _send(self, batch: _Batch) -> None:
+        """Send one batch, and those of its events that failed again by the policy."""
+        stopped: Exception = TransportError("the bus stopped first")
+        results: list[Exception | None] = [stopped] * len(batch.ids)
+        missing: Sequence[int] = range(len(batch.ids))
+        n = 0
+        try:
+            while True:
+                await self._send_once(batch, missing, results)
+                missing = [index for index in missing if results[index] is not None]
+                error = results[missing[0]] if missing else None
+                if error is None:
+                    break
+                delay = self._retrier.next_delay(self._policy, n, error)
+                if delay is None:
+                    break
+                await self._clock.sleep(delay)
+                n += 1
+        finally:
+            self._resolve(batch, results)
+
+    async def _send_once(
+        self,
+        batch: _Batch,
+        indexes: Sequence[int],
+        results: list[Exception | None],
+    ) -> None:
+        started = self._clock.monotonic()
+        failure: Exception | None = None
+        try:
+            outcome = await self._transport.publish([batch.raws[i] for i in indexes])
+        except TransportError as error:
+            failure = error
+            outcome = [error] * len(indexes)
+        for index, result in zip(indexes, outcome, strict=True):
+            results[index] = result
+        failure = failure or next((error for error in outcome if error), None)
+        self._recorder.batch_sent(
+            max(self._clock.monotonic() - started, 0.0), failure
+        )
+
+    def _resolve(self, batch: _Batch, results: list[Exception | None]) -> None:
+        self._buffered -= len(results)
+        self._room.set()
+        by_error: dict[str, tuple[Exception | None, Counter[str]]] = {}
+        for result, label in zip(results, batch.labels, strict=True):
+            kind = type(result).__name__ if result else ""
+            by_error.setdefault(kind, (result, Counter()))[1][label] += 1
+        for error, counts in by_error.values():
+            self._recorder.sent(counts, error)
+            if error is not None and not batch.urgent:
+                _log.error(
+                    "%d events were not published: %s", sum(counts.values()), error
+                )
+        if not batch.done.done():
+            batch.done.set_result(results)

@@ -1,0 +1,285 @@
+"""A running bus: its parts, started and stopped in order."""
+
+import asyncio
+import logging
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import anyio
+
+from evmon._cache import MetadataCache
+from evmon._clock import Clock
+from evmon._config import (
+    Batching,
+    ConsumerConfig,
+    DiscoveryConfig,
+    MetricsConfig,
+    MonitorConfig,
+)
+from evmon._consumer import Consumer
+from evmon._discovery import Discovery
+from evmon._events import EventLimits
+from evmon._handlers import HandlerSpec
+from evmon._monitor import Monitor
+from evmon._publisher import Publisher
+from evmon._registry import Registry
+from evmon._retry import Retrier, RetryPolicy
+from evmon._telemetry.exposition import Exposition, Routes
+from evmon._telemetry.instruments import DISCOVERY_HANDLERS
+from evmon._telemetry.meter import Meter, NoMeter
+from evmon._telemetry.provider import Telemetry
+from evmon._telemetry.recorders import (
+    ConsumeRecorder,
+    DiscoveryRecorder,
+    PublishRecorder,
+    RetryRecorder,
+)
+from evmon._telemetry.server import MetricsServer
+from evmon._thresholds import Thresholds
+from evmon._transports import open_transport
+
+if sys.version_info < (3, 11):
+    from exceptiongroup import BaseExceptionGroup
+
+_log = logging.getLogger("evmon.bus")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All settings of a bus, the environment's overrides applied."""
+
+    service: str
+    transport: str
+    auto_discovery: bool
+    discovery: DiscoveryConfig
+    batching: Batching
+    consumer: ConsumerConfig
+    retry: RetryPolicy
+    thresholds: Thresholds
+    monitor: MonitorConfig
+    limits: EventLimits
+
+
+def make_discovery(
+    settings: Settings, registry: Registry, meter: Meter, clock: Clock
+) -> tuple[Discovery, MetadataCache[HandlerSpec]]:
+    """Discovery and its cache, on their own: also what a preview needs."""
+    cache: MetadataCache[HandlerSpec] = MetadataCache(
+        settings.discovery.cache_ttl_seconds, clock, meter
+    )
+    discovery = Discovery(
+        registry,
+        settings.discovery,
+        cache,
+        settings.retry,
+        Retrier(clock, RetryRecorder(meter, "discovery")),
+        DiscoveryRecorder(meter),
+        clock,
+    )
+    return discovery, cache
+
+
+class Runtime:
+    """The parts of a bus between start and stop.
+
+    Args:
+        settings: of the bus.
+        registry: the handlers that were added by hand are in it already.
+        metrics: where ``/metrics`` is served; None serves none.
+        clock: time.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        registry: Registry,
+        metrics: MetricsConfig | None,
+        clock: Clock,
+    ) -> None:
+        self._settings = settings
+        self._registry = registry
+        self.telemetry = telemetry = Telemetry(settings.service)
+        meter = telemetry.meter
+        self.transport = transport = open_transport(
+            settings.transport, settings.service, clock
+        )
+        self.discovery, self._cache = make_discovery(settings, registry, meter, clock)
+        self._count_handlers = meter.bind(DISCOVERY_HANDLERS)
+        registry.observe(self._count_handlers)
+        telemetry.before_collect(self._cache.sweep)
+        group = settings.consumer.group or settings.service
+        system, destination = transport.system, transport.destination
+        publish_recorder = PublishRecorder(meter, system, destination)
+        self.publisher = Publisher(
+            transport,
+            settings.batching,
+            settings.retry,
+            Retrier(clock, RetryRecorder(meter, "publish")),
+            publish_recorder,
+            lambda event_type: registry.match(event_type).label,
+            clock,
+            settings.limits,
+        )
+        self.consumer = Consumer(
+            transport,
+            registry,
+            settings.consumer,
+            settings.retry,
+            Retrier(clock, RetryRecorder(meter, "handler")),
+            ConsumeRecorder(meter, system, destination, group),
+            clock,
+            settings.limits,
+        )
+        self.monitor: Monitor | None = None
+        if settings.auto_discovery:
+            self.monitor = Monitor(
+                telemetry, settings.thresholds, settings.monitor, clock
+            )
+        self.routes = Routes(
+            Exposition(
+                telemetry.families,
+                (metrics or MetricsConfig()).cache_seconds,
+                clock.monotonic,
+            )
+        )
+        self._server = MetricsServer(metrics, self.routes) if metrics else None
+        self._stop = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def metrics_url(self) -> str | None:
+        """Where ``/metrics`` is served, if it is."""
+        return f"{self._server.url}/metrics" if self._server else None
+
+    async def start(self, providers: Iterable[Any], packages: Iterable[str]) -> None:
+        """Start everything; returns when what was queued before was looked at.
+
+        Raises:
+            ConfigError: the metrics port is taken.
+            TransportError: the transport cannot be opened.
+        """
+        for provider in providers:
+            self.discovery.register(provider)
+        for package in packages:
+            self.discovery.discover(package)
+        started = asyncio.get_running_loop().create_future()
+        # One task owns all others, whoever enters and leaves the bus.
+        self._task = asyncio.create_task(self._main(started), name="evmon")
+        self._task.add_done_callback(lambda task: _pass_on(task, started))
+        try:
+            await started
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def stop(self) -> None:
+        """Stop in order; raises what made the bus fail, if something did."""
+        self._stop.set()
+        if self._task is None:
+            return
+        task, self._task = self._task, None
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError:
+            if not task.done():  # the caller is cancelled: end at once, not in order
+                task.cancel()
+                await asyncio.wait([task])
+            raise
+
+    async def wait(self) -> None:
+        """Wait until the bus stops, whether asked to or by a failure."""
+        if self._task is not None:
+            await asyncio.wait([self._task])
+
+    async def _main(self, started: "asyncio.Future[None]") -> None:
+        try:
+            if self._server is not None:
+                self._server.start()
+            await self.transport.open()
+            try:
+                await self._run_parts(started)
+            finally:
+                with anyio.CancelScope(shield=True):
+                    await self.transport.close()
+        finally:
+            self._count_handlers(-len(self._registry))
+            self._cache.clear()
+            if self._server is not None:
+                await anyio.to_thread.run_sync(self._server.stop)
+            await anyio.to_thread.run_sync(self.telemetry.shutdown)
+
+    async def _run_parts(self, started: "asyncio.Future[None]") -> None:
+        async with anyio.create_task_group() as parts:
+            publisher_done = asyncio.Event()
+            consumer_done = asyncio.Event()
+            parts.start_soon(_and_then, self.publisher.run, publisher_done)
+            discovering = anyio.CancelScope()
+            if self._settings.auto_discovery:
+                parts.start_soon(_within, discovering, self.discovery.run)
+                await self.discovery.wait_until_quiet()
+            parts.start_soon(_and_then, self.consumer.run, consumer_done)
+            if self.monitor is not None:
+                parts.start_soon(self.monitor.run)
+            if not started.done():
+                started.set_result(None)
+            await self._stop.wait()
+            discovering.cancel()
+            self.consumer.stop()
+            await consumer_done.wait()
+            self.publisher.close()
+            with anyio.move_on_after(self._settings.consumer.drain_timeout):
+                await publisher_done.wait()
+            lost = self.publisher.abandon()
+            if lost:
+                _log.error("%d buffered events were not published in time", lost)
+            parts.cancel_scope.cancel()
+
+
+async def preview(
+    settings: Settings,
+    registry: Registry,
+    providers: Iterable[Any],
+    packages: Iterable[str],
+    clock: Clock,
+) -> Discovery:
+    """Discover into `registry` without starting anything else."""
+    discovery, _ = make_discovery(settings, registry, NoMeter(), clock)
+    for provider in providers:
+        discovery.register(provider)
+    for package in packages:
+        discovery.discover(package)
+    async with anyio.create_task_group() as group:
+        group.start_soon(discovery.run)
+        while discovery.pending:
+            await discovery.wait_until_quiet()
+            await clock.sleep(0.01)
+        group.cancel_scope.cancel()
+    return discovery
+
+
+async def _and_then(run: Any, done: asyncio.Event) -> None:
+    await run()
+    done.set()
+
+
+async def _within(scope: anyio.CancelScope, run: Any) -> None:
+    with scope:
+        await run()
+
+
+def _pass_on(task: "asyncio.Task[None]", started: "asyncio.Future[None]") -> None:
+    """Let the one who starts the bus see why it did not, and the log why it fell."""
+    if task.cancelled():
+        started.cancel()
+        return
+    error = task.exception()
+    if error is None:
+        return
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    if started.done():
+        _log.critical("the bus failed: %s: %s", type(error).__name__, error)
+    else:
+        started.set_exception(error)

@@ -1,0 +1,40 @@
+"""From OpenTelemetry's names to those that Prometheus shows; pure.
+
+The rules are the exporter's, by the OpenTelemetry specification's "Prometheus and
+OpenMetrics Compatibility"; a test holds them against what the exporter really says.
+"""
+
+import re
+from typing import Final
+
+from evmon._telemetry.instruments import Instrument, Kind
+
+_UNITS: Final = {"s": "seconds", "By": "bytes", "ms": "milliseconds"}
+_COUNTERS: Final = (Kind.COUNTER, Kind.OBSERVABLE_COUNTER)
+
+
+def prometheus_name(row: Instrument) -> str:
+    """The name of an instrument's series on ``/metrics``.
+
+    A histogram's series add ``_bucket``, ``_sum`` and ``_count`` to it.
+
+    Example:
+        >>> from evmon._telemetry.instruments import CACHE_LOOKUPS
+        >>> prometheus_name(CACHE_LOOKUPS)
+        'evmon_cache_lookups_total'
+    """
+    name = prometheus_label(row.name)
+    unit = _UNITS.get(row.unit, "")
+    if unit and not name.endswith(f"_{unit}"):
+        name = f"{name}_{unit}"
+    return f"{name}_total" if row.kind in _COUNTERS else name
+
+
+def prometheus_label(attribute: str) -> str:
+    """The label that an attribute becomes.
+
+    Example:
+        >>> prometheus_label("evmon.cache.result")
+        'evmon_cache_result'
+    """
+    return re.sub(r"[^a-zA-Z0-9_]+", "_", attribute)
