@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from evmon._settings import (
+    ANY,
     NOT_EMPTY,
     above,
     at_least,
@@ -52,7 +53,7 @@ class Batching:
     """
 
     enabled: bool = setting(
-        True, at_least(0), "Whether events share a batch; false sends one by one."
+        True, ANY, "Whether events share a batch; false sends one by one."
     )
     max_size: int = setting(1000, at_least(1), "Events in one batch at the most.")
     max_wait: float = setting(
@@ -76,7 +77,7 @@ class ConsumerConfig:
     """
 
     group: str = setting(
-        "", at_least(0), "Consumer group; empty means the service's name."
+        "", ANY, "Consumer group; empty means the service's name."
     )
     batch_size: int = setting(100, at_least(1), "Events asked for in one read.")
     max_wait: float = setting(

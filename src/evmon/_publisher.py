@@ -145,6 +145,7 @@ class Publisher:
                 if self._closed:
                     return
                 await self._wake.wait()
+                continue
             batch = self._batches[0]
             full = len(batch.ids) >= self._max_size
             if not (batch.urgent or full or self._closed):

@@ -187,6 +187,8 @@ class Runtime:
                 task.cancel()
                 await asyncio.wait([task])
             raise
+        except BaseExceptionGroup as group:
+            raise _innermost(group) from group  # type: ignore[misc]
 
     async def wait(self) -> None:
         """Wait until the bus stops, whether asked to or by a failure."""
@@ -269,16 +271,21 @@ async def _within(scope: anyio.CancelScope, run: Any) -> None:
         await run()
 
 
+def _innermost(error: BaseException | None) -> BaseException | None:
+    """The one error that a task group wrapped, if it is one."""
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error
+
+
 def _pass_on(task: "asyncio.Task[None]", started: "asyncio.Future[None]") -> None:
     """Let the one who starts the bus see why it did not, and the log why it fell."""
     if task.cancelled():
         started.cancel()
         return
-    error = task.exception()
+    error = _innermost(task.exception())
     if error is None:
         return
-    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
-        error = error.exceptions[0]
     if started.done():
         _log.critical("the bus failed: %s: %s", type(error).__name__, error)
     else:

@@ -49,7 +49,7 @@ def one_of(*choices: str) -> Rule:
     return Rule(lambda v: v in choices, " or ".join(repr(c) for c in choices))
 
 
-ANY = Rule(lambda _: True, "any value of its type")
+ANY = Rule(lambda _: True, "a value of its type")
 NOT_EMPTY = Rule(lambda v: len(v) > 0, "a text that is not empty")
 
 

@@ -30,6 +30,7 @@ DISCOVERY_OUTCOME = "evmon.discovery.outcome"
 CACHE_RESULT = "evmon.cache.result"
 EVICTION_REASON = "evmon.cache.eviction.reason"
 RETRY_COMPONENT = "evmon.retry.component"
+LOSS_REASON = "evmon.loss.reason"
 DEAD_LETTER_REASON = "evmon.dead_letter.reason"
 CPU_MODE = "cpu.mode"
 
@@ -45,6 +46,12 @@ _BATCH_BOUNDARIES = tuple(
 )
 _SCAN_BOUNDARIES = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.1, 1.0)
 _DELAY_BOUNDARIES = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
+
+
+_WAIT_BOUNDARIES = (
+    *(0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0),
+    *(60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0),
+)
 
 
 class Kind(Enum):
@@ -202,6 +209,151 @@ DEAD_LETTERS = Instrument(
     "{event}",
     "Events dead-lettered, by reason.",
     (DEAD_LETTER_REASON,),
+)
+CONSUMER_LAG = Instrument(
+    "evmon.consumer.lag",
+    Kind.GAUGE,
+    "{event}",
+    "Events that the group has not been given yet; no sample when it is not known.",
+    (DESTINATION, GROUP),
+)
+CONSUMER_LAG_KNOWN = Instrument(
+    "evmon.consumer.lag.known",
+    Kind.GAUGE,
+    "",
+    "1 when the lag is known, 0 when the server cannot tell it.",
+    (DESTINATION, GROUP),
+)
+CONSUMER_PENDING = Instrument(
+    "evmon.consumer.pending",
+    Kind.GAUGE,
+    "{event}",
+    "Events given to a consumer of the group and not settled.",
+    (DESTINATION, GROUP),
+)
+CONSUMER_PENDING_AGE = Instrument(
+    "evmon.consumer.pending.oldest_age",
+    Kind.GAUGE,
+    "s",
+    "Age of the oldest event that is pending; 0 when none is.",
+    (DESTINATION, GROUP),
+)
+CONSUMER_UNREAD_AGE = Instrument(
+    "evmon.consumer.unread.oldest_age",
+    Kind.GAUGE,
+    "s",
+    "Age of the oldest event that the group has not been given; 0 when none waits.",
+    (DESTINATION, GROUP),
+)
+STREAM_LENGTH = Instrument(
+    "evmon.stream.length",
+    Kind.GAUGE,
+    "{event}",
+    "Entries in the stream, settled ones included.",
+    (DESTINATION,),
+)
+EVENT_WAIT = Instrument(
+    "evmon.event.wait.duration",
+    Kind.HISTOGRAM,
+    "s",
+    "Time that an event waited in the stream before it was first read.",
+    (DESTINATION, GROUP),
+    _WAIT_BOUNDARIES,
+)
+REDELIVERIES = Instrument(
+    "evmon.consumer.redeliveries",
+    Kind.COUNTER,
+    "{event}",
+    "Events delivered again after a consumer did not settle them.",
+    (DESTINATION, GROUP),
+)
+RECLAIMS = Instrument(
+    "evmon.consumer.reclaims",
+    Kind.COUNTER,
+    "{event}",
+    "Pending events taken over from another consumer.",
+    (DESTINATION, GROUP),
+)
+LEASE_LOSSES = Instrument(
+    "evmon.consumer.lease.losses",
+    Kind.COUNTER,
+    "{event}",
+    "Events that another consumer took over while they were handled here.",
+    (DESTINATION, GROUP),
+)
+GROUP_RECREATIONS = Instrument(
+    "evmon.consumer.group.recreations",
+    Kind.COUNTER,
+    "{group}",
+    "Times that the consumer group was gone and made again.",
+    (DESTINATION, GROUP),
+)
+RECONNECTS = Instrument(
+    "evmon.transport.reconnects",
+    Kind.COUNTER,
+    "{connection}",
+    "Connections to the transport that broke and were made again.",
+    (DESTINATION,),
+)
+LAST_POLL_TIME = Instrument(
+    "evmon.consumer.last_poll.time",
+    Kind.GAUGE,
+    "s",
+    "When the consumer last heard from the transport, in Unix time.",
+    (DESTINATION, GROUP),
+)
+CONSUMER_READY = Instrument(
+    "evmon.ready",
+    Kind.GAUGE,
+    "",
+    "1 while /readyz says that the service is ready, else 0.",
+)
+DEAD_LETTER_QUEUE_SIZE = Instrument(
+    "evmon.dead_letter.queue.size",
+    Kind.GAUGE,
+    "{event}",
+    "Dead letters kept now.",
+    (DESTINATION,),
+)
+DEAD_LETTER_QUEUE_AGE = Instrument(
+    "evmon.dead_letter.queue.oldest_age",
+    Kind.GAUGE,
+    "s",
+    "Age of the oldest dead letter; 0 when there is none.",
+    (DESTINATION,),
+)
+RETRY_SCHEDULE_SIZE = Instrument(
+    "evmon.retry.schedule.size",
+    Kind.GAUGE,
+    "{event}",
+    "Events that wait on the transport for their next try.",
+    (DESTINATION,),
+)
+PUBLISHER_BUFFER_SIZE = Instrument(
+    "evmon.publisher.buffer.size",
+    Kind.UP_DOWN_COUNTER,
+    "{event}",
+    "Events that wait to be sent.",
+)
+PUBLISHER_BUFFER_LIMIT = Instrument(
+    "evmon.publisher.buffer.limit",
+    Kind.UP_DOWN_COUNTER,
+    "{event}",
+    "Events that may wait to be sent before publishers must wait.",
+)
+PUBLISHER_BATCH_SIZE = Instrument(
+    "evmon.publisher.batch.size",
+    Kind.HISTOGRAM,
+    "{event}",
+    "Events sent in one batch.",
+    boundaries=(1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0),
+)
+EVENTS_LOST = Instrument(
+    "evmon.events.lost",
+    Kind.COUNTER,
+    "{event}",
+    "Events that are known to be lost, by reason.",
+    (LOSS_REASON,),
 )
 PROCESS_MEMORY_USAGE = Instrument(
     process_metrics.PROCESS_MEMORY_USAGE,

@@ -1,0 +1,122 @@
+"""Fixtures that many tests share."""
+
+import asyncio
+import heapq
+import itertools
+import os
+
+import pytest
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+
+from evmon._telemetry.meter import InstrumentMeter
+from evmon._telemetry.snapshot import Snapshot
+
+
+class ManualClock:
+    """Time that stands still until it is moved; sleepers wake in order."""
+
+    def __init__(self) -> None:
+        self.now = 1_000.0
+        self.chance = 1.0
+        self.slept: list[float] = []
+        self._sleepers: list[tuple[float, int, asyncio.Future]] = []
+        self._numbers = itertools.count()
+
+    def time(self) -> float:
+        return 1_700_000_000.0 + self.now
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def random(self) -> float:
+        return self.chance
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        waiting = asyncio.get_running_loop().create_future()
+        due = self.now + seconds
+        heapq.heappush(self._sleepers, (due, next(self._numbers), waiting))
+        await waiting
+
+    async def advance(self, seconds: float) -> None:
+        """Move time on, and let whoever was asleep until then go on."""
+        end = self.now + seconds
+        await settle()
+        while self._sleepers and self._sleepers[0][0] <= end:
+            due, _, waiting = heapq.heappop(self._sleepers)
+            self.now = max(self.now, due)
+            if not waiting.done():
+                waiting.set_result(None)
+            await settle()
+        self.now = end
+        await settle()
+
+
+class InstantClock(ManualClock):
+    """Time that passes at once: a sleep only notes how long it was."""
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.now += seconds
+        await asyncio.sleep(0)
+
+
+class Measured:
+    """A meter, and a look at what it measured."""
+
+    def __init__(self) -> None:
+        self._reader = InMemoryMetricReader()
+        self.provider = MeterProvider([self._reader], shutdown_on_exit=False)
+        self.meter = InstrumentMeter(self.provider.get_meter("evmon"))
+
+    @property
+    def snapshot(self) -> Snapshot:
+        return Snapshot(self._reader.get_metrics_data())
+
+    def total(self, instrument, **attributes) -> float:
+        return self.snapshot.total(instrument, attributes)
+
+
+async def settle(rounds: int = 50) -> None:
+    """Let everything run that can run without time passing."""
+    for _ in range(rounds):
+        await asyncio.sleep(0)
+
+
+async def eventually(condition, within: float = 5.0) -> None:
+    """Wait until `condition()` is true; fail after `within` seconds."""
+    deadline = asyncio.get_running_loop().time() + within
+    while not condition():
+        if asyncio.get_running_loop().time() > deadline:
+            raise AssertionError(f"not true within {within} s")
+        await asyncio.sleep(0.005)
+
+
+@pytest.fixture
+def clock():
+    return ManualClock()
+
+
+@pytest.fixture
+def instant_clock():
+    return InstantClock()
+
+
+@pytest.fixture
+def measured():
+    measured = Measured()
+    yield measured
+    measured.provider.shutdown()
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_from_outside(monkeypatch):
+    """The environment of the one who runs the tests decides nothing."""
+    for name in list(os.environ):
+        if name.startswith(("EVMON_", "OTEL_")):
+            monkeypatch.delenv(name)
+
+
+pytest.eventually = eventually
+pytest.settle = settle

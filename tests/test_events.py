@@ -1,0 +1,201 @@
+"""Events are CloudEvents, travel as JSON, and nothing that comes in breaks the codec."""
+
+import json
+import os
+from dataclasses import dataclass
+from datetime import datetime, timezone
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from evmon import Event, EventLimits, InvalidEventError
+from evmon._events import check_type, decode, encode, new_id, now
+from evmon._events import _depth as depth_of
+
+WORDS = st.lists(
+    st.text(st.characters(codec="ascii", categories=["L", "N"]), min_size=1), min_size=1
+).map(".".join)
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(st.characters(exclude_categories=["Cs"])),
+    lambda inner: (
+        st.lists(inner)
+        | st.dictionaries(st.text(st.characters(exclude_categories=["Cs"])), inner)
+    ),
+    max_leaves=20,
+)
+
+
+def event(data=None, **changes):
+    fields = {"id": "1", "source": "shop", "type": "order.created", "time": now()}
+    return Event(**{**fields, "data": data, **changes})
+
+
+def raw(**changes):
+    fields = {
+        "specversion": "1.0",
+        "id": "1",
+        "source": "shop",
+        "type": "order.created",
+        "time": "2026-01-02T03:04:05Z",
+    }
+    merged = {**fields, **changes}
+    return json.dumps({k: v for k, v in merged.items() if v is not ...}).encode()
+
+
+def test_an_event_cannot_be_changed():
+    with pytest.raises(AttributeError):
+        event().type = "other"
+
+
+def test_the_wire_format_is_cloudevents_json():
+    time = datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone.utc)
+
+    encoded = json.loads(encode(event({"id": 7}, time=time)))
+
+    assert json.loads(raw(data={"id": 7})) == encoded
+
+
+@settings(max_examples=300)
+@given(data=JSON, type_=WORDS.filter(lambda w: len(w) < 255), traceparent=st.none() | st.just("00-a-b-01"))
+def test_what_is_encoded_is_decoded_the_same(data, type_, traceparent):
+    original = event(data, type=type_, traceparent=traceparent)
+    limits = EventLimits(max_bytes=10**9, max_depth=1000)
+
+    assert original == decode(encode(original, limits), limits)
+
+
+@settings(max_examples=500)
+@given(st.binary() | JSON.map(json.dumps).map(str.encode))
+def test_any_bytes_are_an_event_or_an_invalid_event(data):
+    try:
+        decoded = decode(data)
+    except InvalidEventError as error:
+        assert error.reason in ("decode_error", "too_large", "too_deep")
+    else:
+        assert isinstance(decoded, Event)
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", "decode_error"),
+        (b"\xff\xfe", "decode_error"),
+        (b"null", "decode_error"),
+        (b"[]", "decode_error"),
+        (b"{", "decode_error"),
+        (raw(specversion="9"), "decode_error"),
+        (raw(id=...), "decode_error"),
+        (raw(id=7), "decode_error"),
+        (raw(time="yesterday"), "decode_error"),
+        (raw(type=""), "decode_error"),
+        (raw(type="order created"), "decode_error"),
+        (raw(type="order.*"), "decode_error"),
+        (raw(type="order..created"), "decode_error"),
+        (raw(type="a" * 256), "decode_error"),
+        (raw(type="order\ud800"), "decode_error"),
+        (raw(type="order\u202e"), "decode_error"),
+        (raw(data=...)[:-1] + b', "data": NaN}', "decode_error"),
+        (b"[" * 100_000, "too_deep"),
+        (raw(data="x" * 300_000), "too_large"),
+    ],
+)
+def test_bad_input_is_refused_with_a_reason_of_the_closed_set(data, reason):
+    with pytest.raises(InvalidEventError) as caught:
+        decode(data)
+
+    assert reason == caught.value.reason
+
+
+def nested(levels):
+    data = "end"
+    for _ in range(levels):
+        data = [data]
+    return data
+
+
+def test_depth_is_limited_to_64_levels_with_the_event_itself_as_the_first():
+    assert nested(63) == decode(encode(event(nested(63)))).data
+    with pytest.raises(InvalidEventError, match="nested 65 levels, 64 are allowed"):
+        encode(event(nested(64)))
+
+
+def test_many_brackets_side_by_side_are_not_depth():
+    data = [[] for _ in range(1000)]
+
+    assert data == decode(encode(event(data))).data
+
+
+@given(JSON)
+def test_depth_agrees_with_a_walk_of_the_decoded_value(data):
+    def walk(value):
+        if isinstance(value, dict):
+            return 1 + max(map(walk, value.values()), default=0)
+        if isinstance(value, list):
+            return 1 + max(map(walk, value), default=0)
+        return 0
+
+    assert walk(data) == depth_of(json.dumps(data).encode())
+
+
+@pytest.mark.parametrize("data", [object(), {1, object()}, "\ud800", float("nan")])
+def test_what_json_cannot_hold_is_refused_when_published(data):
+    try:
+        encoded = encode(event(data))
+    except InvalidEventError as error:
+        assert error.reason == "decode_error"
+    else:  # msgspec writes NaN as null, as JavaScript does
+        assert decode(encoded).data is None
+
+
+def test_dataclasses_and_dates_may_be_published():
+    @dataclass
+    class Order:
+        id: int
+        at: datetime
+
+    moment = datetime(2026, 1, 2, tzinfo=timezone.utc)
+
+    sent = decode(encode(event(Order(7, moment))))
+
+    assert {"id": 7, "at": "2026-01-02T00:00:00Z"} == sent.data
+
+
+def test_large_integers_stay_exact():
+    assert 2**100 == decode(encode(event(2**100))).data
+
+
+def test_ids_are_unique_and_differ_after_a_fork():
+    ids = {new_id() for _ in range(1000)}
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.write(writer, new_id().encode())
+        os._exit(0)
+    os.waitpid(child, 0)
+    of_child = os.read(reader, 100).decode()
+    os.close(reader)
+    os.close(writer)
+
+    assert 1000 == len(ids)
+    assert of_child.split("-")[0] != new_id().split("-")[0]
+
+
+@pytest.mark.parametrize("type_", ["order", "order.created", "a.b.c.d", "com/example.x-1", "größe.ä"])
+def test_types_are_words_joined_by_dots(type_):
+    assert type_ == check_type(type_)
+
+
+@pytest.mark.parametrize("type_", ["", ".", "a.", ".a", "a b", "a\nb", "a.*", None, 7, "a\u0000"])
+def test_anything_else_is_no_type(type_):
+    with pytest.raises(InvalidEventError, match="must be printable words joined by dots"):
+        check_type(type_)
+
+
+def test_the_type_is_kept_by_the_struct():
+    assert isinstance(event(), msgspec.Struct)
