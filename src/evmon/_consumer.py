@@ -100,6 +100,7 @@ class Consumer:
         self._counted = 0
         self._idle: deque[asyncio.Future[None]] = deque()
         self._workers = 0
+        self._waking = False
         self._limiter = anyio.CapacityLimiter(config.max_concurrency)
         self._changed = asyncio.Event()
         self._stopping = False
@@ -217,21 +218,27 @@ class Consumer:
         return calls
 
     def _wake_worker(self, group: TaskGroup) -> None:
-        """Let one more worker look at what is to do; it wakes the next one."""
-        if not self._todo:
+        """Let one more worker look at what is to do; it wakes the next one.
+
+        Only one is on its way at a time, so handlers that never wait share one worker.
+        """
+        if not self._todo or self._waking:
             return
         while self._idle:
             waiting = self._idle.popleft()
             if not waiting.done():
                 waiting.set_result(None)
+                self._waking = True
                 return
         if self._workers < self._config.max_concurrency:
             self._workers += 1
+            self._waking = True
             group.start_soon(self._work, group)
 
     async def _work(self, group: TaskGroup) -> None:
         loop = asyncio.get_running_loop()
         while True:
+            self._waking = False
             while self._todo:
                 work, call, n = self._todo.popleft()
                 if self._todo:

@@ -144,9 +144,10 @@ class Discovery:
                 while True:
                     self._wake.clear()
                     while self._queue:
-                        self._quiet.clear()
                         await self._look_at_batch(retries)
-                    self._quiet.set()
+                    with self._lock:
+                        if not self._queue:
+                            self._quiet.set()
                     await self._wake.wait()
         finally:
             self._loop = None
@@ -161,6 +162,7 @@ class Discovery:
                 self._unsettled += 1
                 self._recorder.queued()
             self._queue.append(item)
+            self._quiet.clear()
         loop = self._loop
         if loop is not None:
             loop.call_soon_threadsafe(self._wake.set)

@@ -1,0 +1,508 @@
+"""Every event is handled by all its handlers, and each one's failure is its own."""
+
+import asyncio
+import threading
+import time
+
+import pytest
+
+from evmon import ConsumerConfig, Delivery, Event, Reject, RetryLater, RetryPolicy, TransportError
+from evmon._clock import SYSTEM_CLOCK
+from evmon._consumer import Consumer
+from evmon._events import encode, now
+from evmon._handlers import handler_of
+from evmon._registry import Registry
+from evmon._retry import Retrier
+from evmon._telemetry import instruments as i
+from evmon._telemetry.recorders import ConsumeRecorder, RetryRecorder
+from evmon._transports.memory import MemoryTransport
+
+QUICK = RetryPolicy(max_retries=2, base_delay=0.001)
+
+
+def raw(event_type="order.created", data=None, event_id="1"):
+    return encode(
+        Event(id=event_id, source="shop", type=event_type, time=now(), data=data)
+    )
+
+
+class Stage:
+    """A consumer on the real memory transport, with handlers that are put in."""
+
+    def __init__(self, meter, **config):
+        self.transport = MemoryTransport("shop")
+        self.registry = Registry()
+        self.consumer = Consumer(
+            self.transport,
+            self.registry,
+            ConsumerConfig(**{"drain_timeout": 2.0, **config}),
+            QUICK,
+            Retrier(SYSTEM_CLOCK, RetryRecorder(meter, "handler")),
+            ConsumeRecorder(meter, "memory", "shop", "shop"),
+            SYSTEM_CLOCK,
+        )
+        self._task = None
+
+    def on(self, pattern, function, retry=None):
+        self.registry.add([handler_of(function, pattern, retry)])
+
+    async def __aenter__(self):
+        self._task = asyncio.create_task(self.consumer.run())
+        return self
+
+    async def __aexit__(self, *_):
+        self.consumer.stop()
+        await self._task
+
+    async def send(self, *raws):
+        await self.transport.publish(raws)
+
+    @property
+    def settled(self):
+        return not self.transport.pending and not self.transport.length
+
+    async def until_settled(self):
+        await pytest.eventually(lambda: self.settled and not self.consumer.in_flight)
+
+    @property
+    def reasons(self):
+        return [entry.letter.reason for entry in self.transport.dead_letters]
+
+
+@pytest.fixture
+def stage(measured):
+    return lambda **config: Stage(measured.meter, **config)
+
+
+async def test_an_event_reaches_every_handler_that_matches(stage, measured):
+    seen = []
+    s = stage()
+    s.on("order.created", lambda e: seen.append("exact"))
+    s.on("order.*", lambda e: seen.append("pattern"))
+    s.on("user.*", lambda e: seen.append("other"))
+    async with s:
+        await s.send(raw())
+        await s.until_settled()
+
+    assert {"exact", "pattern"} == set(seen)
+    consumed = {"evmon.event.type": "order.created"}
+    assert 1 == measured.total(i.CONSUMED_MESSAGES, **consumed)
+    assert 2 == measured.snapshot.distribution(i.PROCESS_DURATION).count
+    assert 0 == measured.total(i.EVENTS_IN_FLIGHT)
+
+
+async def test_sync_handlers_run_in_threads_and_do_not_block_the_loop(stage):
+    threads = []
+
+    def block(event):
+        threads.append(threading.current_thread())
+        time.sleep(0.1)
+
+    s = stage()
+    s.on("a", block)
+    async with s:
+        started = time.monotonic()
+        await s.send(*[raw("a")] * 10)
+        await s.until_settled()
+
+    assert threading.main_thread() not in threads
+    assert time.monotonic() - started < 0.9, "ten at a time, not one by one"
+
+
+async def test_async_handlers_run_beside_each_other(stage):
+    together = asyncio.Event()
+    waiting = []
+
+    async def meet(event):
+        waiting.append(event)
+        if len(waiting) == 5:
+            together.set()
+        await asyncio.wait_for(together.wait(), 5)
+
+    s = stage()
+    s.on("a", meet)
+    async with s:
+        await s.send(*[raw("a")] * 5)
+        await s.until_settled()
+
+    assert 5 == len(waiting)
+    assert [] == s.reasons
+
+
+async def test_no_more_events_are_read_than_may_be_handled(stage):
+    running, most = 0, 0
+    gate = asyncio.Event()
+
+    async def handle(event):
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        await gate.wait()
+        running -= 1
+
+    s = stage(max_concurrency=3)
+    s.on("a", handle)
+    async with s:
+        await s.send(*[raw("a")] * 10)
+        await pytest.eventually(lambda: running == 3)
+        assert 3 == s.consumer.in_flight
+        assert 7 == s.transport.length
+        gate.set()
+        await s.until_settled()
+
+    assert 3 == most
+
+
+async def test_a_failing_handler_is_retried_alone(stage, measured):
+    calls = []
+
+    async def flaky(event, delivery: Delivery):
+        calls.append(delivery.attempt)
+        if delivery.attempt < 3:
+            raise ConnectionError("down")
+
+    s = stage()
+    s.on("a", flaky)
+    s.on("a", lambda e: calls.append("other"))
+    async with s:
+        await s.send(raw("a"))
+        await s.until_settled()
+
+    assert 1 == calls.count("other")
+    assert [1, 2, 3] == [c for c in calls if c != "other"]
+    assert [] == s.reasons
+    failed = measured.snapshot.distribution(
+        i.PROCESS_DURATION, {"error.type": "ConnectionError"}
+    )
+    assert 2 == failed.count
+
+
+async def test_a_handler_that_never_succeeds_ends_in_a_dead_letter(stage, measured):
+    async def fail(event):
+        raise ValueError("bad\norder \ud800")
+
+    s = stage()
+    s.on("a", fail)
+    s.on("a", lambda e: None)
+    async with s:
+        await s.send(raw("a"))
+        await s.until_settled()
+
+    (entry,) = s.transport.dead_letters
+    assert "handler_error" == entry.letter.reason
+    assert "builtins.ValueError" == entry.letter.error_type
+    assert "bad order ?" == entry.letter.error_message
+    assert 3 == entry.letter.attempts
+    assert 1 == len(entry.letter.handlers)
+    assert 1 == measured.total(i.DEAD_LETTERS, **{"evmon.dead_letter.reason": "handler_error"})
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"), [(Reject("cancelled"), "rejected"), (ValueError("x"), "handler_error")]
+)
+async def test_what_cannot_heal_is_called_once(stage, error, reason):
+    calls = []
+
+    async def fail(event):
+        calls.append(1)
+        raise error
+
+    s = stage()
+    s.on("a", fail, RetryPolicy(max_retries=5, retry_on=(ConnectionError,)))
+    async with s:
+        await s.send(raw("a"))
+        await s.until_settled()
+
+    assert [1] == calls
+    assert [reason] == s.reasons
+
+
+async def test_long_waits_are_left_to_the_transport(stage):
+    calls = []
+
+    async def later(event, delivery: Delivery):
+        calls.append(delivery.attempt)
+        if len(calls) == 1:
+            raise RetryLater(1.01)
+
+    s = stage()
+    s.on("a", later)
+    s.on("a", lambda e: calls.append("once"))
+    async with s:
+        await s.send(raw("a"))
+        await pytest.eventually(lambda: s.transport.length == 1)
+        assert 0 == s.consumer.in_flight
+        await s.until_settled()
+
+    assert [1, 2] == [c for c in calls if c != "once"]
+    assert 1 == calls.count("once")
+
+
+async def test_one_handler_may_give_up_while_another_waits(stage):
+    calls = []
+
+    async def later(event):
+        calls.append("later")
+        if calls.count("later") == 1:
+            raise RetryLater(1.01)
+
+    async def reject(event):
+        raise Reject("no")
+
+    s = stage()
+    s.on("a", later)
+    s.on("a", reject)
+    async with s:
+        await s.send(raw("a"))
+        await pytest.eventually(lambda: calls.count("later") == 2)
+        await s.until_settled()
+
+    assert ["rejected"] == s.reasons
+
+
+@pytest.mark.parametrize(
+    ("bad", "reason"),
+    [
+        (b"not json", "decode_error"),
+        (b"[" * 1000, "too_deep"),
+        (b"x" * 300_000, "too_large"),
+        (raw("nobody.wants.this"), "unknown_type"),
+    ],
+)
+async def test_bad_input_is_put_aside_with_a_reason_and_the_rest_goes_on(
+    stage, measured, bad, reason
+):
+    seen = []
+    s = stage()
+    s.on("a", seen.append)
+    async with s:
+        await s.send(bad, raw("a"), bad)
+        await s.until_settled()
+
+    assert [reason] * 2 == s.reasons
+    assert 1 == len(seen)
+    assert 2 == measured.total(i.CONSUMED_MESSAGES, **{"evmon.event.type": "_unknown"})
+    assert 0 == measured.total(i.EVENTS_IN_FLIGHT)
+
+
+async def test_data_that_does_not_fit_is_a_dead_letter_and_no_retry(stage):
+    def handle(number: int): ...
+
+    s = stage()
+    s.on("a", handle)
+    async with s:
+        await s.send(raw("a", data="seven"))
+        await s.until_settled()
+
+    assert ["invalid_data"] == s.reasons
+
+
+async def test_a_handler_may_be_given_a_time_limit(stage):
+    async def hang(event):
+        await asyncio.sleep(60)
+
+    s = stage(handler_timeout=0.02)
+    s.on("a", hang)
+    async with s:
+        await s.send(raw("a"))
+        await s.until_settled()
+
+    assert ["handler_error"] == s.reasons
+    assert "builtins.TimeoutError" == s.transport.dead_letters[0].letter.error_type
+
+
+@pytest.mark.parametrize("how", ["raise", "cancel"])
+async def test_a_handler_that_cancels_itself_harms_only_itself(stage, how):
+    seen = []
+
+    async def suicide(event):
+        if how == "cancel":
+            asyncio.current_task().cancel()
+            await asyncio.sleep(0)
+        raise asyncio.CancelledError
+
+    s = stage(max_concurrency=1)
+    s.on("bad", suicide, RetryPolicy(max_retries=0))
+    s.on("good", lambda e: seen.append(e))
+    async with s:
+        await s.send(raw("bad"), raw("good"))
+        await s.until_settled()
+
+    assert ["handler_error"] == s.reasons
+    assert 1 == len(seen)
+
+
+async def test_an_event_that_was_delivered_too_often_is_not_handled_again(stage):
+    seen = []
+    s = stage(max_deliveries=2)
+    s.on("a", seen.append)
+    async with s:
+        s.transport._ready.append(received := _received(raw("a"), deliveries=3))
+        s.transport.interrupt()
+        await s.until_settled()
+
+    assert [] == seen
+    assert ["max_deliveries"] == s.reasons
+    assert received.raw == s.transport.dead_letters[0].received.raw
+
+
+def _received(encoded, **fields):
+    from evmon._transports.base import Received
+
+    return Received("99", encoded, **fields)
+
+
+async def test_a_redelivered_event_says_so(stage):
+    seen = []
+
+    def handle(event, delivery: Delivery):
+        seen.append(delivery)
+
+    s = stage()
+    s.on("a", handle)
+    async with s:
+        s.transport._ready.append(_received(raw("a"), deliveries=2, attempts=1))
+        s.transport.interrupt()
+        await s.until_settled()
+
+    assert [Delivery(attempt=2, redelivered=True)] == seen
+
+
+async def test_reading_starts_when_the_first_handler_is_there(stage):
+    seen = []
+    s = stage()
+    async with s:
+        await s.send(raw("a"))
+        await pytest.settle()
+        assert 1 == s.transport.length
+        s.on("a", seen.append)
+        await s.until_settled()
+
+    assert 1 == len(seen)
+
+
+async def test_stopping_lets_running_handlers_finish(stage):
+    done = []
+
+    async def slow(event):
+        await asyncio.sleep(0.05)
+        done.append(event)
+
+    s = stage()
+    s.on("a", slow)
+    async with s:
+        await s.send(raw("a"))
+        await pytest.eventually(lambda: s.consumer.in_flight)
+
+    assert 1 == len(done)
+    assert s.settled
+
+
+async def test_what_is_not_done_at_the_deadline_is_given_back(stage, measured, caplog):
+    cancelled = []
+
+    async def hang(event):
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            cancelled.append(event)
+            raise
+
+    s = stage(drain_timeout=0.02)
+    s.on("a", hang)
+    async with s:
+        await s.send(raw("a"), raw("a"))
+        await pytest.eventually(lambda: s.consumer.in_flight == 2)
+
+    assert 2 == len(cancelled)
+    assert 2 == s.transport.length
+    assert 0 == s.transport.pending
+    assert "2 events were not done in time" in caplog.text
+    assert 0 == measured.total(i.EVENTS_IN_FLIGHT)
+    assert [] == s.reasons
+
+
+async def test_a_broken_read_is_tried_again_with_backoff(stage, measured, caplog):
+    s = stage()
+    seen = []
+    s.on("a", seen.append)
+    real, failures = s.transport.read, [TransportError("gone")] * 2
+
+    async def read(*arguments):
+        if failures:
+            raise failures.pop()
+        return await real(*arguments)
+
+    s.transport.read = read
+    async with s:
+        await s.send(raw("a"))
+        await s.until_settled()
+
+    assert 1 == len(seen)
+    assert 2 == caplog.text.count("reading failed")
+
+
+async def test_settling_is_tried_until_the_transport_takes_it(stage):
+    s = stage()
+    real, failures = s.transport.settle, [TransportError("gone")] * 3
+
+    async def settle(*arguments):
+        if failures:
+            raise failures.pop()
+        await real(*arguments)
+
+    s.transport.settle = settle
+    s.on("b", lambda e: None)
+    async with s:
+        await s.send(raw("a"))
+        await s.until_settled()
+
+    assert ["unknown_type"] == s.reasons
+
+
+async def test_many_events_are_all_handled_by_few_tasks(stage):
+    seen = []
+
+    async def handle(event):
+        seen.append(event.id)
+
+    s = stage()
+    s.on("a", handle)
+    before = len(asyncio.all_tasks())
+    async with s:
+        await s.send(*[raw("a", event_id=str(n)) for n in range(5000)])
+        most = 0
+        while not s.settled:
+            most = max(most, len(asyncio.all_tasks()))
+            await asyncio.sleep(0)
+
+    assert 5000 == len(set(seen))
+    assert most - before <= 4
+    assert before == len(asyncio.all_tasks())
+
+
+async def test_a_sync_wrapper_that_returns_a_coroutine_is_awaited(stage):
+    seen = []
+
+    async def inner(event):
+        seen.append(event)
+
+    s = stage()
+    s.on("a", lambda event: inner(event))
+    async with s:
+        await s.send(raw("a"))
+        await s.until_settled()
+
+    assert 1 == len(seen)
+
+
+async def test_plans_of_old_routes_do_not_pile_up(stage):
+    s = stage()
+    s.on("a", lambda e: None)
+    async with s:
+        for number in range(50):
+            s.on(f"b{number}", lambda e: None)
+            await s.send(raw("a"))
+        await s.until_settled()
+
+    assert len(s.consumer._plans) <= 4096

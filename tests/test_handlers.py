@@ -1,0 +1,347 @@
+"""Handlers are found wherever a class may hide them, and called with what they ask for."""
+
+import functools
+import types
+from dataclasses import dataclass
+from typing import Any
+
+import pydantic
+import pytest
+from typing_extensions import TypedDict
+
+from evmon import ConfigError, Delivery, DiscoveryError, Event, InvalidEventError, RetryPolicy, event_handler
+from evmon._events import now
+from evmon._handlers import FIRST_DELIVERY, bind, check_pattern, handler_of, scan
+
+
+@dataclass
+class OrderClass:
+    id: int
+
+
+class OrderDict(TypedDict):
+    id: int
+
+
+class OrderModel(pydantic.BaseModel):
+    id: int
+
+
+@pydantic.dataclasses.dataclass
+class OrderPydanticClass:
+    id: int
+
+
+def event(data=None):
+    return Event(id="1", source="shop", type="order.created", time=now(), data=data)
+
+
+def found(provider):
+    return [(spec.attribute, spec.declaration.pattern) for spec in scan(provider)]
+
+
+def decorated(function):
+    @functools.wraps(function)
+    def wrapper(*args, **kwargs):
+        return function(*args, **kwargs)
+
+    return wrapper
+
+
+def test_methods_of_an_instance_and_of_its_class_are_found():
+    class Orders:
+        @event_handler("order.created")
+        async def created(self, event): ...
+
+        def other(self): ...
+
+    assert [("created", "order.created")] == found(Orders())
+    assert [("created", "order.created")] == found(Orders)
+
+
+def test_inherited_methods_are_found_and_overridden_ones_are_not():
+    class Base:
+        @event_handler("a")
+        def first(self, event): ...
+
+        @event_handler("b")
+        def second(self, event): ...
+
+    class Child(Base):
+        def second(self, event): ...
+
+        @event_handler("c")
+        def third(self, event): ...
+
+    assert {("first", "a"), ("third", "c")} == set(found(Child()))
+
+
+def test_static_and_class_methods_are_found_whichever_decorator_is_outside():
+    class Orders:
+        @staticmethod
+        @event_handler("a")
+        def one(event): ...
+
+        @event_handler("b")
+        @staticmethod
+        def two(event): ...
+
+        @classmethod
+        @event_handler("c")
+        def three(cls, event): ...
+
+        @event_handler("d")
+        @classmethod
+        def four(cls, event): ...
+
+    assert ["a", "b", "c", "d"] == [pattern for _, pattern in found(Orders())]
+    for spec in scan(Orders()):
+        bind(Orders(), spec).call(event(), FIRST_DELIVERY)
+        bind(Orders, spec).call(event(), FIRST_DELIVERY)
+
+
+def test_declarations_below_wrappers_are_found():
+    class Orders:
+        @decorated
+        @decorated
+        @event_handler("order.created")
+        def created(self, event):
+            return "created"
+
+        @functools.lru_cache  # noqa: B019
+        @event_handler("order.seen")
+        def seen(self, event): ...
+
+    provider = Orders()
+
+    assert ["order.created", "order.seen"] == [p for _, p in found(provider)]
+    assert "created" == bind(provider, scan(provider)[0]).call(event(), FIRST_DELIVERY)
+
+
+def test_several_declarations_on_one_function_count_each():
+    @event_handler("a")
+    @event_handler("b")
+    def handle(event): ...
+
+    assert [(None, "a"), (None, "b")] == found(handle)
+
+
+def test_properties_and_descriptors_are_never_triggered():
+    class Trap:
+        def __get__(self, instance, owner):
+            raise AssertionError("triggered")
+
+    class Orders:
+        trap = Trap()
+
+        @property
+        def expensive(self):
+            raise AssertionError("triggered")
+
+        @functools.cached_property
+        def cached(self):
+            raise AssertionError("triggered")
+
+        def __getattr__(self, name):
+            raise AssertionError("triggered")
+
+        @event_handler("a")
+        def handle(self, event): ...
+
+    assert [("handle", "a")] == found(Orders())
+
+
+def test_what_an_instance_carries_itself_is_found():
+    class Holder: ...
+
+    holder = Holder()
+    holder.handle = event_handler("a")(lambda event: "handled")
+
+    (spec,) = scan(holder)
+
+    assert "handled" == bind(holder, spec).call(event(), FIRST_DELIVERY)
+
+
+def test_a_module_gives_its_own_functions_only():
+    module = types.ModuleType("shop")
+    exec(  # noqa: S102
+        "from evmon import event_handler\n"
+        "@event_handler('a')\n"
+        "async def own(event): ...\n"
+        "class Orders:\n"
+        "    @event_handler('b')\n"
+        "    def handle(self, event): ...\n",
+        module.__dict__,
+    )
+    module.imported = event_handler("c")(lambda event: None)
+
+    assert [("own", "a")] == found(module)
+
+
+@pytest.mark.parametrize("provider", [None, 7, "text", object(), [], type, len, Exception()])
+def test_anything_may_be_looked_at(provider):
+    assert () == scan(provider)
+
+
+def test_slots_without_dict_are_looked_at():
+    class Slots:
+        __slots__ = ()
+
+        @event_handler("a")
+        def handle(self, event): ...
+
+    assert [("handle", "a")] == found(Slots())
+
+
+def test_a_loop_of_wrappers_ends():
+    def one(event): ...
+
+    def two(event): ...
+
+    one.__wrapped__ = two
+    two.__wrapped__ = one
+
+    class Orders:
+        handle = one
+
+    assert [] == found(Orders())
+
+
+def test_the_metadata_holds_no_reference_to_its_provider():
+    class Orders:
+        @event_handler("a")
+        def handle(self, event): ...
+
+    provider = Orders()
+
+    assert provider not in [getattr(s, "attribute", None) for s in scan(provider)]
+    assert all(isinstance(s.attribute, str) for s in scan(provider))
+
+
+def handle_event(e: Event): return e  # noqa: E704
+def handle_any(e: Event[Any]): return e  # noqa: E704
+def handle_bare(e): return e  # noqa: E704
+def handle_typed(e: Event[OrderClass]): return e.data  # noqa: E704
+def handle_data(order: OrderClass): return order  # noqa: E704
+def handle_both(e: Event, order: OrderModel): return e.type, order  # noqa: E704
+def handle_delivery(e: Event, how: Delivery): return how  # noqa: E704
+def handle_default(e: Event, limit: int = 3): return limit  # noqa: E704
+def handle_args(*args): return args[0]  # noqa: E704
+def handle_kwargs(e, **kwargs): return e  # noqa: E704
+def handle_string(order: "OrderDict"): return order  # noqa: E704
+
+
+@pytest.mark.parametrize(
+    ("function", "expected"),
+    [
+        (handle_typed, OrderClass(7)),
+        (handle_data, OrderClass(7)),
+        (handle_both, ("order.created", OrderModel(id=7))),
+        (handle_delivery, FIRST_DELIVERY),
+        (handle_default, 3),
+        (handle_string, {"id": 7}),
+    ],
+)
+def test_parameters_are_given_what_their_annotation_asks_for(function, expected):
+    handler = handler_of(function, "order.*")
+
+    assert expected == handler.call(event({"id": 7}), FIRST_DELIVERY)
+
+
+@pytest.mark.parametrize("function", [handle_event, handle_any, handle_bare, handle_args, handle_kwargs])
+def test_a_parameter_for_the_event_gets_the_very_event(function):
+    sent = event({"id": 7})
+
+    assert sent is handler_of(function, "a").call(sent, FIRST_DELIVERY)
+
+
+@pytest.mark.parametrize("kind", [OrderClass, OrderDict, OrderModel, OrderPydanticClass, int, list[int]])
+def test_data_that_does_not_fit_is_a_permanent_failure(kind):
+    def handle(data): ...
+
+    handle.__annotations__["data"] = kind
+    handler = handler_of(handle, "a")
+
+    with pytest.raises(InvalidEventError) as caught:
+        handler.call(event({"id": "seven", "x": [None]}), FIRST_DELIVERY)
+
+    assert "invalid_data" == caught.value.reason
+    assert "\n" not in str(caught.value)
+
+
+def handle_nothing(): ...
+def handle_keyword(*, event): ...
+def handle_unresolved(event: "Missing"): ...  # noqa: F821
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        (handle_nothing, "takes no parameter"),
+        (handle_keyword, "'event' is keyword-only"),
+        (handle_unresolved, "cannot resolve its annotations"),
+    ],
+)
+def test_a_signature_that_no_event_can_fill_is_refused(function, message):
+    with pytest.raises(DiscoveryError, match=message):
+        handler_of(function, "a")
+
+
+class CallableObject:
+    async def __call__(self, event): ...
+
+
+async def async_function(event): ...
+
+
+@pytest.mark.parametrize(
+    ("function", "is_async"),
+    [
+        (async_function, True),
+        (functools.partial(async_function), True),
+        (decorated(async_function), True),
+        (CallableObject(), True),
+        (handle_bare, False),
+        (lambda event: None, False),
+        (functools.partial(handle_bare), False),
+    ],
+)
+def test_coroutine_functions_are_known_through_what_wraps_them(function, is_async):
+    assert is_async == handler_of(function, "a").is_async
+
+
+def test_bound_methods_are_called_on_their_instance():
+    class Orders:
+        async def handle(self, event: Event): ...
+
+    handler = handler_of(Orders().handle, "a", RetryPolicy(max_retries=9))
+
+    assert handler.is_async
+    assert 9 == handler.retry.max_retries
+    assert handler.name.endswith("Orders.handle")
+
+
+@pytest.mark.parametrize("pattern", ["a", "a.b", "*", "**", "a.*", "a.**", "*.b.*", "*.**"])
+def test_patterns_are_words_and_stars(pattern):
+    assert pattern == check_pattern(pattern)
+
+
+@pytest.mark.parametrize("pattern", ["", ".", "a.", "**.a", "a.**.b", "a*", "a b", "***", None, 7, "a\n"])
+def test_anything_else_is_refused_where_it_is_written(pattern):
+    with pytest.raises(ConfigError, match="must be words joined by dots"):
+        event_handler(pattern)
+
+
+def test_only_functions_can_be_declared():
+    with pytest.raises(ConfigError, match="is for functions"):
+        event_handler("a")(7)
+
+
+def test_a_function_that_says_nothing_of_itself_is_refused():
+    class Opaque:
+        __signature__ = "nonsense"
+
+        def __call__(self, event): ...
+
+    with pytest.raises(DiscoveryError, match="signature cannot be read"):
+        handler_of(Opaque(), "a")

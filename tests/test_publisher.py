@@ -1,0 +1,257 @@
+"""Events leave at once when alone, together when many, and each has its own result."""
+
+import asyncio
+
+import pytest
+
+from evmon import Batching, BusStateError, Event, InvalidEventError, PublishError, RetryPolicy, TransportError
+from evmon._events import now
+from evmon._publisher import Publisher
+from evmon._retry import Retrier
+from evmon._telemetry import instruments as i
+from evmon._telemetry.recorders import PublishRecorder, RetryRecorder
+
+
+class Wire:
+    """A transport that a test holds up, breaks and looks into."""
+
+    system = "test"
+    destination = "shop"
+
+    def __init__(self):
+        self.batches = []
+        self.failures = []
+        self.free = asyncio.Event()
+        self.free.set()
+
+    async def publish(self, batch):
+        self.batches.append(len(batch))
+        await self.free.wait()
+        if self.failures:
+            failure = self.failures.pop(0)
+            if isinstance(failure, Exception):
+                raise failure
+            return [TransportError("oom") if bad else None for bad in failure]
+        return [None] * len(batch)
+
+
+def event(number=0, data=None):
+    return Event(id=str(number), source="shop", type="order.created", time=now(), data=data)
+
+
+@pytest.fixture
+def wire():
+    return Wire()
+
+
+@pytest.fixture
+def make(wire, measured, instant_clock):
+    def make(**batching):
+        meter = measured.meter
+        return Publisher(
+            wire,
+            Batching(**batching),
+            RetryPolicy(max_retries=2, jitter="none"),
+            Retrier(instant_clock, RetryRecorder(meter, "publish")),
+            PublishRecorder(meter, "test", "shop"),
+            lambda event_type: event_type,
+            instant_clock,
+        )
+
+    return make
+
+
+@pytest.fixture
+async def running(make):
+    publisher = make()
+    task = asyncio.create_task(publisher.run())
+    yield publisher
+    publisher.close()
+    await task
+
+
+def sent(measured, **attributes):
+    return measured.total(i.SENT_MESSAGES, **attributes)
+
+
+async def test_a_lone_event_leaves_at_once(running, wire, measured):
+    async with asyncio.timeout(0.04) if hasattr(asyncio, "timeout") else asyncio.Lock():
+        await running.publish(event())
+
+    assert [1] == wire.batches
+    assert 1 == sent(measured, **{"evmon.event.type": "order.created"})
+    assert 0 == running.buffered
+
+
+async def test_what_comes_while_a_batch_is_on_its_way_forms_the_next_one(running, wire):
+    wire.free.clear()
+    tasks = [asyncio.create_task(running.publish(event(0)))]
+    await pytest.settle()
+    tasks += [asyncio.create_task(running.publish(event(n))) for n in range(99)]
+    await pytest.settle()
+    wire.free.set()
+    await asyncio.gather(*tasks)
+
+    assert [1, 99] == wire.batches
+
+
+async def test_a_batch_is_never_larger_than_its_limit(make, wire):
+    publisher = make(max_size=10)
+    task = asyncio.create_task(publisher.run())
+    assert [None] * 25 == await publisher.publish_many(event(n) for n in range(25))
+    publisher.close()
+    await task
+
+    assert [10, 10, 5] == wire.batches
+
+
+async def test_without_batching_events_go_one_by_one(make, wire):
+    publisher = make(enabled=False)
+    task = asyncio.create_task(publisher.run())
+    await publisher.publish_many(event(n) for n in range(3))
+    publisher.close()
+    await task
+
+    assert [1, 1, 1] == wire.batches
+
+
+async def test_publish_nowait_waits_for_company_and_not_longer(make, wire):
+    publisher = make(max_wait=0.05)
+    task = asyncio.create_task(publisher.run())
+    for number in range(5):
+        publisher.publish_nowait(event(number))
+    await pytest.settle()
+    assert [] == wire.batches
+    await pytest.eventually(lambda: wire.batches, within=2)
+    publisher.close()
+    await task
+
+    assert [5] == wire.batches
+
+
+async def test_an_awaited_event_takes_the_waiting_ones_with_it(make, wire):
+    publisher = make(max_wait=30)
+    task = asyncio.create_task(publisher.run())
+    publisher.publish_nowait(event(1))
+    await pytest.settle()
+    await publisher.publish(event(2))
+    publisher.close()
+    await task
+
+    assert [2] == wire.batches
+
+
+async def test_a_full_batch_does_not_wait(make, wire):
+    publisher = make(max_wait=30, max_size=3)
+    task = asyncio.create_task(publisher.run())
+    for number in range(3):
+        publisher.publish_nowait(event(number))
+    await pytest.eventually(lambda: wire.batches)
+    publisher.close()
+    await task
+
+
+async def test_a_failed_batch_is_sent_again(running, wire, measured, instant_clock):
+    wire.failures = [TransportError("gone"), TransportError("gone")]
+    await running.publish(event())
+
+    assert [0.1, 0.2] == instant_clock.slept
+    assert 2 == measured.total(i.RETRY_ATTEMPTS, **{"evmon.retry.component": "publish"})
+    assert 1 == sent(measured)
+    errors = {"error.type": "TransportError"}
+    assert 2 == measured.snapshot.distribution(i.OPERATION_DURATION, errors).count
+
+
+async def test_only_the_refused_part_of_a_batch_is_sent_again(running, wire):
+    wire.failures = [[False, True, True], [True, False], [True], []]
+    results = await running.publish_many(event(n) for n in range(3))
+
+    assert [3, 2, 1] == wire.batches
+    assert [None, None] == [results[0], results[2]]
+    assert "1" == results[1].event_id
+
+
+async def test_a_publisher_hears_that_its_event_was_refused(running, wire, measured):
+    wire.failures = [TransportError("gone")] * 3
+    with pytest.raises(PublishError, match="event 7 was not published: gone"):
+        await running.publish(event(7))
+
+    assert 1 == measured.total(i.RETRY_EXHAUSTED, **{"evmon.retry.component": "publish"})
+    assert 1 == sent(measured, **{"error.type": "TransportError"})
+
+
+async def test_a_refused_nowait_event_is_logged(make, wire, caplog):
+    publisher = make(max_wait=0)
+    task = asyncio.create_task(publisher.run())
+    wire.failures = [TransportError("gone")] * 3
+    publisher.publish_nowait(event())
+    publisher.close()
+    await task
+
+    assert "1 events were not published: gone" in caplog.text
+
+
+async def test_what_is_no_event_is_refused_before_it_is_sent(running, wire):
+    with pytest.raises(InvalidEventError, match="cannot be JSON"):
+        await running.publish(event(data=object()))
+    with pytest.raises(InvalidEventError, match="cannot be JSON"):
+        await running.publish_many([event(1), event(2, object()), event(3)])
+
+    assert [1] == wire.batches
+
+
+async def test_a_full_buffer_makes_publishers_wait(make, wire):
+    publisher = make(max_buffered=2, max_size=1)
+    task = asyncio.create_task(publisher.run())
+    wire.free.clear()
+    tasks = [asyncio.create_task(publisher.publish(event(n))) for n in range(4)]
+    await pytest.settle()
+
+    assert 2 == publisher.buffered
+    with pytest.raises(PublishError, match="the buffer is full"):
+        publisher.publish_nowait(event(9))
+    wire.free.set()
+    await asyncio.gather(*tasks)
+    publisher.close()
+    await task
+    assert [1, 1, 1, 1] == wire.batches
+
+
+async def test_a_cancelled_publisher_disturbs_nobody_else(running, wire):
+    wire.free.clear()
+    first = asyncio.create_task(running.publish(event(1)))
+    second = asyncio.create_task(running.publish(event(2)))
+    await pytest.settle()
+    first.cancel()
+    await pytest.settle()
+    wire.free.set()
+    await second
+
+    assert first.cancelled()
+    assert [2] == wire.batches
+
+
+async def test_closing_sends_what_is_buffered(make, wire):
+    publisher = make(max_wait=30)
+    task = asyncio.create_task(publisher.run())
+    publisher.publish_nowait(event(1))
+    publisher.close()
+    await task
+
+    assert [1] == wire.batches
+    with pytest.raises(BusStateError, match="takes no more events"):
+        await publisher.publish(event(2))
+
+
+async def test_abandoned_events_are_counted_and_their_publishers_told(make, wire):
+    publisher = make(max_size=1)
+    task = asyncio.create_task(publisher.run())
+    wire.free.clear()
+    waiting = [asyncio.create_task(publisher.publish(event(n))) for n in range(3)]
+    await pytest.settle()
+
+    assert 2 == publisher.abandon()
+    task.cancel()
+    results = await asyncio.gather(*waiting, return_exceptions=True)
+    assert ["the bus stopped first"] * 3 == [str(r.__cause__) for r in results]
+    assert 0 == publisher.buffered
