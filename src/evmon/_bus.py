@@ -383,12 +383,10 @@ class EventBus:
         time: datetime | None = None,
         traceparent: str | None = None,
     ) -> "Event[Any]":
-        if not self._registry.match(event_type).handlers:
-            check_type(event_type)
         return Event(
             id=new_id() if event_id is None else event_id,
             source=self.service if source is None else source,
-            type=event_type,
+            type=check_type(event_type),
             time=now() if time is None else time,
             data=data,
             traceparent=traceparent,

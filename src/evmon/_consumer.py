@@ -104,6 +104,7 @@ class Consumer:
         self._limiter = anyio.CapacityLimiter(config.max_concurrency)
         self._changed = asyncio.Event()
         self._stopping = False
+        self._drain_timeout = config.drain_timeout
         self._cancelling = False
 
     @property
@@ -118,15 +119,21 @@ class Consumer:
         async with anyio.create_task_group() as group:
             try:
                 await self._read_loop(group)
-                await self._drain()
+                await self._drain(group)
             finally:
                 self._cancelling = True
                 group.cancel_scope.cancel()
         with anyio.CancelScope(shield=True):
             await self._let_go()
 
-    def stop(self) -> None:
-        """Stop reading; `run` returns when what is in flight is settled."""
+    def stop(self, drain_timeout: float | None = None) -> None:
+        """Stop reading; `run` returns when what is in flight is settled.
+
+        Args:
+            drain_timeout: seconds to wait for that; the configured ones by default.
+        """
+        if drain_timeout is not None:
+            self._drain_timeout = drain_timeout
         self._stopping = True
         self._changed.set()
         self._transport.interrupt()
@@ -394,11 +401,16 @@ class Consumer:
             self._counted += change
             self._recorder.in_flight(change)
 
-    async def _drain(self) -> None:
-        with anyio.move_on_after(self._config.drain_timeout):
-            while self._open:
+    async def _drain(self, group: TaskGroup) -> None:
+        """Wait for what is in flight, and handle what would end with the process."""
+        with anyio.move_on_after(self._drain_timeout):
+            while self._open or self._transport.backlog:
                 self._changed.clear()
-                await self._changed.wait()
+                free = self._config.max_concurrency - len(self._open)
+                if free and self._transport.backlog:
+                    self._accept(await self._transport.read(free, 0), group)
+                else:
+                    await self._changed.wait()
 
     async def _let_go(self) -> None:
         """Send what is settled, give back what is not."""

@@ -85,6 +85,8 @@ def check_type(event_type: str) -> str:
     Raises:
         InvalidEventError: empty, too long, or not words joined by dots.
     """
+    if isinstance(event_type, str) and event_type in _known_types:
+        return event_type
     if (
         not isinstance(event_type, str)
         or len(event_type) > MAX_TYPE_LENGTH
@@ -96,6 +98,8 @@ def check_type(event_type: str) -> str:
             f"type {event_type!r:.80} must be printable words joined by dots,"
             f" without spaces or '*', {MAX_TYPE_LENGTH} characters at most",
         )
+    if len(_known_types) < _MAX_KNOWN_TYPES:
+        _known_types.add(event_type)
     return event_type
 
 
@@ -126,10 +130,7 @@ def decode(raw: bytes, limits: EventLimits = DEFAULT_LIMITS) -> "Event[Any]":
         event = _decode(raw)
     except (ValueError, RecursionError) as error:
         raise InvalidEventError("decode_error", f"not an event: {error}") from error
-    if event.type not in _known_types:
-        check_type(event.type)
-        if len(_known_types) < _MAX_KNOWN_TYPES:
-            _known_types.add(event.type)
+    check_type(event.type)
     return event
 
 

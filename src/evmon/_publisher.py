@@ -155,6 +155,15 @@ class Publisher:
             self._batches.popleft()
             await self._send(batch)
 
+    async def flushed(self) -> None:
+        """Send at once what is buffered now; returns when it is sent."""
+        for batch in self._batches:
+            batch.urgent = True
+        self._urgent.set()
+        while self._buffered:
+            self._room.clear()
+            await self._room.wait()
+
     def close(self) -> None:
         """Take no more events; `run` returns once the buffer is empty."""
         self._closed = True

@@ -228,10 +228,13 @@ class Runtime:
                 started.set_result(None)
             await self._stop.wait()
             discovering.cancel()
-            self.consumer.stop()
+            deadline = anyio.current_time() + self._settings.consumer.drain_timeout
+            with anyio.CancelScope(deadline=deadline):
+                await self.publisher.flushed()
+            self.consumer.stop(max(deadline - anyio.current_time(), 0))
             await consumer_done.wait()
             self.publisher.close()
-            with anyio.move_on_after(self._settings.consumer.drain_timeout):
+            with anyio.CancelScope(deadline=deadline):
                 await publisher_done.wait()
             lost = self.publisher.abandon()
             if lost:

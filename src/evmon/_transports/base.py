@@ -76,6 +76,11 @@ class Transport(Protocol):
     destination: str
     """Value of ``messaging.destination.name``."""
 
+    @property
+    def backlog(self) -> int:
+        """Unread entries that end with this process; 0 where others can take them."""
+        ...
+
     async def open(self) -> None:
         """Make the transport usable."""
         ...

@@ -3,6 +3,7 @@
 import asyncio
 import heapq
 import itertools
+import logging
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -11,6 +12,8 @@ from typing import Final
 from evmon._clock import SYSTEM_CLOCK, Clock
 from evmon._transports.base import Again, DeadLetter, Received
 from evmon.errors import TransportError
+
+_log = logging.getLogger("evmon.transport")
 
 CAPACITY: Final = 100_000
 DEAD_LETTERS_KEPT: Final = 10_000
@@ -64,6 +67,11 @@ class MemoryTransport:
     def length(self) -> int:
         """Entries that wait to be read, now or later."""
         return len(self._ready) + len(self._scheduled)
+
+    @property
+    def backlog(self) -> int:
+        """Entries that can be read now; nobody else will."""
+        return len(self._ready)
 
     async def open(self) -> None:
         """Nothing to open."""
@@ -133,7 +141,9 @@ class MemoryTransport:
         self._wake.set()
 
     async def close(self) -> None:
-        """Stop the timer of the retry schedule."""
+        """Stop the timer of the retry schedule, and say what is lost."""
+        if self.length:
+            _log.warning("%d unhandled events end with the process", self.length)
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

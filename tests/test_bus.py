@@ -1,0 +1,452 @@
+"""The bus as its user sees it: start, publish, look, stop."""
+
+import asyncio
+import gc
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import weakref
+
+import pytest
+from opentelemetry import metrics as otel
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+
+from evmon import (
+    BusStateError,
+    ConfigError,
+    ConsumerConfig,
+    DiscoveryError,
+    Event,
+    EventBus,
+    InvalidEventError,
+    MetricsConfig,
+    PublishError,
+    RetryPolicy,
+    event_handler,
+    metrics_app,
+)
+
+
+class Orders:
+    def __init__(self):
+        self.seen = []
+
+    @event_handler("order.created")
+    async def created(self, event: Event) -> None:
+        self.seen.append(("created", event.data))
+
+    @event_handler("order.*", retry=RetryPolicy(max_retries=5))
+    def audit(self, event: Event) -> None:
+        self.seen.append(("audit", event.data))
+
+
+@pytest.fixture
+def orders():
+    return Orders()
+
+
+@pytest.fixture
+def bus(orders):
+    bus = EventBus(service="shop", transport="memory://")
+    bus.register(orders)
+    return bus
+
+
+async def test_published_events_reach_the_handlers_that_were_registered_before(bus, orders):
+    async with bus:
+        event = await bus.publish("order.created", {"id": 7})
+        await pytest.eventually(lambda: len(orders.seen) == 2)
+
+    assert {"created", "audit"} == {name for name, _ in orders.seen}
+    assert ("shop", "order.created", {"id": 7}) == (event.source, event.type, event.data)
+
+
+async def test_leaving_the_bus_handles_what_was_published(bus, orders):
+    async with bus:
+        await bus.publish_many([("order.created", n) for n in range(100)])
+        bus.publish_nowait("order.shipped", 1)
+
+    assert 201 == len(orders.seen)
+
+
+async def test_publish_takes_all_attributes_of_an_event(bus):
+    async with bus:
+        event = await bus.publish(
+            "order.created", id="1", source="/other", traceparent="00-a-b-01"
+        )
+
+    assert ("1", "/other", "00-a-b-01") == (event.id, event.source, event.traceparent)
+
+
+async def test_publish_many_takes_events_and_pairs(bus, orders):
+    async with bus:
+        event = await bus.publish("order.created")
+        assert [None, None] == await bus.publish_many([event, ("order.created", 2)])
+
+
+async def test_what_is_no_event_type_is_refused(bus):
+    async with bus:
+        with pytest.raises(InvalidEventError):
+            await bus.publish("order.*")
+
+
+async def test_handlers_may_come_and_go_while_the_bus_runs(bus, orders):
+    seen = []
+    async with bus:
+        bus.add_handler("user.signed_up", seen.append)
+        later = Orders()
+        bus.register(later)
+        await pytest.eventually(lambda: len(bus.handlers) == 5)
+        await bus.publish("user.signed_up")
+        await pytest.eventually(lambda: seen)
+        assert 2 == bus.unregister(later)
+        assert 3 == bus.monitor.get_metrics().discovery.registered
+
+
+async def test_a_package_may_be_discovered_by_name(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "handlers_for_bus_test.py").write_text(
+        "from evmon import event_handler\n"
+        "@event_handler('a')\n"
+        "async def handle(event): ...\n"
+    )
+    bus = EventBus()
+    bus.discover("handlers_for_bus_test")
+    async with bus:
+        assert 1 == len(bus.handlers)
+        bus.discover(sys.modules["handlers_for_bus_test"])
+    assert () == bus.discovery.failures
+
+
+async def test_without_discovery_handlers_are_added_by_hand():
+    seen = []
+    bus = EventBus(auto_discovery=False)
+    bus.add_handler("a", seen.append)
+    with pytest.raises(BusStateError, match=r"add_handler\(\) works without"):
+        bus.register(Orders())
+    with pytest.raises(BusStateError, match=r"add_handler\(\) works without"):
+        bus.discover("shop")
+    async with bus:
+        await bus.publish("a")
+        await pytest.eventually(lambda: seen)
+        with pytest.raises(BusStateError, match="turned the monitor off"):
+            bus.monitor  # noqa: B018
+
+
+async def test_a_handler_that_cannot_be_called_is_refused_at_once(bus):
+    with pytest.raises(DiscoveryError, match="takes no parameter"):
+        bus.add_handler("a", lambda: None)
+
+
+async def test_the_bus_says_what_it_is_not_ready_for(bus):
+    with pytest.raises(BusStateError, match="not running"):
+        await bus.publish("a")
+    with pytest.raises(BusStateError, match="not running"):
+        bus.monitor  # noqa: B018
+    async with bus:
+        with pytest.raises(BusStateError, match="started once"):
+            await bus.start()
+    with pytest.raises(BusStateError, match="has stopped"):
+        await bus.publish("a")
+    await bus.stop()
+
+
+async def test_stopping_releases_every_task_timer_thread_and_reference(orders):
+    bus = EventBus(metrics=MetricsConfig(port=0))
+    bus.register(orders)
+    reference = weakref.ref(orders)
+    async with bus:
+        await bus.publish("order.created")
+        assert bus.metrics_url.startswith("http://127.0.0.1:")
+    del bus, orders
+    gc.collect()
+    await pytest.settle()
+
+    assert 1 == len(asyncio.all_tasks())
+    assert not [t for t in asyncio.get_running_loop()._scheduled if not t.cancelled()]
+
+
+async def test_unregistered_and_dropped_a_provider_is_freed(bus):
+    async with bus:
+        provider = Orders()
+        bus.register(provider)
+        await pytest.eventually(lambda: len(bus.handlers) == 4)
+        reference = weakref.ref(provider)
+        bus.unregister(provider)
+        del provider
+        gc.collect()
+
+        assert reference() is None
+
+
+async def test_a_provider_may_be_taken_back_before_the_start(bus, orders):
+    assert 0 == bus.unregister(orders)
+    async with bus:
+        assert () == bus.handlers
+
+
+async def test_a_failing_body_still_drains(bus, orders):
+    with pytest.raises(ZeroDivisionError):
+        async with bus:
+            await bus.publish("order.created")
+            1 / 0  # noqa: B018
+
+    assert 2 == len(orders.seen)
+
+
+async def test_a_cancelled_body_ends_the_bus_at_once():
+    started = asyncio.Event()
+
+    async def hang(event):
+        started.set()
+        await asyncio.sleep(60)
+
+    bus = EventBus(consumer=ConsumerConfig(drain_timeout=60))
+    bus.add_handler("a", hang)
+
+    async def body():
+        async with bus:
+            await bus.publish("a")
+            await asyncio.sleep(60)
+
+    task = asyncio.create_task(body())
+    await started.wait()
+    task.cancel()
+    await pytest.settle()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await pytest.settle()
+
+    assert 1 == len(asyncio.all_tasks())
+
+
+async def test_the_bus_may_be_entered_and_left_in_different_tasks(bus, orders):
+    await asyncio.create_task(bus.start())
+    await bus.publish("order.created")
+    await asyncio.create_task(bus.stop())
+
+    assert 2 == len(orders.seen)
+
+
+async def test_a_part_that_breaks_is_heard_of(bus, monkeypatch, caplog):
+    async with asyncio.TaskGroup() if False else _Swallow():
+        await bus.start()
+        bus._runtime.monitor.check = None
+        monkeypatch.setattr("evmon._publisher.Publisher._send", _broken)
+        bus.publish_nowait("order.created")
+        await asyncio.wait_for(bus.wait(), 5)
+        with pytest.raises(ZeroDivisionError):
+            await bus.stop()
+
+    assert "the bus failed: ZeroDivisionError" in caplog.text
+
+
+class _Swallow:
+    async def __aenter__(self): ...
+
+    async def __aexit__(self, *_): ...
+
+
+async def _broken(*_):
+    raise ZeroDivisionError
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"service": ""}, "service=''"),
+        ({"service": "a b"}, "printable name without spaces"),
+        ({"transport": "carrier-pigeon://x"}, "must be one of memory://"),
+    ],
+)
+async def test_a_wrong_setting_is_named(arguments, message):
+    with pytest.raises(ConfigError, match=message):
+        async with EventBus(**arguments):
+            pass
+
+
+def test_the_environment_overrides_what_the_code_says(monkeypatch):
+    monkeypatch.setenv("EVMON_SERVICE", "other")
+    monkeypatch.setenv("EVMON_RETRY_MAX_RETRIES", "9")
+    monkeypatch.setenv("EVMON_CONSUMER_BATCH_SIZE", "7")
+    monkeypatch.setenv("EVMON_THRESHOLDS_MEMORY_WARNING_MB", "1.5")
+    monkeypatch.setenv("EVMON_AUTO_DISCOVERY", "off")
+
+    settings = EventBus(service="shop")._settings
+
+    assert "other" == settings.service
+    assert 9 == settings.retry.max_retries
+    assert 7 == settings.consumer.batch_size
+    assert 1.5 == settings.thresholds.memory_warning_mb
+    assert settings.auto_discovery is False
+
+
+def test_a_repr_never_shows_a_password():
+    bus = EventBus(transport="redis://user:secret@localhost/0")
+
+    assert "secret" not in repr(bus)
+
+
+async def test_a_global_meter_provider_of_the_application_is_used(bus, orders):
+    script = """
+    import asyncio
+    from opentelemetry import metrics
+    from opentelemetry.sdk.metrics import MeterProvider
+    from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+    from evmon import EventBus, MetricsConfig
+
+    reader = InMemoryMetricReader()
+    provider = MeterProvider([reader])
+    metrics.set_meter_provider(provider)
+
+    async def main():
+        for _ in range(2):
+            bus = EventBus()
+            bus.add_handler("a", print)
+            async with bus:
+                await bus.publish("a")
+                await asyncio.sleep(0.2)
+                assert bus.monitor.get_metrics().discovery.registered == 1
+        names = {
+            metric.name: metric
+            for resource in reader.get_metrics_data().resource_metrics
+            for scope in resource.scope_metrics
+            for metric in scope.metrics
+        }
+        (point,) = names["evmon.discovery.handlers"].data.data_points
+        assert point.value == 0, point
+        assert sum(p.value for p in names["messaging.client.sent.messages"].data.data_points) == 2
+        assert len(names["process.memory.usage"].data.data_points) == 1
+        provider.shutdown()
+
+    asyncio.run(main())
+    """
+    _python(script)
+
+
+async def test_with_the_sdk_disabled_everything_works_and_nothing_is_measured():
+    script = """
+    import asyncio
+    from evmon import EventBus
+
+    async def main():
+        seen = []
+        bus = EventBus()
+        bus.add_handler("a", seen.append)
+        async with bus:
+            await bus.publish("a")
+            assert bus.monitor.get_metrics().cache.hit_rate is None
+            assert bus.monitor.get_warnings() == ()
+        assert seen
+
+    asyncio.run(main())
+    """
+    _python(script, OTEL_SDK_DISABLED="true")
+
+
+def _python(script, **environ):
+    result = subprocess.run(
+        [sys.executable, "-W", "error", "-c", textwrap.dedent(script)],
+        env={**os.environ, **environ},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(("signals", "code"), [(1, 0), (2, 143)])
+def test_run_drains_on_a_signal_and_ends_at_once_on_a_second(signals, code):
+    script = """
+    import asyncio, sys
+    from evmon import EventBus, MetricsConfig
+
+    bus = EventBus(metrics=MetricsConfig(port=0))
+
+    async def slow(event):
+        print("started", flush=True)
+        await asyncio.sleep(0.5)
+        print("finished", flush=True)
+
+    async def publish(event): ...
+
+    bus.add_handler("a", slow)
+    original = bus.start
+
+    async def start():
+        await original()
+        await bus.publish("a")
+
+    bus.start = start
+    bus.run()
+    """
+    process = subprocess.Popen(
+        [sys.executable, "-W", "error", "-c", textwrap.dedent(script)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert "started\n" == process.stdout.readline()
+        for _ in range(signals):
+            process.send_signal(signal.SIGTERM)
+            import time
+
+            time.sleep(0.1)
+        output, errors = process.communicate(timeout=10)
+    finally:
+        process.kill()
+        process.wait()
+
+    assert code == process.returncode, errors
+    assert ("finished\n" if signals == 1 else "") == output
+
+
+async def test_preview_shows_what_would_be_discovered_and_starts_nothing(bus):
+    class Needy:
+        def __init__(self, database): ...
+
+        @event_handler("b")
+        def handle(self, event): ...
+
+    bus.add_handler("a", print)
+    bus.register(Needy)
+    handlers, discovery = await bus.preview()
+
+    assert ["a", "order.created", "order.*"] == [h.pattern for h in handlers]
+    assert 1 == len(discovery.failures)
+    assert 1 == len(bus.handlers)
+    assert 1 == len(asyncio.all_tasks())
+
+
+async def _get(app, path="/metrics"):
+    sent = []
+
+    async def receive():
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message):
+        sent.append(message)
+
+    scope = {"type": "http", "method": "GET", "path": path, "headers": []}
+    await app(scope, receive, send)
+    return sent[0]["status"], b"".join(m.get("body", b"") for m in sent[1:])
+
+
+async def test_metrics_app_serves_the_bus_that_runs(bus):
+    app = metrics_app()
+    assert 503 == (await _get(app))[0]
+    async with bus:
+        status, body = await _get(app)
+        own_status, _ = await _get(metrics_app(bus))
+
+    assert 200 == status == own_status
+    assert b"evmon_discovery_handlers 2.0" in body
+    assert b"evmon_cache_hit_ratio" in body
