@@ -4,13 +4,19 @@ import asyncio
 import heapq
 import itertools
 import os
+from pathlib import Path
 
 import pytest
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
+import evmon
 from evmon._telemetry.meter import InstrumentMeter
 from evmon._telemetry.snapshot import Snapshot
+
+
+# Processes that tests start use the same evmon as the tests themselves.
+os.environ["PYTHONPATH"] = str(Path(evmon.__file__).parents[1])
 
 
 class ManualClock:

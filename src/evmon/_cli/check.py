@@ -44,8 +44,8 @@ def check(url: str, timeout: float, *, as_json: bool) -> int:
         timeout: seconds.
         as_json: print JSON instead of text.
     """
-    url = _full(url)
     try:
+        url = _full(url)
         samples = _scrape(url, timeout)
     except (OSError, ValueError) as error:
         reason = getattr(error, "reason", error)

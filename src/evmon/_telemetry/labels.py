@@ -19,7 +19,7 @@ def label(text: str) -> str:
         >>> label("order\\ud800.created")
         'order?.created'
     """
-    if text.isascii() and text.isprintable() and len(text) <= MAX_LENGTH:
+    if text.isascii() and text.isprintable() and 0 < len(text) <= MAX_LENGTH:
         return text
     clean = "".join(c if c.isprintable() else "?" for c in text[:MAX_LENGTH])
     return clean or UNKNOWN

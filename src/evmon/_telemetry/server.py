@@ -1,0 +1,286 @@
+"""The server of ``/metrics``: a thread of its own, and a short temper.
+
+It shares nothing with the application's event loop, so that a blocked application can
+still be looked at and a busy scrape does not delay a handler. HTTP is parsed by h11.
+"""
+
+import asyncio
+import logging
+import socket
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final
+
+import h11
+
+from evmon._config import MetricsConfig
+from evmon._telemetry.exposition import Response, Routes
+from evmon.errors import ConfigError
+
+MAX_HEAD_BYTES: Final = 8 * 1024
+BACKLOG: Final = 128
+
+_log = logging.getLogger("evmon.metrics")
+
+
+class MetricsServer:
+    """Serves routes over HTTP/1.1 from a thread of its own.
+
+    Args:
+        config: address and limits.
+        routes: give the answers.
+
+    Example:
+        >>> server = MetricsServer(MetricsConfig(port=0), routes)
+        >>> server.start()
+        >>> server.url
+        'http://127.0.0.1:40123'
+        >>> server.stop()
+    """
+
+    def __init__(self, config: MetricsConfig, routes: Routes) -> None:
+        self._config = config
+        self._routes = routes
+        self._socket: socket.socket | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stop: asyncio.Event | None = None
+        self._thread: threading.Thread | None = None
+        self._ready = threading.Event()
+
+    @property
+    def port(self) -> int:
+        """The port that is listened on; the configured one before `start`."""
+        if self._socket is None:
+            return self._config.port
+        port: int = self._socket.getsockname()[1]
+        return port
+
+    @property
+    def url(self) -> str:
+        """Base address, without a path."""
+        host = self._config.host
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
+
+    def start(self) -> None:
+        """Listen and serve; returns when connections are taken.
+
+        Raises:
+            ConfigError: the address cannot be listened on.
+        """
+        if self._thread is not None:
+            return
+        self._socket = _listen(self._config)
+        self._thread = threading.Thread(
+            target=self._run, name="evmon-metrics", daemon=True
+        )
+        self._thread.start()
+        self._ready.wait()
+
+    def stop(self) -> None:
+        """Close everything and end the thread; does nothing the second time."""
+        thread, self._thread = self._thread, None
+        if thread is None or self._loop is None or self._stop is None:
+            return
+        self._loop.call_soon_threadsafe(self._stop.set)
+        thread.join()
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+    def _run(self) -> None:
+        asyncio.run(self._serve())
+
+    async def _serve(self) -> None:
+        assert self._socket is not None  # noqa: S101 - `start` made it
+        self._loop = asyncio.get_running_loop()
+        self._stop = asyncio.Event()
+        renderer = ThreadPoolExecutor(1, "evmon-render")
+        connections = _Connections(self._config, self._routes, renderer)
+        server = await self._loop.create_server(
+            lambda: _Connection(connections), sock=self._socket, backlog=BACKLOG
+        )
+        self._ready.set()
+        try:
+            await self._stop.wait()
+        finally:
+            server.close()
+            connections.close_all()
+            renderer.shutdown(wait=False, cancel_futures=True)
+
+
+class _Connections:
+    """All open connections, and what they share."""
+
+    def __init__(
+        self, config: MetricsConfig, routes: Routes, renderer: ThreadPoolExecutor
+    ) -> None:
+        self.config = config
+        self.routes = routes
+        self.renderer = renderer
+        self._open: dict[_Connection, None] = {}
+
+    def add(self, connection: "_Connection") -> None:
+        """Take a new connection; at the limit the one that idles longest must go.
+
+        One that is being answered is never closed for that; if all are, the new one is.
+        """
+        if len(self._open) >= self.config.max_connections:
+            victim = next((c for c in self._open if not c.answering), connection)
+            victim.close()
+            self.remove(victim)
+            if victim is connection:
+                return
+        self._open[connection] = None
+
+    def remove(self, connection: "_Connection") -> None:
+        self._open.pop(connection, None)
+
+    def rested(self, connection: "_Connection") -> None:
+        """A connection was answered: it is now the one that idles least long."""
+        if connection in self._open:
+            del self._open[connection]
+            self._open[connection] = None
+
+    def close_all(self) -> None:
+        for connection in list(self._open):
+            connection.close()
+
+
+class _Connection(asyncio.Protocol):
+    """One client: bytes in, h11 events, answers out, one at a time."""
+
+    def __init__(self, connections: _Connections) -> None:
+        self._connections = connections
+        self._config = connections.config
+        self._http = h11.Connection(
+            h11.SERVER, max_incomplete_event_size=MAX_HEAD_BYTES
+        )
+        self._transport: asyncio.Transport | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._loop = asyncio.get_running_loop()
+        self.answering = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport  # type: ignore[assignment]
+        self._expect_within(self._config.header_timeout_seconds)
+        self._connections.add(self)
+
+    def connection_lost(self, error: Exception | None) -> None:  # noqa: ARG002
+        self._connections.remove(self)
+        self._cancel_timer()
+
+    def data_received(self, data: bytes) -> None:
+        self._http.receive_data(data)
+        if not self.answering:
+            self._next()
+
+    def eof_received(self) -> None:
+        if not self.answering:
+            self.close()
+
+    def close(self) -> None:
+        self._cancel_timer()
+        if self._transport is not None:
+            # Not `close`: a client that reads nothing would hold the connection.
+            flushed = self._transport.get_write_buffer_size() == 0
+            self._transport.close() if flushed else self._transport.abort()
+
+    def _next(self) -> None:
+        """Look whether a request is complete."""
+        try:
+            event = self._http.next_event()
+        except h11.RemoteProtocolError as error:
+            self._refuse(error.error_status_hint, "not a request that is understood")
+            return
+        if isinstance(event, h11.Request):
+            self._begin(event)
+        elif event is h11.PAUSED or isinstance(event, h11.ConnectionClosed):
+            self.close()
+
+    def _begin(self, request: h11.Request) -> None:
+        headers = {
+            name.decode("latin-1"): value.decode("latin-1")
+            for name, value in request.headers
+        }
+        if headers.get("content-length", "0") != "0" or "transfer-encoding" in headers:
+            self._refuse(413, "no request body is taken")
+            return
+        self._http.next_event()  # the end of the message, as there is no body
+        self.answering = True
+        self._expect_within(self._config.request_timeout_seconds)
+        method = request.method.decode("ascii")
+        path = request.target.decode("latin-1").partition("?")[0]
+        answer = self._loop.run_in_executor(
+            self._connections.renderer,
+            self._connections.routes.answer,
+            method,
+            path,
+            headers,
+        )
+        answer.add_done_callback(self._answered)
+
+    def _answered(self, answer: "asyncio.Future[Response]") -> None:
+        if answer.cancelled() or self._transport is None:
+            return
+        error = answer.exception()
+        if error is not None:
+            _log.error("a request was not answered: %s", error, exc_info=error)
+            self._refuse(500, "the answer failed; see the log")
+            return
+        if self._transport.is_closing():
+            return
+        self._send(answer.result())
+        self.answering = False
+        if self._http.our_state is h11.MUST_CLOSE:
+            self.close()
+            return
+        self._http.start_next_cycle()
+        self._connections.rested(self)
+        self._expect_within(self._config.header_timeout_seconds)
+        self._next()
+
+    def _refuse(self, status: int, line: str) -> None:
+        if self._http.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            headers = (("content-type", "text/plain"), ("connection", "close"))
+            self._send(Response(status, headers, f"{line}\n".encode()))
+        self.close()
+
+    def _send(self, response: Response) -> None:
+        assert self._transport is not None  # noqa: S101 - connected, or not called
+        length = str(len(response.body))
+        head = h11.Response(
+            status_code=response.status,
+            headers=[*response.headers, ("content-length", length)],
+        )
+        chunks = [self._http.send(head)]
+        chunks.append(self._http.send(h11.Data(data=response.body)))
+        chunks.append(self._http.send(h11.EndOfMessage()))
+        self._transport.writelines([chunk for chunk in chunks if chunk])
+
+    def _expect_within(self, seconds: float) -> None:
+        self._cancel_timer()
+        self._timer = self._loop.call_later(seconds, self._too_slow)
+
+    def _too_slow(self) -> None:
+        self._timer = None
+        if self._transport is not None:
+            self._transport.abort()
+
+    def _cancel_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+def _listen(config: MetricsConfig) -> socket.socket:
+    family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
+    try:
+        return socket.create_server(
+            (config.host, config.port), family=family, backlog=BACKLOG
+        )
+    except OSError as error:
+        raise ConfigError(
+            f"cannot serve /metrics on {config.host}:{config.port}:"
+            f" {error.strerror or error}; set EVMON_METRICS_PORT or"
+            " metrics=MetricsConfig(port=...) to one that is free"
+        ) from error

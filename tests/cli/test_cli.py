@@ -1,0 +1,302 @@
+"""The command line: what it prints, how it ends, and one line for every error."""
+
+import asyncio
+import json
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+from prometheus_client.core import GaugeMetricFamily
+
+from evmon import EventBus, MetricsConfig, Thresholds, __version__
+from evmon._cli import main
+from evmon._cli.output import console
+
+APP = """
+from evmon import Event, EventBus, RetryPolicy, event_handler
+
+class Orders:
+    @event_handler("order.created", retry=RetryPolicy(max_retries=5))
+    async def created(self, event: Event) -> None: ...
+
+    @event_handler("order.*")
+    def audit(self, event: Event) -> None: ...
+
+class Needy:
+    def __init__(self, database): ...
+
+    @event_handler("a")
+    def handle(self, event): ...
+
+bus = EventBus(service="shop")
+bus.register(Orders())
+broken = EventBus(service="broken")
+broken.register(Needy)
+number = 7
+"""
+
+
+@pytest.fixture
+def app(tmp_path, monkeypatch):
+    name = f"app_{tmp_path.name.replace('-', '_')}"
+    (tmp_path / f"{name}.py").write_text(APP)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    return name
+
+
+@pytest.fixture
+def service():
+    """A running service in a thread of its own; yields its URL and its bus."""
+    buses, ready, stop = [], threading.Event(), threading.Event()
+
+    async def serve():
+        bus = EventBus(
+            service="shop",
+            metrics=MetricsConfig(port=0, cache_seconds=0),
+            thresholds=Thresholds(memory_warning_mb=5000, memory_critical_mb=9000),
+        )
+        bus.add_handler("a", print)
+        async with bus:
+            buses.append(bus)
+            ready.set()
+            while not stop.is_set():
+                await asyncio.sleep(0.01)
+
+    thread = threading.Thread(target=lambda: asyncio.run(serve()))
+    thread.start()
+    assert ready.wait(10)
+    yield buses[0].metrics_url, buses[0]
+    stop.set()
+    thread.join()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--help"], ["-h"], *([c, "--help"] for c in ("demo", "run", "handlers", "check"))],
+)
+def test_help_shows_examples(arguments, capsys):
+    assert 0 == main(arguments)
+    output = capsys.readouterr().out
+    assert "Examples:" in output
+    assert "evmon " in output
+
+
+def test_the_version_is_told(capsys):
+    assert 0 == main(["--version"])
+    assert f"evmon, version {__version__}\n" == capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["dance"], "No such command 'dance'"),
+        (["demo", "--rate", "0"], "0.0 is not in the range"),
+        (["demo", "--fault", "flood"], "'flood' is not one of"),
+        (["run"], "Missing argument 'MODULE:BUS'"),
+        (["run", "x:y", "--metrics-port", "70000"], "70000 is not in the range"),
+    ],
+)
+def test_wrong_usage_is_one_line_with_the_way_out(arguments, message, capsys):
+    assert 2 == main(arguments)
+    error = capsys.readouterr().err
+    assert error.startswith("evmon: ")
+    assert message in error
+    assert "--help" in error
+    assert 1 == error.count("\n")
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        ("nocolon", "must be MODULE:BUS, such as shop.app:bus"),
+        ("no_such_module:bus", "ModuleNotFoundError: No module named 'no_such_module'"),
+        ("{app}:nothing", "AttributeError"),
+        ("{app}:number", "is a int, not an EventBus"),
+    ],
+)
+@pytest.mark.parametrize("command", ["run", "handlers"])
+def test_a_target_that_cannot_be_loaded_is_one_line(app, command, target, message, capsys):
+    assert 1 == main([command, target.format(app=app)])
+    error = capsys.readouterr().err
+    assert message in error
+    assert 1 == error.count("\n")
+
+
+def test_handlers_are_shown_as_a_table(app, capsys):
+    assert 0 == main(["handlers", f"{app}:bus"])
+
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert [
+        ["PATTERN", "HANDLER", "KIND", "RETRIES"],
+        ["order.*", "Orders.audit", "thread", "default"],
+        ["order.created", "Orders.created", "async", "5"],
+    ] == rows
+
+
+def test_handlers_are_shown_as_json(app, capsys):
+    assert 0 == main(["handlers", f"{app}:bus", "--json"])
+    shown = json.loads(capsys.readouterr().out)
+
+    assert [] == shown["failures"]
+    assert {"pattern": "order.*", "handler": "Orders.audit", "kind": "sync", "max_retries": None} in shown["handlers"]
+
+
+def test_a_provider_that_cannot_be_looked_at_is_told(app, capsys):
+    assert 1 == main(["handlers", f"{app}:broken"])
+    assert "make an instance and register that" in capsys.readouterr().err
+
+
+def test_check_says_that_all_is_well(service, capsys):
+    url, _ = service
+    assert 0 == main(["check", url])
+    output = capsys.readouterr().out
+
+    assert "Performance Summary (uptime: " in output
+    assert "  Discovery: 1 registered, 0 pending" in output
+    assert "No limit is breached." in output
+
+
+def test_check_agrees_with_the_monitor(service, capsys):
+    url, bus = service
+    assert 0 == main(["check", url.removesuffix("/metrics"), "--json"])
+    seen = json.loads(capsys.readouterr().out)
+    own = bus.monitor.get_metrics().to_dict()
+
+    assert own["cache"] == seen["metrics"]["cache"]
+    assert own["timing"] == seen["metrics"]["timing"]
+    assert own["discovery"] == seen["metrics"]["discovery"]
+    assert [] == seen["warnings"] == seen["recommendations"]
+
+
+def test_check_tells_what_is_breached_why_and_what_next(service, capsys):
+    url, bus = service
+    object.__setattr__(bus.monitor._limits, "memory_warning_mb", 1.0)
+    assert 1 == main(["check", url])
+    output = capsys.readouterr().out
+    assert "WARNING EvmonMemoryHigh" in output
+    assert "Runbook: docs/runbooks/EvmonMemoryHigh.md" in output
+
+    assert 1 == main(["check", url, "--json"])
+    (finding,) = json.loads(capsys.readouterr().out)["warnings"]
+    assert ("EvmonMemoryHigh", "warning", 1.0) == (
+        finding["alert"],
+        finding["severity"],
+        finding["limit"],
+    )
+
+
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:1/metrics", "127.0.0.1:1", "ftp://127.0.0.1/x", "http://[::bad"]
+)
+def test_check_of_nothing_is_one_line_and_exit_code_2(url, capsys):
+    assert 2 == main(["check", url, "--timeout", "1"])
+    error = capsys.readouterr().err
+    assert "is the service running" in error
+    assert 1 == error.count("\n")
+
+
+def test_check_of_something_else_says_so(service, capsys):
+    url, bus = service
+    bus._runtime.telemetry.registry = _Foreign()
+    bus._runtime.telemetry._reader = bus._runtime.telemetry._reader
+    assert 2 == main(["check", url])
+    assert "not the metrics of an evmon service" in capsys.readouterr().err
+
+
+class _Foreign:
+    def collect(self):
+        return [GaugeMetricFamily("something", "else", value=1)]
+
+
+def _start(*arguments, **options):
+    return subprocess.Popen(
+        [sys.executable, "-W", "error", "-m", "evmon", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        **options,
+    )
+
+
+def test_run_serves_until_a_signal(app):
+    process = _start("run", f"{app}:bus", "--metrics-port", "0", "--metrics-host", "127.0.0.1")
+    try:
+        time.sleep(2)
+        process.send_signal(signal.SIGTERM)
+        output, errors = process.communicate(timeout=10)
+    finally:
+        process.kill()
+        process.wait()
+
+    assert 0 == process.returncode, errors
+    assert "Traceback" not in errors
+
+
+def test_a_taken_port_is_one_line(service, app):
+    url, _ = service
+    port = url.split(":")[2].split("/")[0]
+    process = _start("run", f"{app}:bus", "--metrics-port", port)
+    output, errors = process.communicate(timeout=20)
+
+    assert 1 == process.returncode
+    assert f"127.0.0.1:{port}" in errors
+    assert "Traceback" not in errors
+
+
+@pytest.mark.parametrize("stop", ["duration", "signal"])
+def test_the_demo_runs_and_ends_cleanly(stop):
+    arguments = ["--duration", "7"] if stop == "duration" else []
+    process = _start("demo", "--port", "0", "--rate", "50", *arguments)
+    try:
+        if stop == "signal":
+            time.sleep(7)
+            process.send_signal(signal.SIGINT)
+        output, errors = process.communicate(timeout=30)
+    finally:
+        process.kill()
+        process.wait()
+
+    assert 0 == process.returncode, errors
+    assert "" == errors
+    assert "Serving http://127.0.0.1:" in output
+    assert "Performance Summary (uptime: " in output
+    assert "all handled, all released" in output
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize(
+    ("fault", "alert"),
+    [
+        ("cold-cache", "EvmonCacheHitRateLow"),
+        ("memory", "EvmonMemoryHigh"),
+        ("slow-discovery", "EvmonDiscoveryProcessingSlow"),
+        ("retries", "EvmonRetriesHigh"),
+        ("failing-handler", "EvmonHandlerErrorsHigh"),
+    ],
+)
+def test_each_fault_makes_its_warning_appear_and_clear(fault, alert):
+    process = _start("demo", "--port", "0", "--duration", "50", "--fault", fault)
+    try:
+        output, errors = process.communicate(timeout=100)
+    finally:
+        process.kill()
+        process.wait()
+
+    assert 0 == process.returncode, errors
+    breached = [line for line in output.splitlines() if f"{alert} (" in line]
+    cleared = [line for line in output.splitlines() if f"{alert} cleared" in line]
+    assert breached, output
+    assert cleared, output
+    others = {"EvmonCacheHitRateLow", "EvmonMemoryHigh", "EvmonDiscoveryProcessingSlow"}
+    for other in others - {alert}:
+        assert f"{other} (" not in output
+
+
+def test_output_is_plain_where_no_terminal_is():
+    assert not console().is_terminal
+    assert console().color_system is None

@@ -1,0 +1,106 @@
+"""The one table of instruments keeps the contract with those who build on it."""
+
+import re
+
+import pytest
+
+from evmon import Thresholds
+from evmon._telemetry import instruments as i
+from evmon._telemetry.instruments import INSTRUMENTS, Kind
+from evmon._telemetry.naming import prometheus_label, prometheus_name
+from evmon._telemetry.process import observe_process
+from evmon._telemetry.provider import Telemetry
+
+CONTRACT = {
+    "evmon.discovery.queue.size": "evmon_discovery_queue_size",
+    "evmon.discovery.handlers": "evmon_discovery_handlers",
+    "evmon.discovery.providers": "evmon_discovery_providers_total",
+    "evmon.discovery.batch.duration": "evmon_discovery_batch_duration_seconds",
+    "evmon.discovery.last_run.time": "evmon_discovery_last_run_time_seconds",
+    "evmon.cache.lookups": "evmon_cache_lookups_total",
+    "evmon.cache.evictions": "evmon_cache_evictions_total",
+    "evmon.cache.entries": "evmon_cache_entries",
+    "evmon.cache.scan.duration": "evmon_cache_scan_duration_seconds",
+    "evmon.retry.attempts": "evmon_retry_attempts_total",
+    "evmon.retry.exhausted": "evmon_retry_exhausted_total",
+    "evmon.retry.delay": "evmon_retry_delay_seconds",
+    "messaging.client.sent.messages": "messaging_client_sent_messages_total",
+    "messaging.client.consumed.messages": "messaging_client_consumed_messages_total",
+    "messaging.client.operation.duration": "messaging_client_operation_duration_seconds",
+    "messaging.process.duration": "messaging_process_duration_seconds",
+    "evmon.events.in_flight": "evmon_events_in_flight",
+    "process.memory.usage": "process_memory_usage_bytes",
+    "process.memory.virtual": "process_memory_virtual_bytes",
+    "process.cpu.time": "process_cpu_time_seconds_total",
+    "process.thread.count": "process_thread_count",
+}
+
+
+def test_the_names_of_the_contract_are_there():
+    names = {row.name: prometheus_name(row) for row in INSTRUMENTS}
+
+    assert CONTRACT == {name: names.get(name) for name in CONTRACT}
+
+
+def test_every_row_is_complete_and_unique():
+    assert len({row.name for row in INSTRUMENTS}) == len(INSTRUMENTS)
+    for row in INSTRUMENTS:
+        assert re.fullmatch(r"[a-z][a-z0-9_.]*", row.name)
+        assert row.description.endswith(".")
+        assert (row.kind is Kind.HISTOGRAM) == bool(row.boundaries)
+        assert list(row.boundaries) == sorted(set(row.boundaries))
+
+
+def test_the_processing_limit_is_a_bucket_boundary():
+    assert Thresholds().processing_warning_ms / 1000 in i.DISCOVERY_BATCH_DURATION.boundaries
+    assert 1 in i.DISCOVERY_BATCH_DURATION.boundaries
+
+
+@pytest.fixture
+def everything():
+    """Every instrument, recorded once with each of its attributes."""
+    telemetry = Telemetry("shop")
+    for row in INSTRUMENTS:
+        if not row.kind.name.startswith("OBSERVABLE"):
+            telemetry.meter.bind(row, {key: "x" for key in row.attributes})(1)
+    yield telemetry
+    telemetry.shutdown()
+
+
+def test_the_exporter_names_everything_as_the_table_predicts(everything):
+    samples = {}
+    for family in everything.families():
+        for sample in family.samples:
+            samples.setdefault(sample.name, set()).update(sample.labels)
+    for row in INSTRUMENTS:
+        suffix = "_count" if row.kind is Kind.HISTOGRAM else ""
+        name = prometheus_name(row) + suffix
+        assert name in samples, row.name
+        assert set(map(prometheus_label, row.attributes)) == samples[name]
+
+
+def test_histograms_have_the_boundaries_of_the_table(everything):
+    bounds = {}
+    for family in everything.families():
+        for sample in family.samples:
+            if sample.name.endswith("_bucket"):
+                bounds.setdefault(sample.name, []).append(float(sample.labels["le"]))
+    for row in INSTRUMENTS:
+        if row.boundaries:
+            found = bounds[f"{prometheus_name(row)}_bucket"]
+            assert [*row.boundaries, float("inf")] == found
+
+
+def test_what_is_observed_cannot_be_recorded(everything):
+    with pytest.raises(ValueError, match="is observed, not recorded"):
+        everything.meter.bind(i.PROCESS_CPU_TIME)
+
+
+def test_process_figures_are_observed(everything):
+    snapshot = everything.snapshot()
+
+    assert snapshot.total(i.PROCESS_MEMORY_USAGE) > 1_000_000
+    assert snapshot.total(i.PROCESS_MEMORY_VIRTUAL) > snapshot.total(i.PROCESS_MEMORY_USAGE)
+    assert snapshot.total(i.PROCESS_CPU_TIME, {"cpu.mode": "user"}) > 0
+    assert snapshot.total(i.PROCESS_THREAD_COUNT) >= 1
+    assert observe_process

@@ -1,0 +1,124 @@
+"""A wrong setting is one line: its name, its value, what is allowed."""
+
+import dataclasses
+
+import pytest
+
+from evmon import (
+    Batching,
+    ConfigError,
+    ConsumerConfig,
+    DiscoveryConfig,
+    EventLimits,
+    MetricsConfig,
+    MonitorConfig,
+    RetryPolicy,
+    Thresholds,
+)
+from evmon._config import CONFIGS, environment, resolve
+from evmon._settings import environment_fields, from_environment
+
+ALL = [*CONFIGS, EventLimits, RetryPolicy]
+
+
+@pytest.mark.parametrize("kind", ALL, ids=lambda kind: kind.__name__)
+def test_every_setting_says_what_it_means_and_is_frozen(kind):
+    value = kind()
+    for field in dataclasses.fields(kind):
+        assert field.metadata["help"].endswith(".")
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            setattr(value, field.name, None)
+
+
+@pytest.mark.parametrize(
+    ("kind", "setting", "value", "allowed"),
+    [
+        (DiscoveryConfig, "batch_size", 0, "a number, 1 or more"),
+        (DiscoveryConfig, "batch_size", "ten", "a number, 1 or more"),
+        (DiscoveryConfig, "cache_ttl_seconds", 0, "a number above 0"),
+        (Batching, "enabled", "yes", "a value of its type"),
+        (Batching, "max_wait", -1, "a number, 0 or more"),
+        (ConsumerConfig, "handler_timeout", 0, "a number above 0"),
+        (MetricsConfig, "port", 65536, "a number from 0 to 65535"),
+        (MetricsConfig, "host", "", "a text that is not empty"),
+        (MonitorConfig, "check_interval_seconds", None, "a number above 0"),
+        (Thresholds, "cache_hit_rate_warning_percent", 101, "a number from 0 to 100"),
+        (EventLimits, "max_depth", 1.5, "a number, 1 or more"),
+    ],
+)
+def test_nonsense_is_refused_at_construction(kind, setting, value, allowed):
+    with pytest.raises(ConfigError) as caught:
+        kind(**{setting: value})
+
+    assert f"{kind.__name__}.{setting}={value!r}: must be {allowed}" == str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("variable", "text", "read"),
+    [
+        ("EVMON_CONSUMER_BATCH_SIZE", "7", lambda c: c.batch_size == 7),
+        ("EVMON_CONSUMER_HANDLER_TIMEOUT", " 2.5 ", lambda c: c.handler_timeout == 2.5),
+        ("EVMON_CONSUMER_GROUP", "blue", lambda c: c.group == "blue"),
+    ],
+)
+def test_a_variable_overrides_its_field(variable, text, read):
+    assert read(resolve(ConsumerConfig(batch_size=50), {variable: text}))
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("1", True), ("TRUE", True), ("on", True), ("0", False), ("No", False)]
+)
+def test_a_switch_may_be_said_in_several_words(text, value):
+    assert value is resolve(Batching(), {"EVMON_BATCHING_ENABLED": text}).enabled
+
+
+@pytest.mark.parametrize(
+    ("kind", "variable", "text", "allowed"),
+    [
+        (Batching, "EVMON_BATCHING_MAX_SIZE", "many", "a number, 1 or more"),
+        (Batching, "EVMON_BATCHING_MAX_SIZE", "0", "a number, 1 or more"),
+        (Batching, "EVMON_BATCHING_ENABLED", "maybe", "a value of its type"),
+        (Batching, "EVMON_BATCHING_MAX_WAIT", "nan", "a number, 0 or more"),
+        (MetricsConfig, "EVMON_METRICS_PORT", "99999", "a number from 0 to 65535"),
+    ],
+)
+def test_a_wrong_variable_is_named(kind, variable, text, allowed):
+    with pytest.raises(ConfigError) as caught:
+        resolve(kind(), {variable: text})
+
+    assert f"{variable}={text!r}: must be {allowed}" == str(caught.value)
+
+
+def test_a_word_that_is_none_of_the_choices_is_refused():
+    with pytest.raises(ConfigError, match="'full' or 'none'"):
+        from_environment(RetryPolicy(), "EVMON_RETRY", {"EVMON_RETRY_JITTER": "half"})
+
+
+def test_an_untouched_setting_is_returned_as_it_is():
+    config = Batching()
+
+    assert config is resolve(config, {})
+
+
+def test_what_text_cannot_say_is_no_variable():
+    names = {field.name for field in environment_fields(RetryPolicy)}
+
+    assert "retry_on" not in names
+    assert {"max_retries", "jitter"} <= names
+
+
+def test_the_standard_variables_of_opentelemetry_are_read_under_our_names():
+    environ = environment(
+        {"OTEL_EXPORTER_PROMETHEUS_PORT": "9999", "OTEL_EXPORTER_PROMETHEUS_HOST": "::1"}
+    )
+    config = resolve(MetricsConfig(), environ)
+
+    assert ("::1", 9999) == (config.host, config.port)
+
+
+def test_our_variable_wins_over_the_standard_one():
+    environ = environment(
+        {"OTEL_EXPORTER_PROMETHEUS_PORT": "9999", "EVMON_METRICS_PORT": "1234"}
+    )
+
+    assert 1234 == resolve(MetricsConfig(), environ).port
