@@ -32,7 +32,7 @@ CONTRACT = {
     "process.memory.usage": "process_memory_usage_bytes",
     "process.memory.virtual": "process_memory_virtual_bytes",
     "process.cpu.time": "process_cpu_time_seconds_total",
-    "process.thread.count": "process_thread_count",
+    "process.thread.count": "process_threads",
 }
 
 

@@ -76,6 +76,7 @@ class Instrument:
         description: one sentence; the HELP line of Prometheus.
         attributes: the keys that its series carry.
         boundaries: of a histogram's buckets, in the instrument's unit.
+        shown_as: name on ``/metrics`` where Prometheus would object to the other one.
     """
 
     name: str
@@ -84,6 +85,7 @@ class Instrument:
     description: str
     attributes: tuple[str, ...] = ()
     boundaries: tuple[float, ...] = ()
+    shown_as: str = ""
 
 
 DISCOVERY_QUEUE_SIZE = Instrument(
@@ -379,6 +381,8 @@ PROCESS_THREAD_COUNT = Instrument(
     Kind.OBSERVABLE_UP_DOWN_COUNTER,
     "{thread}",
     "Threads of the process.",
+    # Prometheus keeps names that end in _count for histograms and summaries.
+    shown_as="process.threads",
 )
 
 INSTRUMENTS: tuple[Instrument, ...] = tuple(
