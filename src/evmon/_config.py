@@ -76,9 +76,7 @@ class ConsumerConfig:
         100
     """
 
-    group: str = setting(
-        "", ANY, "Consumer group; empty means the service's name."
-    )
+    group: str = setting("", ANY, "Consumer group; empty means the service's name.")
     batch_size: int = setting(100, at_least(1), "Events asked for in one read.")
     max_wait: float = setting(
         0.1, above(0), "Seconds between looks at the retry schedule while reading."
@@ -90,7 +88,9 @@ class ConsumerConfig:
         None, above(0), "Seconds after which a handler is cancelled; none by default."
     )
     max_deliveries: int = setting(
-        5, at_least(1), "Deliveries, crashes included, before an event is dead-lettered."
+        5,
+        at_least(1),
+        "Deliveries, crashes included, before an event is dead-lettered.",
     )
     drain_timeout: float = setting(
         25.0, at_least(0), "Seconds given to running handlers when the bus stops."

@@ -115,7 +115,11 @@ class Consumer:
     async def run(self) -> None:
         """Handle events until `stop`, then drain."""
         loop = asyncio.get_running_loop()
-        self._registry.observe(lambda _: loop.call_soon_threadsafe(self._changed.set))
+
+        def handlers_changed(_: int) -> None:
+            loop.call_soon_threadsafe(self._changed.set)
+
+        self._registry.observe(handlers_changed)
         async with anyio.create_task_group() as group:
             try:
                 await self._read_loop(group)
@@ -183,9 +187,9 @@ class Consumer:
             calls = self._plan(route)
             if received.handlers:
                 calls = tuple(c for c in calls if c.handler.name in received.handlers)
-            letter = self._refusal(received, event, calls)
-            if letter is not None:
-                group.start_soon(self._settle, received, letter, None)
+            refusal = self._refusal(received, event, calls)
+            if refusal is not None:
+                group.start_soon(self._settle, received, refusal, None)
                 continue
             work = _Work(received, event, len(calls), received.attempts)
             for call in calls:
@@ -256,9 +260,7 @@ class Consumer:
             self._idle.append(waiting)
             await waiting
 
-    async def _handle(
-        self, work: _Work, call: _Call, n: int, group: TaskGroup
-    ) -> None:
+    async def _handle(self, work: _Work, call: _Call, n: int, group: TaskGroup) -> None:
         """Call a handler once (attempt `n`, from 0) and take note of what came of it."""
         started = self._clock.monotonic()
         try:

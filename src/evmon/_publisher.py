@@ -134,7 +134,9 @@ class Publisher:
         """
         raw = encode(event, self._limits)
         if self._buffered >= self._batching.max_buffered:
-            raise PublishError(event.id, f"the buffer is full ({self._buffered} events)")
+            raise PublishError(
+                event.id, f"the buffer is full ({self._buffered} events)"
+            )
         self._add(event, raw, urgent=False)
 
     async def run(self) -> None:
@@ -242,9 +244,7 @@ class Publisher:
         for index, result in zip(indexes, outcome, strict=True):
             results[index] = result
         failure = failure or next((error for error in outcome if error), None)
-        self._recorder.batch_sent(
-            max(self._clock.monotonic() - started, 0.0), failure
-        )
+        self._recorder.batch_sent(max(self._clock.monotonic() - started, 0.0), failure)
 
     def _resolve(self, batch: _Batch, results: list[Exception | None]) -> None:
         self._buffered -= len(results)

@@ -55,8 +55,8 @@ NOT_EMPTY = Rule(lambda v: len(v) > 0, "a text that is not empty")
 
 def setting(default: T, rule: Rule, help: str) -> T:  # noqa: A002 - the word of the field's docs
     """Declare a field with its default, what it allows, and one sentence about it."""
-    field = dataclasses.field(default=default, metadata={"rule": rule, "help": help})
-    return typing.cast("T", field)
+    metadata = {"rule": rule, "help": help}
+    return dataclasses.field(default=default, metadata=metadata)
 
 
 def validate(settings: Any) -> None:
@@ -102,7 +102,9 @@ def from_environment(settings: T, prefix: str, environ: Mapping[str, str]) -> T:
         changes[field.name] = value
     if not changes:
         return settings
-    return typing.cast("T", dataclasses.replace(typing.cast("Any", settings), **changes))
+    return typing.cast(
+        "T", dataclasses.replace(typing.cast("Any", settings), **changes)
+    )
 
 
 def environment_fields(settings_type: Any) -> Iterable["dataclasses.Field[Any]"]:

@@ -33,7 +33,9 @@ def request(method="GET", path="/metrics", headers=(), **scope):
 async def test_the_answer_is_that_of_the_routes(routes):
     headers = [(b"Accept", b"application/openmetrics-text")]
     start, body = await call(asgi_app(lambda: routes), request(headers=headers))
-    expected = routes.answer("GET", "/metrics", {"accept": "application/openmetrics-text"})
+    expected = routes.answer(
+        "GET", "/metrics", {"accept": "application/openmetrics-text"}
+    )
 
     assert (200, expected.body) == (start["status"], body["body"])
     assert (b"content-length", str(len(expected.body)).encode()) in start["headers"]
@@ -42,11 +44,13 @@ async def test_the_answer_is_that_of_the_routes(routes):
 async def test_head_has_no_body(routes):
     start, body = await call(asgi_app(lambda: routes), request("HEAD"))
 
-    assert 200 == start["status"]
-    assert b"" == body["body"]
+    assert start["status"] == 200
+    assert body["body"] == b""
 
 
-@pytest.mark.parametrize(("method", "path", "status"), [("GET", "/x", 404), ("POST", "/metrics", 405)])
+@pytest.mark.parametrize(
+    ("method", "path", "status"), [("GET", "/x", 404), ("POST", "/metrics", 405)]
+)
 async def test_anything_else_is_refused(routes, method, path, status):
     start, _ = await call(asgi_app(lambda: routes), request(method, path))
 
@@ -57,13 +61,13 @@ async def test_it_may_be_mounted_below_a_path(routes):
     scope = request(path="/internal/metrics", root_path="/internal")
     start, _ = await call(asgi_app(lambda: routes), scope)
 
-    assert 200 == start["status"]
+    assert start["status"] == 200
 
 
 async def test_without_a_bus_the_answer_is_503():
     start, body = await call(asgi_app(lambda: None), request())
 
-    assert (503, b"no bus is running\n") == (start["status"], body["body"])
+    assert (start["status"], body["body"]) == (503, b"no bus is running\n")
 
 
 async def test_start_and_stop_of_the_application_are_acknowledged(routes):
@@ -74,7 +78,10 @@ async def test_start_and_stop_of_the_application_are_acknowledged(routes):
         {"type": "lifespan.shutdown"},
     )
 
-    assert ["lifespan.startup.complete", "lifespan.shutdown.complete"] == [m["type"] for m in sent]
+    assert [m["type"] for m in sent] == [
+        "lifespan.startup.complete",
+        "lifespan.shutdown.complete",
+    ]
 
 
 async def test_websockets_are_not_for_metrics(routes):

@@ -60,27 +60,52 @@ def content_type(response):
     return dict(response.headers)["content-type"]
 
 
-@pytest.mark.parametrize("accept", ["", "*/*", "text/plain", "text/html", "x;;q=,=", "application/openmetrics-text;q=0", "application/openmetrics-text;q=0.1,text/plain;q=0.9"])
+@pytest.mark.parametrize(
+    "accept",
+    [
+        "",
+        "*/*",
+        "text/plain",
+        "text/html",
+        "x;;q=,=",
+        "application/openmetrics-text;q=0",
+        "application/openmetrics-text;q=0.1,text/plain;q=0.9",
+    ],
+)
 def test_the_text_format_is_the_default(exposition, accept):
     response = exposition.render(accept, "")
 
     assert content_type(response).startswith("text/plain; version=0.0.4")
-    assert {"requests_total": 3, "now": 1} == values(parse_text(response.body.decode()))
+    assert values(parse_text(response.body.decode())) == {"requests_total": 3, "now": 1}
 
 
-@pytest.mark.parametrize("accept", [OPENMETRICS, PROMETHEUS, f"text/plain;q=0.1,{OPENMETRICS}"])
+@pytest.mark.parametrize(
+    "accept", [OPENMETRICS, PROMETHEUS, f"text/plain;q=0.1,{OPENMETRICS}"]
+)
 def test_openmetrics_is_given_to_those_who_prefer_it(exposition, accept):
     response = exposition.render(accept, "")
 
     assert content_type(response).startswith(OPENMETRICS)
-    assert {"requests_total": 3, "now": 1} == values(parse_openmetrics(response.body.decode()))
+    assert values(parse_openmetrics(response.body.decode())) == {
+        "requests_total": 3,
+        "now": 1,
+    }
 
 
-@pytest.mark.parametrize(("accepted", "zipped"), [("gzip", True), ("br, GZIP;q=0.5", True), ("", False), ("gzip;q=0", False), ("deflate", False)])
+@pytest.mark.parametrize(
+    ("accepted", "zipped"),
+    [
+        ("gzip", True),
+        ("br, GZIP;q=0.5", True),
+        ("", False),
+        ("gzip;q=0", False),
+        ("deflate", False),
+    ],
+)
 def test_gzip_is_used_where_it_is_accepted(exposition, accepted, zipped):
     response = exposition.render("", accepted)
 
-    assert zipped == ("gzip" == dict(response.headers).get("content-encoding"))
+    assert zipped == (dict(response.headers).get("content-encoding") == "gzip")
     body = gzip.decompress(response.body) if zipped else response.body
     assert body == exposition.render("", "").body
 
@@ -88,10 +113,10 @@ def test_gzip_is_used_where_it_is_accepted(exposition, accepted, zipped):
 def test_one_rendering_is_good_for_a_while(exposition, source, clock):
     for accept_encoding in ("", "gzip", ""):
         exposition.render("", accept_encoding)
-    assert 1 == source.collected
+    assert source.collected == 1
     clock.now += 1.0
     exposition.render("", "gzip")
-    assert 2 == source.collected
+    assert source.collected == 2
 
 
 def test_parallel_scrapes_share_one_rendering(source):
@@ -107,7 +132,7 @@ def test_parallel_scrapes_share_one_rendering(source):
     for thread in threads:
         thread.join()
 
-    assert 20 == len(bodies)
+    assert len(bodies) == 20
     assert source.collected <= 2
 
 
@@ -115,11 +140,11 @@ def test_an_error_is_one_answer_and_a_line_in_the_log(exposition, source, caplog
     source.error = ZeroDivisionError("oops")
     response = exposition.render("", "")
 
-    assert 500 == response.status
-    assert b"the metrics could not be rendered; see the log\n" == response.body
+    assert response.status == 500
+    assert response.body == b"the metrics could not be rendered; see the log\n"
     assert "ZeroDivisionError: oops" in caplog.text
     source.error = None
-    assert 200 == exposition.render("", "").status
+    assert exposition.render("", "").status == 200
 
 
 @pytest.fixture
@@ -147,7 +172,7 @@ def test_only_known_paths_and_methods_are_answered(routes, method, path, status,
     response = routes.answer(method, path, {})
 
     assert (status, body) == (response.status, response.body)
-    assert (405 == status) == ("allow" in dict(response.headers))
+    assert (status == 405) == ("allow" in dict(response.headers))
 
 
 def test_metrics_are_routed_with_the_request_headers(routes):
@@ -171,7 +196,11 @@ async def test_promtool_and_both_parsers_have_no_remark_about_a_real_service():
         [promtool, "check", "metrics"], input=text, capture_output=True, check=False
     )
 
-    assert ("", "", 0) == (result.stdout.decode(), result.stderr.decode(), result.returncode)
+    assert (
+        result.stdout.decode(),
+        result.stderr.decode(),
+        result.returncode,
+    ) == ("", "", 0)
     names = set(values(parse_text(text.decode())))
     # Whether a counter tells when it began differs between the formats.
     strip = lambda found: {n for n in found if not n.endswith("_created")}  # noqa: E731

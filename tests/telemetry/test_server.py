@@ -7,11 +7,11 @@ import threading
 import time
 
 import pytest
+from prometheus_client.core import GaugeMetricFamily
 
 from evmon import ConfigError, MetricsConfig
 from evmon._telemetry.exposition import Exposition, Health, Routes
 from evmon._telemetry.server import MetricsServer
-from prometheus_client.core import GaugeMetricFamily
 
 
 class Slow:
@@ -59,7 +59,9 @@ def get(server, path="/metrics", method="GET", timeout=5, **headers):
 
 def raw(server, data, timeout=5):
     """Send bytes, return all that comes back until the server closes."""
-    with socket.create_connection(("127.0.0.1", server.port), timeout=timeout) as client:
+    with socket.create_connection(
+        ("127.0.0.1", server.port), timeout=timeout
+    ) as client:
         client.sendall(data)
         received = b""
         while chunk := client.recv(65536):
@@ -70,7 +72,7 @@ def raw(server, data, timeout=5):
 def test_a_scrape_is_answered(serve):
     status, body = get(serve())
 
-    assert 200 == status
+    assert status == 200
     assert b"now 1.0\n" in body
 
 
@@ -82,23 +84,23 @@ def test_head_gives_the_length_and_no_body(serve):
     response = connection.getresponse()
 
     assert str(len(body)) == response.headers["content-length"]
-    assert b"" == response.read()
+    assert response.read() == b""
     connection.close()
 
 
 def test_checks_and_unknown_paths_are_answered(serve):
     server = serve({"/readyz": lambda: Health(ok=False, detail="draining")})
 
-    assert (503, b"draining\n") == get(server, "/readyz?verbose")
-    assert 404 == get(server, "/etc/passwd")[0]
-    assert 405 == get(server, method="DELETE")[0]
+    assert get(server, "/readyz?verbose") == (503, b"draining\n")
+    assert get(server, "/etc/passwd")[0] == 404
+    assert get(server, method="DELETE")[0] == 405
 
 
 def test_a_check_that_fails_is_an_error_and_not_the_end(serve, caplog):
     server = serve({"/readyz": lambda: Health(1 / 0, "")})
 
-    assert 500 == get(server, "/readyz")[0]
-    assert 200 == get(server)[0]
+    assert get(server, "/readyz")[0] == 500
+    assert get(server)[0] == 200
     assert "ZeroDivisionError" in caplog.text
 
 
@@ -115,7 +117,7 @@ def test_requests_may_follow_each_other_without_waiting(serve):
     request = b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n"
     last = b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
 
-    assert 3 == raw(serve(), request + request + last).count(b"HTTP/1.1 200")
+    assert raw(serve(), request + request + last).count(b"HTTP/1.1 200") == 3
 
 
 @pytest.mark.parametrize(
@@ -125,7 +127,10 @@ def test_requests_may_follow_each_other_without_waiting(serve):
         (b"GET /metrics HTTP/1.1\r\n\r\n", b"400"),
         (b"GET /metrics HTTP/1.1\r\nHost: x\r\nX: " + b"x" * 9000, b"431"),
         (b"GET /metrics HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello", b"413"),
-        (b"GET /metrics HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n", b"413"),
+        (
+            b"GET /metrics HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n",
+            b"413",
+        ),
         (b"GET /metrics HTTP/1.0\r\n\r\n", b"200"),
     ],
 )
@@ -133,12 +138,14 @@ def test_what_is_no_plain_request_is_refused_and_closed(serve, data, status):
     assert raw(serve(), data).startswith(b"HTTP/1.1 " + status)
 
 
-@pytest.mark.parametrize("data", [b"", b"GET /metrics HT", b"GET /metrics HTTP/1.1\r\nHost: x\r\n"])
+@pytest.mark.parametrize(
+    "data", [b"", b"GET /metrics HT", b"GET /metrics HTTP/1.1\r\nHost: x\r\n"]
+)
 def test_a_client_that_takes_too_long_is_cut(serve, data):
     server = serve(header_timeout_seconds=0.2)
     started = time.monotonic()
 
-    assert b"" == raw(server, data)
+    assert raw(server, data) == b""
     assert time.monotonic() - started < 2
 
 
@@ -149,7 +156,7 @@ def test_a_client_that_goes_away_half_way_is_forgotten(serve):
         client.sendall(b"GET /met")
         client.close()
 
-    assert 200 == get(server)[0]
+    assert get(server)[0] == 200
 
 
 def test_500_half_open_clients_starve_no_scrape(serve):
@@ -163,7 +170,7 @@ def test_500_half_open_clients_starve_no_scrape(serve):
             clients.append(client)
         started = time.monotonic()
         for _ in range(10):
-            assert 200 == get(server)[0]
+            assert get(server)[0] == 200
         elapsed = time.monotonic() - started
         assert threading.active_count() - threads_before <= 1
     finally:
@@ -185,7 +192,7 @@ def test_a_scrape_that_is_being_answered_is_not_pushed_out(serve, families):
     for client in clients:
         client.close()
 
-    assert [200] == results
+    assert results == [200]
 
 
 def test_when_all_connections_are_busy_a_new_one_waits(serve, families):
@@ -193,14 +200,15 @@ def test_when_all_connections_are_busy_a_new_one_waits(serve, families):
     server = serve(max_connections=1, header_timeout_seconds=30)
     results = []
     scrapes = [
-        threading.Thread(target=lambda: results.append(get(server)[0])) for _ in range(4)
+        threading.Thread(target=lambda: results.append(get(server)[0]))
+        for _ in range(4)
     ]
     for scrape in scrapes:
         scrape.start()
     for scrape in scrapes:
         scrape.join()
 
-    assert [200] * 4 == results
+    assert results == [200] * 4
 
 
 def test_a_slow_rendering_holds_up_no_check(serve, families):
@@ -210,7 +218,7 @@ def test_a_slow_rendering_holds_up_no_check(serve, families):
     for scrape in scrapes:
         scrape.start()
     started = time.monotonic()
-    assert (200, b"alive\n") == get(server, "/livez")
+    assert get(server, "/livez") == (200, b"alive\n")
     assert time.monotonic() - started < 3
     for scrape in scrapes:
         scrape.join()
@@ -221,9 +229,9 @@ async def test_a_blocked_application_can_still_be_scraped(serve):
     results = []
     scrape = threading.Thread(target=lambda: results.append(get(server, timeout=1)[0]))
     scrape.start()
-    time.sleep(0.5)  # noqa: ASYNC251 - blocking the loop is the point
+    time.sleep(0.5)
 
-    assert [200] == results
+    assert results == [200]
     scrape.join()
 
 
@@ -247,7 +255,7 @@ def test_ipv6_is_served(serve):
     assert f"http://[::1]:{server.port}" == server.url
     connection = http.client.HTTPConnection("::1", server.port, timeout=5)
     connection.request("GET", "/metrics")
-    assert 200 == connection.getresponse().status
+    assert connection.getresponse().status == 200
     connection.close()
 
 
@@ -264,7 +272,7 @@ def test_stopping_frees_port_and_threads_also_with_open_connections(serve, famil
 
     assert time.monotonic() - started < 2
     assert threading.active_count() <= threads_before
-    with pytest.raises(OSError):  # noqa: PT011 - refused
+    with pytest.raises(OSError):
         socket.create_connection(("127.0.0.1", port), timeout=1)
     for client in clients:
         client.close()
@@ -278,7 +286,7 @@ def test_an_idle_server_does_not_wake_up(serve):
     loop = server._loop
     handles = [handle for handle in loop._scheduled if not handle.cancelled()]
 
-    assert [] == handles
+    assert handles == []
 
 
 async def test_many_scrapes_in_parallel_are_all_answered(serve):

@@ -128,7 +128,7 @@ async def _accept(listening: socket.socket, connections: "_Connections") -> None
             _log.warning("a scrape could not be taken: %s", error)
             await asyncio.sleep(PAUSE_SECONDS)
             continue
-        client.setblocking(False)  # noqa: FBT003
+        client.setblocking(False)
         try:
             await loop.connect_accepted_socket(lambda: _Connection(connections), client)
         except BaseException:
@@ -339,5 +339,5 @@ def _listen(config: MetricsConfig) -> socket.socket:
             f" {error.strerror or error}; set EVMON_METRICS_PORT or"
             " metrics=MetricsConfig(port=...) to one that is free"
         ) from error
-    listening.setblocking(False)  # noqa: FBT003
+    listening.setblocking(False)
     return listening
