@@ -7,7 +7,7 @@ import time
 from typing import Final
 
 import anyio
-from rich.console import Group, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.logging import RichHandler
 from rich.text import Text
@@ -46,7 +46,7 @@ async def run_demo(
             out.print(Text(f"Fault {fault}, from second 5 to 20: {FAULTS[fault]}"))
         async with anyio.create_task_group() as group:
             group.start_soon(shop.live)
-            group.start_soon(_show, shop)
+            group.start_soon(_show, shop, out)
             await _until(duration)
             group.cancel_scope.cancel()
     out.print(Text(f"Published {shop.published} events; all handled, all released."))
@@ -62,8 +62,7 @@ async def _until(duration: float | None) -> None:
         await stop.wait()
 
 
-async def _show(shop: Shop) -> None:
-    out = console()
+async def _show(shop: Shop, out: Console) -> None:
     if not out.is_terminal:
         while True:
             await asyncio.sleep(PLAIN_INTERVAL)

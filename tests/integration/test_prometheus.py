@@ -1,0 +1,100 @@
+"""A real Prometheus scrapes a real service."""
+
+import json
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.parse
+import urllib.request
+
+import pytest
+
+CONFIG = """
+global: {{scrape_interval: 500ms, scrape_timeout: 400ms}}
+scrape_configs:
+  - job_name: evmon
+    static_configs: [{{targets: ["127.0.0.1:{port}"]}}]
+"""
+
+
+def _free_port():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return server.getsockname()[1]
+
+
+@pytest.fixture
+def demo():
+    """The demo, as a process of its own; yields its port."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "evmon", "demo", "--port", "0", "--rate", "50"],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        line = process.stdout.readline()
+        yield int(line.split("127.0.0.1:")[1].split("/")[0])
+    finally:
+        process.terminate()
+        process.communicate(timeout=10)
+
+
+@pytest.fixture
+def prometheus(demo, tmp_path):
+    """A Prometheus that scrapes the demo; yields a function that asks it."""
+    (tmp_path / "prometheus.yml").write_text(CONFIG.format(port=demo))
+    port = _free_port()
+    with (tmp_path / "log").open("w") as log:
+        process = subprocess.Popen(
+            [
+                shutil.which("prometheus"),
+                f"--config.file={tmp_path}/prometheus.yml",
+                f"--storage.tsdb.path={tmp_path}/data",
+                f"--web.listen-address=127.0.0.1:{port}",
+            ],
+            stderr=log,
+        )
+
+    def ask(query):
+        encoded = urllib.parse.urlencode({"query": query})
+        url = f"http://127.0.0.1:{port}/api/v1/query?{encoded}"
+        with urllib.request.urlopen(url, timeout=5) as answer:
+            return json.load(answer)["data"]["result"]
+
+    try:
+        yield ask
+    finally:
+        process.terminate()
+        process.wait(timeout=10)
+
+
+def _value(ask, query, within=20.0):
+    """The value of a query once it is above 0."""
+    deadline = time.monotonic() + within
+    while time.monotonic() < deadline:
+        try:
+            result = ask(query)
+        except OSError:
+            result = []
+        if result and float(result[0]["value"][1]) > 0:
+            return float(result[0]["value"][1])
+        time.sleep(0.2)
+    raise AssertionError(f"{query} has no value above 0 within {within} s")
+
+
+@pytest.mark.slow
+def test_prometheus_reads_the_demo_and_computes_with_it(prometheus):
+    assert 1 == _value(prometheus, "up")
+    assert 6 == _value(prometheus, "evmon_discovery_handlers")
+    handled = "sum(rate(messaging_process_duration_seconds_count[5s]))"
+    assert _value(prometheus, handled) > 10
+    assert 0.5 < _value(prometheus, "evmon_cache_hit_ratio") <= 1
+    limit = 'evmon_threshold_limit{alert="EvmonMemoryHigh",severity="warning"}'
+    assert 100 == _value(prometheus, limit)
+    p95 = (
+        "histogram_quantile(0.95, sum by (le)"
+        " (rate(messaging_process_duration_seconds_bucket[5s])))"
+    )
+    assert _value(prometheus, p95) < 1
+    assert [] == prometheus("evmon_no_such_metric")
