@@ -57,7 +57,6 @@ class Payments:
             raise ConnectionError("the payment provider did not answer")
         await asyncio.sleep(random.uniform(0.001, 0.005))  # noqa: S311 - a demo
 
-
     def _is_unlucky(self) -> bool:
         """One charge in six: many retries, and still a small share of all calls."""
         self._charged += 1
