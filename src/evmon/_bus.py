@@ -18,6 +18,7 @@ from evmon._config import (
     DiscoveryConfig,
     MetricsConfig,
     MonitorConfig,
+    RedisConfig,
     environment,
     resolve,
 )
@@ -46,11 +47,13 @@ class EventBus:
 
     Args:
         service: name of the service; also its stream and its consumer group.
-        transport: URL of the transport; ``memory://`` is this process alone.
+        transport: URL of the transport; ``memory://`` is this process alone,
+            ``redis://host:6379/0`` shares the work with other processes.
         auto_discovery: whether providers are discovered and the monitor runs.
         discovery: how providers are looked at.
         batching: how published events gather.
         consumer: how events are read and handled.
+        redis: how Redis is used, when the transport is one.
         retry: policy for discovery, publishing, and handlers without their own.
         thresholds: the limits that the monitor warns about.
         monitor: how often it looks and speaks.
@@ -78,6 +81,7 @@ class EventBus:
         discovery: DiscoveryConfig = DiscoveryConfig(),  # noqa: B008 - frozen values
         batching: Batching = Batching(),  # noqa: B008
         consumer: ConsumerConfig = ConsumerConfig(),  # noqa: B008
+        redis: RedisConfig = RedisConfig(),  # noqa: B008
         retry: RetryPolicy = RetryPolicy(),  # noqa: B008
         thresholds: Thresholds = Thresholds(),  # noqa: B008
         monitor: MonitorConfig = MonitorConfig(),  # noqa: B008
@@ -96,6 +100,7 @@ class EventBus:
             discovery=resolve(discovery, environ),
             batching=resolve(batching, environ),
             consumer=resolve(consumer, environ),
+            redis=resolve(redis, environ),
             retry=from_environment(retry, "EVMON_RETRY", environ),
             thresholds=resolve(thresholds, environ),
             monitor=resolve(monitor, environ),

@@ -101,6 +101,58 @@ class ConsumerConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RedisConfig:
+    """How Redis is used, when the transport is one.
+
+    Example:
+        >>> RedisConfig(lease=60, password="secret").password is None
+        False
+    """
+
+    username: str = setting(
+        "", ANY, "Name to log in with; empty means the one in the URL, if any."
+    )
+    password: str = setting(
+        "",
+        ANY,
+        "Password to log in with; empty means the one in the URL, if any.",
+        secret=True,
+    )
+    timeout: float = setting(
+        5.0, above(0), "Seconds to wait for a connection or an answer."
+    )
+    connect_within: float = setting(
+        10.0, at_least(0), "Seconds for which an unreachable server is tried at start."
+    )
+    lease: float = setting(
+        30.0,
+        at_least(0.1),
+        "Seconds of silence after which a consumer's events are taken over.",
+    )
+    min_replicas: int = setting(
+        0, at_least(0), "Replicas that must have an event before it counts as sent."
+    )
+    require_durable: bool = setting(
+        False, ANY, "Whether to refuse a server that may forget events."
+    )
+    retention: float | None = setting(
+        None,
+        at_least(0),
+        "Seconds for which events are kept after every group finished them;"
+        " all are kept by default.",
+    )
+    max_scheduled: int = setting(
+        100_000, at_least(1), "Events that may wait for their next try."
+    )
+    upkeep_interval: float = setting(
+        5.0, above(0), "Seconds between two looks at lag, pending events and sizes."
+    )
+
+    def __post_init__(self) -> None:
+        validate(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MonitorConfig:
     """How often the monitor looks and speaks.
 
@@ -156,6 +208,7 @@ CONFIGS: Mapping[type, str] = {
     DiscoveryConfig: "EVMON_DISCOVERY",
     Batching: "EVMON_BATCHING",
     ConsumerConfig: "EVMON_CONSUMER",
+    RedisConfig: "EVMON_REDIS",
     MonitorConfig: "EVMON_MONITOR",
     MetricsConfig: "EVMON_METRICS",
     Thresholds: "EVMON_THRESHOLDS",

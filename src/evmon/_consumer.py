@@ -372,13 +372,13 @@ class Consumer:
         n = 0
         while True:
             try:
-                await self._transport.settle(received, letter, again)
+                ours = await self._transport.settle(received, letter, again)
                 break
             except TransportError as error:
                 _log.warning("event %s could not be settled: %s", received.id, error)
                 await self._clock.sleep(self._policy.delay(n) * self._clock.random())
                 n += 1
-        if letter is not None:
+        if letter is not None and ours:
             self._recorder.dead_lettered(letter.reason)
             _log.warning(
                 "event %s was dead-lettered (%s): %s",

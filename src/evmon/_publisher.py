@@ -11,7 +11,7 @@ import anyio
 
 from evmon._clock import Clock
 from evmon._config import Batching
-from evmon._events import DEFAULT_LIMITS, Event, EventLimits, encode
+from evmon._events import DEFAULT_LIMITS, Event, EventLimits, encode, new_id
 from evmon._retry import Retrier, RetryPolicy
 from evmon._telemetry.recorders import PublishRecorder
 from evmon._transports.base import Transport
@@ -28,6 +28,8 @@ class _Batch:
     raws: list[bytes] = field(default_factory=list)
     labels: list[str] = field(default_factory=list)
     ids: list[str] = field(default_factory=list)
+    types: list[str] = field(default_factory=list)
+    ticket: str = field(default_factory=new_id)
     urgent: bool = False
 
 
@@ -192,6 +194,7 @@ class Publisher:
         batch.raws.append(raw)
         batch.labels.append(self._type_label(event.type))
         batch.ids.append(event.id)
+        batch.types.append(event.type)
         self._buffered += 1
         if urgent and not batch.urgent:
             batch.urgent = True
@@ -235,7 +238,11 @@ class Publisher:
         started = self._clock.monotonic()
         failure: Exception | None = None
         try:
-            outcome = await self._transport.publish([batch.raws[i] for i in indexes])
+            outcome = await self._transport.publish(
+                [batch.raws[i] for i in indexes],
+                [batch.types[i] for i in indexes],
+                batch.ticket,
+            )
         except TransportError as error:
             failure = error
             outcome = [error] * len(indexes)

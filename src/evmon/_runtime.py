@@ -17,6 +17,7 @@ from evmon._config import (
     DiscoveryConfig,
     MetricsConfig,
     MonitorConfig,
+    RedisConfig,
 )
 from evmon._consumer import Consumer
 from evmon._discovery import Discovery
@@ -56,6 +57,7 @@ class Settings:
     discovery: DiscoveryConfig
     batching: Batching
     consumer: ConsumerConfig
+    redis: RedisConfig
     retry: RetryPolicy
     thresholds: Thresholds
     monitor: MonitorConfig
@@ -102,14 +104,19 @@ class Runtime:
         self._registry = registry
         self.telemetry = telemetry = Telemetry(settings.service)
         meter = telemetry.meter
+        group = settings.consumer.group or settings.service
         self.transport = transport = open_transport(
-            settings.transport, settings.service, clock
+            settings.transport,
+            settings.service,
+            clock,
+            group=group,
+            redis=settings.redis,
+            meter=meter,
         )
         self.discovery, self._cache = make_discovery(settings, registry, meter, clock)
         self._count_handlers = meter.bind(DISCOVERY_HANDLERS)
         registry.observe(self._count_handlers)
         telemetry.before_collect(self._cache.sweep)
-        group = settings.consumer.group or settings.service
         system, destination = transport.system, transport.destination
         publish_recorder = PublishRecorder(meter, system, destination)
         self.publisher = Publisher(
@@ -216,6 +223,7 @@ class Runtime:
         async with anyio.create_task_group() as parts:
             publisher_done = asyncio.Event()
             consumer_done = asyncio.Event()
+            parts.start_soon(self.transport.run)
             parts.start_soon(_and_then, self.publisher.run, publisher_done)
             discovering = anyio.CancelScope()
             if self._settings.auto_discovery:

@@ -44,6 +44,11 @@ DeadLetterReason = Literal[
 
 DEAD_LETTER_REASONS: tuple[DeadLetterReason, ...] = get_args(DeadLetterReason)
 
+LossReason = Literal["trimmed", "stopped"]
+"""How events got lost: somebody trimmed the stream, or the process ended first."""
+
+LOSS_REASONS: tuple[LossReason, ...] = get_args(LossReason)
+
 
 class EvmonError(Exception):
     """The root of all errors of evmon."""
