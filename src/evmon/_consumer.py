@@ -97,6 +97,7 @@ class Consumer:
         self._plans: dict[Route, tuple[_Call, ...]] = {}
         self._todo: deque[tuple[_Work, _Call, int]] = deque()
         self._open: dict[int, Received] = {}
+        self._running: dict[asyncio.Task[Any], Received] = {}
         self._counted = 0
         self._idle: deque[asyncio.Future[None]] = deque()
         self._workers = 0
@@ -116,6 +117,7 @@ class Consumer:
         """Handle events until `stop`, then drain."""
         loop = asyncio.get_running_loop()
         self._registry.observe(lambda _: loop.call_soon_threadsafe(self._changed.set))
+        self._transport.watch(self._lost)
         async with anyio.create_task_group() as group:
             try:
                 await self._read_loop(group)
@@ -201,12 +203,10 @@ class Consumer:
         """Why an event is not handed to any handler, if so."""
         if received.deliveries > self._config.max_deliveries:
             message = f"delivered {received.deliveries} times and never settled"
-            return DeadLetter(
-                "max_deliveries", "", message, received.handlers, received.attempts
-            )
+            return _letter(event, "max_deliveries", received, message)
         if not calls:
             message = f"no handler for {event.type:.255}"
-            return DeadLetter("unknown_type", "", message, received.handlers)
+            return _letter(event, "unknown_type", received, message)
         return None
 
     def _plan(self, route: Route) -> tuple[_Call, ...]:
@@ -244,46 +244,61 @@ class Consumer:
 
     async def _work(self, group: TaskGroup) -> None:
         loop = asyncio.get_running_loop()
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - for the type checker
         while True:
             self._waking = False
             while self._todo:
                 work, call, n = self._todo.popleft()
                 if self._todo:
                     self._wake_worker(group)
-                await self._handle(work, call, n, group)
+                await self._handle(work, call, n, group, task)
             self._count_in_flight()
             waiting = loop.create_future()
             self._idle.append(waiting)
             await waiting
 
     async def _handle(
-        self, work: _Work, call: _Call, n: int, group: TaskGroup
+        self,
+        work: _Work,
+        call: _Call,
+        n: int,
+        group: TaskGroup,
+        task: "asyncio.Task[Any]",
     ) -> None:
         """Call a handler once (attempt `n`, from 0) and take note of what came of it."""
+        received = work.received
+        if id(received) not in self._open:
+            return
         started = self._clock.monotonic()
+        failure: Exception | None = None
+        self._running[task] = received
         try:
             await self._call(work, call.handler, n)
         except asyncio.CancelledError as error:
             if self._cancelling:
                 raise
             _forget_cancellation()
-            cancelled = RuntimeError("the handler cancelled itself")
-            cancelled.__cause__ = error
-            self._failed(work, call, n, cancelled, started, group)
+            failure = RuntimeError("the handler cancelled itself")
+            failure.__cause__ = error
         except Exception as error:  # noqa: BLE001 - handlers are other people's code
-            self._failed(work, call, n, error, started, group)
+            failure = error
+        finally:
+            del self._running[task]
+        if id(received) not in self._open:
+            return
+        if failure is not None:
+            self._failed(work, call, n, failure, started, group)
         else:
             call.series.succeeded(max(self._clock.monotonic() - started, 0.0))
             work.open_calls -= 1
-            if not work.open_calls:
-                if work.again or work.dead:
-                    await self._end(work)
-                else:
-                    self._transport.ack(work.received)
-                    self._done(work.received)
+        if work.open_calls:
             return
-        if not work.open_calls:
+        if work.again or work.dead:
             await self._end(work)
+        elif failure is None:
+            self._transport.ack(received)
+            self._done(received)
 
     async def _call(self, work: _Work, handler: Handler, n: int) -> None:
         received = work.received
@@ -345,6 +360,13 @@ class Consumer:
             extra={"handler": name, "event_id": work.event.id, "attempts": n + 1},
         )
 
+    def _lost(self, received: Received) -> None:
+        """Stop handling what another consumer handles now; it is not ours to end."""
+        self._done(received)
+        for task, running in self._running.items():
+            if running is received:
+                task.cancel()
+
     async def _again(
         self, work: _Work, call: _Call, n: int, delay: float, group: TaskGroup
     ) -> None:
@@ -357,8 +379,13 @@ class Consumer:
         letter = again = None
         if work.dead:
             _, reason, error = work.dead[0]
-            names = tuple(name for name, _, _ in work.dead)
-            letter = DeadLetter(reason, *_describe(error), names, work.attempts)
+            letter = DeadLetter(
+                reason,
+                *_describe(error),
+                tuple(name for name, _, _ in work.dead),
+                work.attempts,
+                *_facts(work.event),
+            )
         if work.again:
             delay = min(delay for _, delay in work.again)
             names = tuple(name for name, _ in work.again)
@@ -430,6 +457,18 @@ def _reason(error: BaseException) -> DeadLetterReason:
     if isinstance(error, InvalidEventError):
         return error.reason
     return "rejected" if isinstance(error, Reject) else "handler_error"
+
+
+def _letter(
+    event: "Event[Any]", reason: DeadLetterReason, received: Received, message: str
+) -> DeadLetter:
+    """The dead letter of an event that no handler was called for."""
+    handlers, attempts = received.handlers, received.attempts
+    return DeadLetter(reason, "", message, handlers, attempts, *_facts(event))
+
+
+def _facts(event: "Event[Any]") -> tuple[str, str, str]:
+    return event.type, event.id, event.traceparent or ""
 
 
 def _describe(error: BaseException) -> tuple[str, str]:

@@ -17,6 +17,7 @@ from redis.asyncio import Redis, RedisCluster, Sentinel
 from redis.asyncio.cluster import ClusterNode
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.maint_notifications import MaintNotificationsConfig
 
 from evmon._config import RedisConfig
 from evmon.errors import ConfigError
@@ -135,6 +136,7 @@ def connect(address: Address, timeout: float, connect_timeout: float) -> Client:
         "socket_keepalive": True,
         "protocol": 2,
         "retry": Retry(NoBackoff(), 0),
+        "maint_notifications_config": MaintNotificationsConfig(enabled=False),
     }
     if address.tls:
         options |= {"ssl": True, **address.options}
