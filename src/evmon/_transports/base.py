@@ -83,6 +83,14 @@ class Transport(Protocol):
     destination: str
     """Value of ``messaging.destination.name``."""
 
+    shared: bool
+    """Whether other processes can handle what this one leaves unread."""
+
+    @property
+    def trouble(self) -> str:
+        """Why events cannot be read and published now; empty when they can."""
+        ...
+
     @property
     def backlog(self) -> int:
         """Unread entries that end with this process; 0 where others can take them."""

@@ -43,6 +43,8 @@ class MemoryTransport:
     """
 
     system = "memory"
+    shared = False
+    trouble = ""
 
     def __init__(
         self,

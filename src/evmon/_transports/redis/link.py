@@ -41,7 +41,8 @@ class Link:
         self._secrets = secrets
         self._recorder = recorder
         self._clock = clock
-        self._broken = False
+        self.broken = False
+        """Whether the last thing heard was that the connection broke."""
         self.last_heard = -float("inf")
         """When the server last answered, by the monotonic clock."""
 
@@ -83,17 +84,17 @@ class Link:
 
     def _heard(self) -> None:
         self.last_heard = self._clock.monotonic()
-        if self._broken:
-            self._broken = False
+        if self.broken:
+            self.broken = False
             self._recorder.reconnected()
             _log.info("connected again")
 
     async def _failed(self, error: BaseException) -> TransportError:
         translated = translate(error, self._secrets)
         if isinstance(translated, BrokenError):
-            self._broken = True
+            self.broken = True
         elif isinstance(translated, ReadOnlyError):
-            self._broken = True
+            self.broken = True
             await self._leave()
         return translated
 

@@ -33,6 +33,12 @@ ACK_DELAY: Final = 0.02
 TICKET_SECONDS: Final = 86_400
 """Seconds for which Redis remembers the last batch of a producer."""
 
+SILENCE: Final = 3
+"""Rounds of upkeep without an answer after which the server is taken for gone."""
+
+CLOSE_WITHIN: Final = 1.0
+"""Seconds for the last words to the server; what is left unsaid is safe."""
+
 RETRY_OPEN: Final = 0.25
 """Seconds between two tries to reach the server at start."""
 
@@ -55,6 +61,7 @@ class RedisTransport:
     """
 
     system = "redis"
+    shared = True
 
     def __init__(
         self,
@@ -107,6 +114,19 @@ class RedisTransport:
 
     def __repr__(self) -> str:
         return f"RedisTransport({str(self.address)!r})"
+
+    @property
+    def trouble(self) -> str:
+        """Why events cannot be read and published now; empty when they can."""
+        if not self._reader.has_groups:
+            return "the consumer group is gone"
+        if self._link.broken or self._reading_link.broken:
+            return "the connection to Redis is broken"
+        heard = max(self._link.last_heard, self._reading_link.last_heard)
+        silent = self._clock.monotonic() - heard
+        if silent > SILENCE * self._config.upkeep_interval:
+            return f"no word from Redis for {silent:.0f} s"
+        return ""
 
     @property
     def backlog(self) -> int:
@@ -233,15 +253,19 @@ class RedisTransport:
     async def close(self) -> None:
         """Send what is left, take our name off the group, and disconnect."""
         try:
-            await self.flush()
-            for inbox in self._inboxes:
-                forget = (inbox.group, 0, self._consumer)
-                await self._link.call("EVAL", scripts.FORGET, 1, inbox.stream, *forget)
+            with anyio.move_on_after(CLOSE_WITHIN):
+                await self._say_goodbye()
         except TransportError as error:
             _log.warning("closed without a word to the server: %s", error)
         finally:
             await self._reading_link.close()
             await self._link.close()
+
+    async def _say_goodbye(self) -> None:
+        await self.flush()
+        for inbox in self._inboxes:
+            forget = (inbox.group, 0, self._consumer)
+            await self._link.call("EVAL", scripts.FORGET, 1, inbox.stream, *forget)
 
     async def _send_acks(self) -> None:
         """Send acks soon, even when the reader waits long for new entries."""
