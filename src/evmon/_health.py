@@ -60,7 +60,9 @@ class HealthChecks:
         """Whether the event loop turns."""
         silent = self._clock.monotonic() - self._beat
         if silent > ALIVE_FOR:
-            return Health(ok=False, detail=f"the event loop is stuck for {silent:.0f} s")
+            return Health(
+                ok=False, detail=f"the event loop is stuck for {silent:.0f} s"
+            )
         return Health(ok=True, detail="alive")
 
     def readyz(self) -> Health:

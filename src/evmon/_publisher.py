@@ -141,7 +141,9 @@ class Publisher:
         """
         raw = encode(event, self._limits)
         if self._buffered >= self._batching.max_buffered:
-            raise PublishError(event.id, f"the buffer is full ({self._buffered} events)")
+            raise PublishError(
+                event.id, f"the buffer is full ({self._buffered} events)"
+            )
         self._add(event, raw, urgent=False)
 
     async def run(self) -> None:

@@ -113,7 +113,9 @@ def from_environment(settings: T, prefix: str, environ: Mapping[str, str]) -> T:
         changes[field.name] = value
     if not changes:
         return settings
-    return typing.cast("T", dataclasses.replace(typing.cast("Any", settings), **changes))
+    return typing.cast(
+        "T", dataclasses.replace(typing.cast("Any", settings), **changes)
+    )
 
 
 def environment_fields(settings_type: Any) -> Iterable["dataclasses.Field[Any]"]:

@@ -103,7 +103,9 @@ def parse_address(url: str, config: RedisConfig) -> Address:
     if path and kind != "socket":
         db = path[0]
     if not db.isdecimal() or (kind == "cluster" and int(db)):
-        raise ConfigError(f"transport database {db!r}: must be a number; 0 in a cluster")
+        raise ConfigError(
+            f"transport database {db!r}: must be a number; 0 in a cluster"
+        )
     return Address(
         kind=kind,
         hosts=() if kind == "socket" else _hosts(hosts, _PORTS[kind]),
@@ -155,7 +157,7 @@ def _client(address: Address, options: dict[str, Any]) -> Client:
     if address.kind == "sentinel":
         # The sentinels have a login of their own, or none.
         asking = {k: v for k, v in options.items() if k.startswith(("socket_", "ssl"))}
-        sentinel = Sentinel(
+        sentinel = Sentinel(  # type: ignore[no-untyped-call]
             list(address.hosts),
             sentinel_kwargs={**asking, "retry": Retry(NoBackoff(), 0)},
         )

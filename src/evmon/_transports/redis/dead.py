@@ -88,4 +88,6 @@ def _original(received: Received) -> Fields:
 
 
 def _moment(unix_time: float) -> str:
-    return datetime.fromtimestamp(unix_time, timezone.utc).isoformat("T", "milliseconds")
+    return datetime.fromtimestamp(unix_time, timezone.utc).isoformat(
+        "T", "milliseconds"
+    )

@@ -61,6 +61,7 @@ class Reader:
         self._groups_made = 0
         self._next_reclaim = 0.0
         self._next_promotion = 0.0
+        self._turn = 0
         self.server_ahead = 0.0
         """Seconds by which the server's clock is ahead of ours."""
 
@@ -169,10 +170,9 @@ class Reader:
         now = self._clock.monotonic()
         if now >= self._next_promotion:
             self._next_promotion = now + max_wait
-            commands.append(
-                ("EVAL", scripts.PROMOTE, 2, self._keys.retry)
-                + (self._keys.retry_entries, PROMOTE_COUNT)
-            )
+            keys = self._keys
+            schedule = (2, keys.retry, keys.retry_entries)
+            commands.append(("EVAL", scripts.PROMOTE, *schedule, PROMOTE_COUNT))
         commands.append(self._read_command(max_count, max_wait))
         sent = False
         try:
@@ -184,9 +184,12 @@ class Reader:
         return self._take(replies[-1])
 
     def _read_command(self, max_count: int, max_wait: float) -> Command:
-        streams = [inbox.stream for inbox in self._inboxes]
-        # COUNT is for each stream; together they must fit the free slots.
-        count = max(max_count // len(streams), 1)
+        # COUNT is for each stream, and together they must fit the free slots: when these
+        # are fewer than the streams, the streams take turns.
+        self._turn = (self._turn + 1) % len(self._inboxes)
+        turns = (*self._inboxes[self._turn :], *self._inboxes[: self._turn])
+        streams = [inbox.stream for inbox in turns[:max_count]]
+        count = max_count // len(streams)
         block = max(int(min(max_wait, MAX_BLOCK) * 1000), 1)
         return (
             *("XREADGROUP", "GROUP", self._group, self._consumer),
@@ -218,4 +221,3 @@ class Reader:
                 "%d events were trimmed from the stream before they were handled: lost",
                 len(ids),
             )
-

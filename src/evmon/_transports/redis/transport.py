@@ -5,6 +5,7 @@ import logging
 import os
 import secrets
 import socket
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -86,7 +87,9 @@ class RedisTransport:
         self._reading_link = Link(
             connect(address, timeout + MAX_BLOCK, timeout), hidden, recorder, clock
         )
-        inboxes = self._inboxes = [Inbox(keys.stream(), group or service)]
+        inboxes = self._inboxes = [
+            Inbox(keys.stream(name), group or service) for name in ("", *config.streams)
+        ]
         self._reader = Reader(
             self._reading_link,
             inboxes,
@@ -166,7 +169,7 @@ class RedisTransport:
     async def publish(
         self,
         batch: Sequence[bytes],
-        types: Sequence[str] = (),  # noqa: ARG002
+        types: Sequence[str] = (),
         ticket: str = "",
     ) -> list[Exception | None]:
         """Append events, all or none, and once however often they are tried.
@@ -174,11 +177,13 @@ class RedisTransport:
         Raises:
             TransportError: it is not known whether they were appended.
         """
-        stream = self._inboxes[0].stream
+        streams = self._by_stream(batch, types)
         command: Command = (
-            *("EVAL", scripts.PUBLISH, 2, self._producer, stream),
-            *(ticket, TICKET_SECONDS, len(batch), *batch),
+            *("EVAL", scripts.PUBLISH, 1 + len(streams), self._producer, *streams),
+            *(ticket, TICKET_SECONDS),
         )
+        for raws in streams.values():
+            command += (len(raws), *raws)
         replicas = self._config.min_replicas
         if not replicas:
             await self._link.call(*command)
@@ -260,6 +265,20 @@ class RedisTransport:
         finally:
             await self._reading_link.close()
             await self._link.close()
+
+    def _by_stream(
+        self, batch: Sequence[bytes], types: Sequence[str]
+    ) -> dict[str, Sequence[bytes]]:
+        """Which events go to which stream."""
+        rule = self._config.stream_for
+        if rule is None:
+            return {self._inboxes[0].stream: batch}
+        streams: defaultdict[str, list[bytes]] = defaultdict(list)
+        for raw, event_type in zip(batch, types, strict=True):
+            name = rule(event_type)
+            known = name if name in self._config.streams else ""
+            streams[self._keys.stream(known)].append(raw)
+        return dict(streams)
 
     async def _say_goodbye(self) -> None:
         await self.flush()
