@@ -2,7 +2,6 @@
 
 import asyncio
 import gc
-import json
 import os
 import signal
 import subprocess
@@ -11,9 +10,6 @@ import textwrap
 import weakref
 
 import pytest
-from opentelemetry import metrics as otel
-from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
 from evmon import (
     BusStateError,
@@ -24,7 +20,6 @@ from evmon import (
     EventBus,
     InvalidEventError,
     MetricsConfig,
-    PublishError,
     RetryPolicy,
     event_handler,
     metrics_app,
@@ -56,13 +51,19 @@ def bus(orders):
     return bus
 
 
-async def test_published_events_reach_the_handlers_that_were_registered_before(bus, orders):
+async def test_published_events_reach_the_handlers_that_were_registered_before(
+    bus, orders
+):
     async with bus:
         event = await bus.publish("order.created", {"id": 7})
         await pytest.eventually(lambda: len(orders.seen) == 2)
 
     assert {"created", "audit"} == {name for name, _ in orders.seen}
-    assert ("shop", "order.created", {"id": 7}) == (event.source, event.type, event.data)
+    assert (
+        event.source,
+        event.type,
+        event.data,
+    ) == ("shop", "order.created", {"id": 7})
 
 
 async def test_leaving_the_bus_handles_what_was_published(bus, orders):
@@ -70,7 +71,7 @@ async def test_leaving_the_bus_handles_what_was_published(bus, orders):
         await bus.publish_many([("order.created", n) for n in range(100)])
         bus.publish_nowait("order.shipped", 1)
 
-    assert 201 == len(orders.seen)
+    assert len(orders.seen) == 201
 
 
 async def test_publish_takes_all_attributes_of_an_event(bus):
@@ -79,13 +80,13 @@ async def test_publish_takes_all_attributes_of_an_event(bus):
             "order.created", id="1", source="/other", traceparent="00-a-b-01"
         )
 
-    assert ("1", "/other", "00-a-b-01") == (event.id, event.source, event.traceparent)
+    assert (event.id, event.source, event.traceparent) == ("1", "/other", "00-a-b-01")
 
 
 async def test_publish_many_takes_events_and_pairs(bus, orders):
     async with bus:
         event = await bus.publish("order.created")
-        assert [None, None] == await bus.publish_many([event, ("order.created", 2)])
+        assert await bus.publish_many([event, ("order.created", 2)]) == [None, None]
 
 
 async def test_what_is_no_event_type_is_refused(bus):
@@ -103,8 +104,8 @@ async def test_handlers_may_come_and_go_while_the_bus_runs(bus, orders):
         await pytest.eventually(lambda: len(bus.handlers) == 5)
         await bus.publish("user.signed_up")
         await pytest.eventually(lambda: seen)
-        assert 2 == bus.unregister(later)
-        assert 3 == bus.monitor.get_metrics().discovery.registered
+        assert bus.unregister(later) == 2
+        assert bus.monitor.get_metrics().discovery.registered == 3
 
 
 async def test_a_package_may_be_discovered_by_name(tmp_path, monkeypatch):
@@ -117,9 +118,9 @@ async def test_a_package_may_be_discovered_by_name(tmp_path, monkeypatch):
     bus = EventBus()
     bus.discover("handlers_for_bus_test")
     async with bus:
-        assert 1 == len(bus.handlers)
+        assert len(bus.handlers) == 1
         bus.discover(sys.modules["handlers_for_bus_test"])
-    assert () == bus.discovery.failures
+    assert bus.discovery.failures == ()
 
 
 async def test_without_discovery_handlers_are_added_by_hand():
@@ -158,15 +159,17 @@ async def test_the_bus_says_what_it_is_not_ready_for(bus):
 async def test_stopping_releases_every_task_timer_thread_and_reference(orders):
     bus = EventBus(metrics=MetricsConfig(port=0))
     bus.register(orders)
-    reference = weakref.ref(orders)
+    reference = weakref.ref(bus)
     async with bus:
         await bus.publish("order.created")
         assert bus.metrics_url.startswith("http://127.0.0.1:")
-    del bus, orders
-    gc.collect()
+    del bus
     await pytest.settle()
+    gc.collect()
 
-    assert 1 == len(asyncio.all_tasks())
+    assert reference() is None
+
+    assert len(asyncio.all_tasks()) == 1
     assert not [t for t in asyncio.get_running_loop()._scheduled if not t.cancelled()]
 
 
@@ -184,9 +187,9 @@ async def test_unregistered_and_dropped_a_provider_is_freed(bus):
 
 
 async def test_a_provider_may_be_taken_back_before_the_start(bus, orders):
-    assert 0 == bus.unregister(orders)
+    assert bus.unregister(orders) == 0
     async with bus:
-        assert () == bus.handlers
+        assert bus.handlers == ()
 
 
 async def test_a_failing_body_still_drains(bus, orders):
@@ -195,7 +198,7 @@ async def test_a_failing_body_still_drains(bus, orders):
             await bus.publish("order.created")
             1 / 0  # noqa: B018
 
-    assert 2 == len(orders.seen)
+    assert len(orders.seen) == 2
 
 
 async def test_a_cancelled_body_ends_the_bus_at_once():
@@ -222,7 +225,7 @@ async def test_a_cancelled_body_ends_the_bus_at_once():
         await task
     await pytest.settle()
 
-    assert 1 == len(asyncio.all_tasks())
+    assert len(asyncio.all_tasks()) == 1
 
 
 async def test_the_bus_may_be_entered_and_left_in_different_tasks(bus, orders):
@@ -230,26 +233,18 @@ async def test_the_bus_may_be_entered_and_left_in_different_tasks(bus, orders):
     await bus.publish("order.created")
     await asyncio.create_task(bus.stop())
 
-    assert 2 == len(orders.seen)
+    assert len(orders.seen) == 2
 
 
 async def test_a_part_that_breaks_is_heard_of(bus, monkeypatch, caplog):
-    async with asyncio.TaskGroup() if False else _Swallow():
-        await bus.start()
-        bus._runtime.monitor.check = None
-        monkeypatch.setattr("evmon._publisher.Publisher._send", _broken)
-        bus.publish_nowait("order.created")
-        await asyncio.wait_for(bus.wait(), 5)
-        with pytest.raises(ZeroDivisionError):
-            await bus.stop()
+    await bus.start()
+    monkeypatch.setattr("evmon._publisher.Publisher._send", _broken)
+    bus.publish_nowait("order.created")
+    await asyncio.wait_for(bus.wait(), 5)
+    with pytest.raises(ZeroDivisionError):
+        await bus.stop()
 
     assert "the bus failed: ZeroDivisionError" in caplog.text
-
-
-class _Swallow:
-    async def __aenter__(self): ...
-
-    async def __aexit__(self, *_): ...
 
 
 async def _broken(*_):
@@ -279,10 +274,10 @@ def test_the_environment_overrides_what_the_code_says(monkeypatch):
 
     settings = EventBus(service="shop")._settings
 
-    assert "other" == settings.service
-    assert 9 == settings.retry.max_retries
-    assert 7 == settings.consumer.batch_size
-    assert 1.5 == settings.thresholds.memory_warning_mb
+    assert settings.service == "other"
+    assert settings.retry.max_retries == 9
+    assert settings.consumer.batch_size == 7
+    assert settings.thresholds.memory_warning_mb == 1.5
     assert settings.auto_discovery is False
 
 
@@ -394,7 +389,7 @@ def test_run_drains_on_a_signal_and_ends_at_once_on_a_second(signals, code):
         text=True,
     )
     try:
-        assert "started\n" == process.stdout.readline()
+        assert process.stdout.readline() == "started\n"
         for _ in range(signals):
             process.send_signal(signal.SIGTERM)
             import time
@@ -420,10 +415,10 @@ async def test_preview_shows_what_would_be_discovered_and_starts_nothing(bus):
     bus.register(Needy)
     handlers, discovery = await bus.preview()
 
-    assert ["a", "order.created", "order.*"] == [h.pattern for h in handlers]
-    assert 1 == len(discovery.failures)
-    assert 1 == len(bus.handlers)
-    assert 1 == len(asyncio.all_tasks())
+    assert [h.pattern for h in handlers] == ["a", "order.created", "order.*"]
+    assert len(discovery.failures) == 1
+    assert len(bus.handlers) == 1
+    assert len(asyncio.all_tasks()) == 1
 
 
 async def _get(app, path="/metrics"):
@@ -442,7 +437,7 @@ async def _get(app, path="/metrics"):
 
 async def test_metrics_app_serves_the_bus_that_runs(bus):
     app = metrics_app()
-    assert 503 == (await _get(app))[0]
+    assert (await _get(app))[0] == 503
     async with bus:
         status, body = await _get(app)
         own_status, _ = await _get(metrics_app(bus))

@@ -6,7 +6,15 @@ import time
 
 import pytest
 
-from evmon import ConsumerConfig, Delivery, Event, Reject, RetryLater, RetryPolicy, TransportError
+from evmon import (
+    ConsumerConfig,
+    Delivery,
+    Event,
+    Reject,
+    RetryLater,
+    RetryPolicy,
+    TransportError,
+)
 from evmon._clock import SYSTEM_CLOCK
 from evmon._consumer import Consumer
 from evmon._events import encode, now
@@ -86,9 +94,9 @@ async def test_an_event_reaches_every_handler_that_matches(stage, measured):
 
     assert {"exact", "pattern"} == set(seen)
     consumed = {"evmon.event.type": "order.created"}
-    assert 1 == measured.total(i.CONSUMED_MESSAGES, **consumed)
-    assert 2 == measured.snapshot.distribution(i.PROCESS_DURATION).count
-    assert 0 == measured.total(i.EVENTS_IN_FLIGHT)
+    assert measured.total(i.CONSUMED_MESSAGES, **consumed) == 1
+    assert measured.snapshot.distribution(i.PROCESS_DURATION).count == 2
+    assert measured.total(i.EVENTS_IN_FLIGHT) == 0
 
 
 async def test_sync_handlers_run_in_threads_and_do_not_block_the_loop(stage):
@@ -125,8 +133,8 @@ async def test_async_handlers_run_beside_each_other(stage):
         await s.send(*[raw("a")] * 5)
         await s.until_settled()
 
-    assert 5 == len(waiting)
-    assert [] == s.reasons
+    assert len(waiting) == 5
+    assert s.reasons == []
 
 
 async def test_no_more_events_are_read_than_may_be_handled(stage):
@@ -145,12 +153,12 @@ async def test_no_more_events_are_read_than_may_be_handled(stage):
     async with s:
         await s.send(*[raw("a")] * 10)
         await pytest.eventually(lambda: running == 3)
-        assert 3 == s.consumer.in_flight
-        assert 7 == s.transport.length
+        assert s.consumer.in_flight == 3
+        assert s.transport.length == 7
         gate.set()
         await s.until_settled()
 
-    assert 3 == most
+    assert most == 3
 
 
 async def test_a_failing_handler_is_retried_alone(stage, measured):
@@ -168,13 +176,13 @@ async def test_a_failing_handler_is_retried_alone(stage, measured):
         await s.send(raw("a"))
         await s.until_settled()
 
-    assert 1 == calls.count("other")
-    assert [1, 2, 3] == [c for c in calls if c != "other"]
-    assert [] == s.reasons
+    assert calls.count("other") == 1
+    assert [c for c in calls if c != "other"] == [1, 2, 3]
+    assert s.reasons == []
     failed = measured.snapshot.distribution(
         i.PROCESS_DURATION, {"error.type": "ConnectionError"}
     )
-    assert 2 == failed.count
+    assert failed.count == 2
 
 
 async def test_a_handler_that_never_succeeds_ends_in_a_dead_letter(stage, measured):
@@ -189,16 +197,20 @@ async def test_a_handler_that_never_succeeds_ends_in_a_dead_letter(stage, measur
         await s.until_settled()
 
     (entry,) = s.transport.dead_letters
-    assert "handler_error" == entry.letter.reason
-    assert "builtins.ValueError" == entry.letter.error_type
-    assert "bad order ?" == entry.letter.error_message
-    assert 3 == entry.letter.attempts
-    assert 1 == len(entry.letter.handlers)
-    assert 1 == measured.total(i.DEAD_LETTERS, **{"evmon.dead_letter.reason": "handler_error"})
+    assert entry.letter.reason == "handler_error"
+    assert entry.letter.error_type == "builtins.ValueError"
+    assert entry.letter.error_message == "bad order ?"
+    assert entry.letter.attempts == 3
+    assert len(entry.letter.handlers) == 1
+    assert (
+        measured.total(i.DEAD_LETTERS, **{"evmon.dead_letter.reason": "handler_error"})
+        == 1
+    )
 
 
 @pytest.mark.parametrize(
-    ("error", "reason"), [(Reject("cancelled"), "rejected"), (ValueError("x"), "handler_error")]
+    ("error", "reason"),
+    [(Reject("cancelled"), "rejected"), (ValueError("x"), "handler_error")],
 )
 async def test_what_cannot_heal_is_called_once(stage, error, reason):
     calls = []
@@ -213,7 +225,7 @@ async def test_what_cannot_heal_is_called_once(stage, error, reason):
         await s.send(raw("a"))
         await s.until_settled()
 
-    assert [1] == calls
+    assert calls == [1]
     assert [reason] == s.reasons
 
 
@@ -231,11 +243,11 @@ async def test_long_waits_are_left_to_the_transport(stage):
     async with s:
         await s.send(raw("a"))
         await pytest.eventually(lambda: s.transport.length == 1)
-        assert 0 == s.consumer.in_flight
+        assert s.consumer.in_flight == 0
         await s.until_settled()
 
-    assert [1, 2] == [c for c in calls if c != "once"]
-    assert 1 == calls.count("once")
+    assert [c for c in calls if c != "once"] == [1, 2]
+    assert calls.count("once") == 1
 
 
 async def test_one_handler_may_give_up_while_another_waits(stage):
@@ -257,7 +269,7 @@ async def test_one_handler_may_give_up_while_another_waits(stage):
         await pytest.eventually(lambda: calls.count("later") == 2)
         await s.until_settled()
 
-    assert ["rejected"] == s.reasons
+    assert s.reasons == ["rejected"]
 
 
 @pytest.mark.parametrize(
@@ -280,9 +292,9 @@ async def test_bad_input_is_put_aside_with_a_reason_and_the_rest_goes_on(
         await s.until_settled()
 
     assert [reason] * 2 == s.reasons
-    assert 1 == len(seen)
-    assert 2 == measured.total(i.CONSUMED_MESSAGES, **{"evmon.event.type": "_unknown"})
-    assert 0 == measured.total(i.EVENTS_IN_FLIGHT)
+    assert len(seen) == 1
+    assert measured.total(i.CONSUMED_MESSAGES, **{"evmon.event.type": "_unknown"}) == 2
+    assert measured.total(i.EVENTS_IN_FLIGHT) == 0
 
 
 async def test_data_that_does_not_fit_is_a_dead_letter_and_no_retry(stage):
@@ -294,7 +306,7 @@ async def test_data_that_does_not_fit_is_a_dead_letter_and_no_retry(stage):
         await s.send(raw("a", data="seven"))
         await s.until_settled()
 
-    assert ["invalid_data"] == s.reasons
+    assert s.reasons == ["invalid_data"]
 
 
 async def test_a_handler_may_be_given_a_time_limit(stage):
@@ -307,8 +319,8 @@ async def test_a_handler_may_be_given_a_time_limit(stage):
         await s.send(raw("a"))
         await s.until_settled()
 
-    assert ["handler_error"] == s.reasons
-    assert "builtins.TimeoutError" == s.transport.dead_letters[0].letter.error_type
+    assert s.reasons == ["handler_error"]
+    assert s.transport.dead_letters[0].letter.error_type == "builtins.TimeoutError"
 
 
 @pytest.mark.parametrize("how", ["raise", "cancel"])
@@ -328,8 +340,8 @@ async def test_a_handler_that_cancels_itself_harms_only_itself(stage, how):
         await s.send(raw("bad"), raw("good"))
         await s.until_settled()
 
-    assert ["handler_error"] == s.reasons
-    assert 1 == len(seen)
+    assert s.reasons == ["handler_error"]
+    assert len(seen) == 1
 
 
 async def test_an_event_that_was_delivered_too_often_is_not_handled_again(stage):
@@ -341,8 +353,8 @@ async def test_an_event_that_was_delivered_too_often_is_not_handled_again(stage)
         s.transport.interrupt()
         await s.until_settled()
 
-    assert [] == seen
-    assert ["max_deliveries"] == s.reasons
+    assert seen == []
+    assert s.reasons == ["max_deliveries"]
     assert received.raw == s.transport.dead_letters[0].received.raw
 
 
@@ -374,11 +386,11 @@ async def test_reading_starts_when_the_first_handler_is_there(stage):
     async with s:
         await s.send(raw("a"))
         await pytest.settle()
-        assert 1 == s.transport.length
+        assert s.transport.length == 1
         s.on("a", seen.append)
         await s.until_settled()
 
-    assert 1 == len(seen)
+    assert len(seen) == 1
 
 
 async def test_stopping_lets_running_handlers_finish(stage):
@@ -394,7 +406,7 @@ async def test_stopping_lets_running_handlers_finish(stage):
         await s.send(raw("a"))
         await pytest.eventually(lambda: s.consumer.in_flight)
 
-    assert 1 == len(done)
+    assert len(done) == 1
     assert s.settled
 
 
@@ -414,12 +426,12 @@ async def test_what_is_not_done_at_the_deadline_is_given_back(stage, measured, c
         await s.send(raw("a"), raw("a"))
         await pytest.eventually(lambda: s.consumer.in_flight == 2)
 
-    assert 2 == len(cancelled)
-    assert 2 == s.transport.length
-    assert 0 == s.transport.pending
+    assert len(cancelled) == 2
+    assert s.transport.length == 2
+    assert s.transport.pending == 0
     assert "2 events were not done in time" in caplog.text
-    assert 0 == measured.total(i.EVENTS_IN_FLIGHT)
-    assert [] == s.reasons
+    assert measured.total(i.EVENTS_IN_FLIGHT) == 0
+    assert s.reasons == []
 
 
 async def test_a_broken_read_is_tried_again_with_backoff(stage, measured, caplog):
@@ -438,8 +450,8 @@ async def test_a_broken_read_is_tried_again_with_backoff(stage, measured, caplog
         await s.send(raw("a"))
         await s.until_settled()
 
-    assert 1 == len(seen)
-    assert 2 == caplog.text.count("reading failed")
+    assert len(seen) == 1
+    assert caplog.text.count("reading failed") == 2
 
 
 async def test_settling_is_tried_until_the_transport_takes_it(stage):
@@ -457,7 +469,7 @@ async def test_settling_is_tried_until_the_transport_takes_it(stage):
         await s.send(raw("a"))
         await s.until_settled()
 
-    assert ["unknown_type"] == s.reasons
+    assert s.reasons == ["unknown_type"]
 
 
 async def test_many_events_are_all_handled_by_few_tasks(stage):
@@ -476,7 +488,7 @@ async def test_many_events_are_all_handled_by_few_tasks(stage):
             most = max(most, len(asyncio.all_tasks()))
             await asyncio.sleep(0)
 
-    assert 5000 == len(set(seen))
+    assert len(set(seen)) == 5000
     assert most - before <= 4
     assert before == len(asyncio.all_tasks())
 
@@ -493,7 +505,7 @@ async def test_a_sync_wrapper_that_returns_a_coroutine_is_awaited(stage):
         await s.send(raw("a"))
         await s.until_settled()
 
-    assert 1 == len(seen)
+    assert len(seen) == 1
 
 
 async def test_plans_of_old_routes_do_not_pile_up(stage):

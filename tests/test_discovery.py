@@ -65,12 +65,14 @@ async def test_an_instance_gives_its_handlers(running, registry, measured):
     running.register(Orders())
     await pytest.settle()
 
-    assert ["Orders.created", "Orders.audit"] == [h.name for h in registry.handlers]
-    assert 1 == outcome(measured, "registered")
+    assert [h.name for h in registry.handlers] == ["Orders.created", "Orders.audit"]
+    assert outcome(measured, "registered") == 1
     assert 0 == running.pending == measured.total(i.DISCOVERY_QUEUE_SIZE)
 
 
-async def test_a_class_is_instantiated_and_a_function_is_taken_as_it_is(running, registry):
+async def test_a_class_is_instantiated_and_a_function_is_taken_as_it_is(
+    running, registry
+):
     @event_handler("user.signed_up")
     async def welcome(event): ...
 
@@ -90,10 +92,12 @@ async def test_a_class_with_static_handlers_alone_needs_no_instance(running, reg
     running.register(Static)
     await pytest.settle()
 
-    assert 1 == len(registry)
+    assert len(registry) == 1
 
 
-async def test_a_class_that_needs_arguments_is_reported_with_the_way_out(running, caplog):
+async def test_a_class_that_needs_arguments_is_reported_with_the_way_out(
+    running, caplog
+):
     class Needy:
         def __init__(self, database): ...
 
@@ -104,7 +108,7 @@ async def test_a_class_that_needs_arguments_is_reported_with_the_way_out(running
     await pytest.eventually(lambda: running.failures)
 
     (failure,) = running.failures
-    assert 1 == failure.attempts
+    assert failure.attempts == 1
     assert "make an instance and register that" in str(failure.error)
     assert "Needy was given up after 1 attempts" in caplog.text
 
@@ -113,8 +117,8 @@ async def test_a_provider_without_handlers_is_counted_as_empty(running, measured
     running.register(object())
     await pytest.settle()
 
-    assert 1 == outcome(measured, "empty")
-    assert 0 == running.pending
+    assert outcome(measured, "empty") == 1
+    assert running.pending == 0
 
 
 class Stubborn:
@@ -140,14 +144,16 @@ async def test_a_failing_provider_is_tried_again_beside_the_others(
     await running.wait_until_quiet()
     await pytest.eventually(lambda: len(registry) == 2)
 
-    assert 1 == running.pending
+    assert running.pending == 1
     for delay in (0.1, 0.2):
         await pytest.eventually(lambda: clock._sleepers)
         await clock.advance(delay)
     await pytest.eventually(lambda: len(registry) == 3)
-    assert [0.1, 0.2] == clock.slept
-    assert 2 == measured.total(i.RETRY_ATTEMPTS, **{"evmon.retry.component": "discovery"})
-    assert () == running.failures
+    assert clock.slept == [0.1, 0.2]
+    assert (
+        measured.total(i.RETRY_ATTEMPTS, **{"evmon.retry.component": "discovery"}) == 2
+    )
+    assert running.failures == ()
 
 
 async def test_a_hopeless_provider_is_reported_after_the_last_retry(
@@ -161,11 +167,14 @@ async def test_a_hopeless_provider_is_reported_after_the_last_retry(
     task.cancel()
 
     (failure,) = discovery.failures
-    assert 4 == failure.attempts
+    assert failure.attempts == 4
     assert isinstance(failure.error, ConnectionError)
-    assert "given up after 4 attempts: ConnectionError: the database is away" in caplog.text
-    assert 1 == outcome(measured, "failed")
-    assert 0 == measured.total(i.DISCOVERY_QUEUE_SIZE)
+    assert (
+        "given up after 4 attempts: ConnectionError: the database is away"
+        in caplog.text
+    )
+    assert outcome(measured, "failed") == 1
+    assert measured.total(i.DISCOVERY_QUEUE_SIZE) == 0
 
 
 async def test_the_queue_is_worked_off_in_batches(make, clock, measured):
@@ -176,7 +185,7 @@ async def test_the_queue_is_worked_off_in_batches(make, clock, measured):
     await pytest.settle(200)
     task.cancel()
 
-    assert 3 == measured.snapshot.distribution(i.DISCOVERY_BATCH_DURATION).count
+    assert measured.snapshot.distribution(i.DISCOVERY_BATCH_DURATION).count == 3
     assert clock.time() == measured.total(i.DISCOVERY_LAST_RUN_TIME)
 
 
@@ -206,7 +215,7 @@ async def test_the_items_of_a_batch_are_looked_at_concurrently(make, clock):
     await pytest.eventually(lambda: discovery.pending == 0)
     task.cancel()
 
-    assert () == discovery.failures
+    assert discovery.failures == ()
 
 
 async def test_registering_a_provider_again_replaces_its_handlers(running, registry):
@@ -215,7 +224,7 @@ async def test_registering_a_provider_again_replaces_its_handlers(running, regis
         running.register(provider)
     await pytest.settle()
 
-    assert 2 == len(registry)
+    assert len(registry) == 2
 
 
 async def test_unregistering_frees_a_provider(running, registry, measured):
@@ -224,13 +233,13 @@ async def test_unregistering_frees_a_provider(running, registry, measured):
     await pytest.settle()
     reference = weakref.ref(provider)
 
-    assert 2 == running.unregister(provider)
-    assert 0 == running.unregister(provider)
+    assert running.unregister(provider) == 2
+    assert running.unregister(provider) == 0
     del provider
     gc.collect()
     assert reference() is None
-    assert 0 == len(registry)
-    assert 0 == measured.total(i.CACHE_ENTRIES)
+    assert len(registry) == 0
+    assert measured.total(i.CACHE_ENTRIES) == 0
 
 
 async def test_ten_thousand_providers_registered_and_dropped_leave_nothing(
@@ -251,7 +260,7 @@ async def test_ten_thousand_providers_registered_and_dropped_leave_nothing(
     await pytest.settle()
 
     assert 0 == len(registry) == len(running._cache) == len(running._registrations)
-    assert 0 == measured.total(i.CACHE_ENTRIES)
+    assert measured.total(i.CACHE_ENTRIES) == 0
     assert tasks_before == len(asyncio.all_tasks())
     assert not [t for t in getattr(loop, "_scheduled", []) if not t.cancelled()]
 
@@ -275,7 +284,7 @@ async def test_an_idle_queue_causes_no_wake_up(running):
     await asyncio.sleep(0.5)
     loop._run_once = original
 
-    assert [] == [t for t in loop._scheduled if not t.cancelled()]
+    assert [t for t in loop._scheduled if not t.cancelled()] == []
     assert len(steps) <= 2, "only the test's own timer may wake the loop"
 
 
@@ -285,13 +294,13 @@ async def test_stopping_leaves_no_queue_behind(make, clock, measured):
     discovery.register(Stubborn)
     task = asyncio.create_task(discovery.run())
     await pytest.eventually(lambda: clock._sleepers)
-    assert 1 == measured.total(i.DISCOVERY_QUEUE_SIZE)
+    assert measured.total(i.DISCOVERY_QUEUE_SIZE) == 1
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
 
     assert 0 == discovery.pending == measured.total(i.DISCOVERY_QUEUE_SIZE)
-    assert 1 == len(asyncio.all_tasks())
+    assert len(asyncio.all_tasks()) == 1
 
 
 @pytest.fixture
@@ -338,9 +347,9 @@ async def test_a_package_is_walked_and_a_broken_module_holds_nothing_up(
     task.cancel()
 
     patterns = sorted(h.pattern for h in registry.handlers)
-    assert ["order.created", "order.shipped", "user.signed_up"] == patterns
+    assert patterns == ["order.created", "order.shipped", "user.signed_up"]
     (failure,) = discovery.failures
-    assert "shop_for_test.handlers.broken" == failure.provider
+    assert failure.provider == "shop_for_test.handlers.broken"
     assert isinstance(failure.error, ZeroDivisionError)
 
 
@@ -358,5 +367,5 @@ def test_providers_are_named_without_being_asked():
 
     assert describe(Hostile()).endswith("Hostile instance")
     assert describe(Hostile).endswith("Hostile")
-    assert "evmon._discovery.describe" == describe(describe)
-    assert "gc" == describe(gc)
+    assert describe(describe) == "evmon._discovery.describe"
+    assert describe(gc) == "gc"

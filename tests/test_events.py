@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evmon import Event, EventLimits, InvalidEventError
-from evmon._events import check_type, decode, encode, new_id, now
 from evmon._events import _depth as depth_of
+from evmon._events import check_type, decode, encode, new_id, now
 
 WORDS = st.lists(
     st.text(st.characters(codec="ascii", categories=["L", "N"]), min_size=1), min_size=1
@@ -62,7 +62,11 @@ def test_the_wire_format_is_cloudevents_json():
 
 
 @settings(max_examples=300)
-@given(data=JSON, type_=WORDS.filter(lambda w: len(w) < 255), traceparent=st.none() | st.just("00-a-b-01"))
+@given(
+    data=JSON,
+    type_=WORDS.filter(lambda w: len(w) < 255),
+    traceparent=st.none() | st.just("00-a-b-01"),
+)
 def test_what_is_encoded_is_decoded_the_same(data, type_, traceparent):
     original = event(data, type=type_, traceparent=traceparent)
     limits = EventLimits(max_bytes=10**9, max_depth=1000)
@@ -163,11 +167,11 @@ def test_dataclasses_and_dates_may_be_published():
 
     sent = decode(encode(event(Order(7, moment))))
 
-    assert {"id": 7, "at": "2026-01-02T00:00:00Z"} == sent.data
+    assert sent.data == {"id": 7, "at": "2026-01-02T00:00:00Z"}
 
 
 def test_large_integers_stay_exact():
-    assert 2**100 == decode(encode(event(2**100))).data
+    assert decode(encode(event(2**100))).data == 2**100
 
 
 def test_ids_are_unique_and_differ_after_a_fork():
@@ -182,18 +186,24 @@ def test_ids_are_unique_and_differ_after_a_fork():
     os.close(reader)
     os.close(writer)
 
-    assert 1000 == len(ids)
+    assert len(ids) == 1000
     assert of_child.split("-")[0] != new_id().split("-")[0]
 
 
-@pytest.mark.parametrize("type_", ["order", "order.created", "a.b.c.d", "com/example.x-1", "größe.ä"])
+@pytest.mark.parametrize(
+    "type_", ["order", "order.created", "a.b.c.d", "com/example.x-1", "größe.ä"]
+)
 def test_types_are_words_joined_by_dots(type_):
     assert type_ == check_type(type_)
 
 
-@pytest.mark.parametrize("type_", ["", ".", "a.", ".a", "a b", "a\nb", "a.*", None, 7, "a\u0000"])
+@pytest.mark.parametrize(
+    "type_", ["", ".", "a.", ".a", "a b", "a\nb", "a.*", None, 7, "a\u0000"]
+)
 def test_anything_else_is_no_type(type_):
-    with pytest.raises(InvalidEventError, match="must be printable words joined by dots"):
+    with pytest.raises(
+        InvalidEventError, match="must be printable words joined by dots"
+    ):
         check_type(type_)
 
 

@@ -9,7 +9,15 @@ import pydantic
 import pytest
 from typing_extensions import TypedDict
 
-from evmon import ConfigError, Delivery, DiscoveryError, Event, InvalidEventError, RetryPolicy, event_handler
+from evmon import (
+    ConfigError,
+    Delivery,
+    DiscoveryError,
+    Event,
+    InvalidEventError,
+    RetryPolicy,
+    event_handler,
+)
 from evmon._events import now
 from evmon._handlers import FIRST_DELIVERY, bind, check_pattern, handler_of, scan
 
@@ -55,8 +63,8 @@ def test_methods_of_an_instance_and_of_its_class_are_found():
 
         def other(self): ...
 
-    assert [("created", "order.created")] == found(Orders())
-    assert [("created", "order.created")] == found(Orders)
+    assert found(Orders()) == [("created", "order.created")]
+    assert found(Orders) == [("created", "order.created")]
 
 
 def test_inherited_methods_are_found_and_overridden_ones_are_not():
@@ -94,7 +102,7 @@ def test_static_and_class_methods_are_found_whichever_decorator_is_outside():
         @classmethod
         def four(cls, event): ...
 
-    assert ["a", "b", "c", "d"] == [pattern for _, pattern in found(Orders())]
+    assert [pattern for _, pattern in found(Orders())] == ["a", "b", "c", "d"]
     for spec in scan(Orders()):
         bind(Orders(), spec).call(event(), FIRST_DELIVERY)
         bind(Orders, spec).call(event(), FIRST_DELIVERY)
@@ -114,8 +122,8 @@ def test_declarations_below_wrappers_are_found():
 
     provider = Orders()
 
-    assert ["order.created", "order.seen"] == [p for _, p in found(provider)]
-    assert "created" == bind(provider, scan(provider)[0]).call(event(), FIRST_DELIVERY)
+    assert [p for _, p in found(provider)] == ["order.created", "order.seen"]
+    assert bind(provider, scan(provider)[0]).call(event(), FIRST_DELIVERY) == "created"
 
 
 def test_several_declarations_on_one_function_count_each():
@@ -123,7 +131,7 @@ def test_several_declarations_on_one_function_count_each():
     @event_handler("b")
     def handle(event): ...
 
-    assert [(None, "a"), (None, "b")] == found(handle)
+    assert found(handle) == [(None, "a"), (None, "b")]
 
 
 def test_properties_and_descriptors_are_never_triggered():
@@ -148,7 +156,7 @@ def test_properties_and_descriptors_are_never_triggered():
         @event_handler("a")
         def handle(self, event): ...
 
-    assert [("handle", "a")] == found(Orders())
+    assert found(Orders()) == [("handle", "a")]
 
 
 def test_what_an_instance_carries_itself_is_found():
@@ -159,12 +167,12 @@ def test_what_an_instance_carries_itself_is_found():
 
     (spec,) = scan(holder)
 
-    assert "handled" == bind(holder, spec).call(event(), FIRST_DELIVERY)
+    assert bind(holder, spec).call(event(), FIRST_DELIVERY) == "handled"
 
 
 def test_a_module_gives_its_own_functions_only():
     module = types.ModuleType("shop")
-    exec(  # noqa: S102
+    exec(
         "from evmon import event_handler\n"
         "@event_handler('a')\n"
         "async def own(event): ...\n"
@@ -175,12 +183,14 @@ def test_a_module_gives_its_own_functions_only():
     )
     module.imported = event_handler("c")(lambda event: None)
 
-    assert [("own", "a")] == found(module)
+    assert found(module) == [("own", "a")]
 
 
-@pytest.mark.parametrize("provider", [None, 7, "text", object(), [], type, len, Exception()])
+@pytest.mark.parametrize(
+    "provider", [None, 7, "text", object(), [], type, len, Exception()]
+)
 def test_anything_may_be_looked_at(provider):
-    assert () == scan(provider)
+    assert scan(provider) == ()
 
 
 def test_slots_without_dict_are_looked_at():
@@ -190,7 +200,7 @@ def test_slots_without_dict_are_looked_at():
         @event_handler("a")
         def handle(self, event): ...
 
-    assert [("handle", "a")] == found(Slots())
+    assert found(Slots()) == [("handle", "a")]
 
 
 def test_a_loop_of_wrappers_ends():
@@ -204,7 +214,7 @@ def test_a_loop_of_wrappers_ends():
     class Orders:
         handle = one
 
-    assert [] == found(Orders())
+    assert found(Orders()) == []
 
 
 def test_the_metadata_holds_no_reference_to_its_provider():
@@ -218,17 +228,48 @@ def test_the_metadata_holds_no_reference_to_its_provider():
     assert all(isinstance(s.attribute, str) for s in scan(provider))
 
 
-def handle_event(e: Event): return e  # noqa: E704
-def handle_any(e: Event[Any]): return e  # noqa: E704
-def handle_bare(e): return e  # noqa: E704
-def handle_typed(e: Event[OrderClass]): return e.data  # noqa: E704
-def handle_data(order: OrderClass): return order  # noqa: E704
-def handle_both(e: Event, order: OrderModel): return e.type, order  # noqa: E704
-def handle_delivery(e: Event, how: Delivery): return how  # noqa: E704
-def handle_default(e: Event, limit: int = 3): return limit  # noqa: E704
-def handle_args(*args): return args[0]  # noqa: E704
-def handle_kwargs(e, **kwargs): return e  # noqa: E704
-def handle_string(order: "OrderDict"): return order  # noqa: E704
+def handle_event(e: Event):
+    return e
+
+
+def handle_any(e: Event[Any]):
+    return e
+
+
+def handle_bare(e):
+    return e
+
+
+def handle_typed(e: Event[OrderClass]):
+    return e.data
+
+
+def handle_data(order: OrderClass):
+    return order
+
+
+def handle_both(e: Event, order: OrderModel):
+    return e.type, order
+
+
+def handle_delivery(e: Event, how: Delivery):
+    return how
+
+
+def handle_default(e: Event, limit: int = 3):
+    return limit
+
+
+def handle_args(*args):
+    return args[0]
+
+
+def handle_kwargs(e, **kwargs):
+    return e
+
+
+def handle_string(order: "OrderDict"):
+    return order
 
 
 @pytest.mark.parametrize(
@@ -248,14 +289,18 @@ def test_parameters_are_given_what_their_annotation_asks_for(function, expected)
     assert expected == handler.call(event({"id": 7}), FIRST_DELIVERY)
 
 
-@pytest.mark.parametrize("function", [handle_event, handle_any, handle_bare, handle_args, handle_kwargs])
+@pytest.mark.parametrize(
+    "function", [handle_event, handle_any, handle_bare, handle_args, handle_kwargs]
+)
 def test_a_parameter_for_the_event_gets_the_very_event(function):
     sent = event({"id": 7})
 
     assert sent is handler_of(function, "a").call(sent, FIRST_DELIVERY)
 
 
-@pytest.mark.parametrize("kind", [OrderClass, OrderDict, OrderModel, OrderPydanticClass, int, list[int]])
+@pytest.mark.parametrize(
+    "kind", [OrderClass, OrderDict, OrderModel, OrderPydanticClass, int, list[int]]
+)
 def test_data_that_does_not_fit_is_a_permanent_failure(kind):
     def handle(data): ...
 
@@ -265,7 +310,7 @@ def test_data_that_does_not_fit_is_a_permanent_failure(kind):
     with pytest.raises(InvalidEventError) as caught:
         handler.call(event({"id": "seven", "x": [None]}), FIRST_DELIVERY)
 
-    assert "invalid_data" == caught.value.reason
+    assert caught.value.reason == "invalid_data"
     assert "\n" not in str(caught.value)
 
 
@@ -317,16 +362,20 @@ def test_bound_methods_are_called_on_their_instance():
     handler = handler_of(Orders().handle, "a", RetryPolicy(max_retries=9))
 
     assert handler.is_async
-    assert 9 == handler.retry.max_retries
+    assert handler.retry.max_retries == 9
     assert handler.name.endswith("Orders.handle")
 
 
-@pytest.mark.parametrize("pattern", ["a", "a.b", "*", "**", "a.*", "a.**", "*.b.*", "*.**"])
+@pytest.mark.parametrize(
+    "pattern", ["a", "a.b", "*", "**", "a.*", "a.**", "*.b.*", "*.**"]
+)
 def test_patterns_are_words_and_stars(pattern):
     assert pattern == check_pattern(pattern)
 
 
-@pytest.mark.parametrize("pattern", ["", ".", "a.", "**.a", "a.**.b", "a*", "a b", "***", None, 7, "a\n"])
+@pytest.mark.parametrize(
+    "pattern", ["", ".", "a.", "**.a", "a.**.b", "a*", "a b", "***", None, 7, "a\n"]
+)
 def test_anything_else_is_refused_where_it_is_written(pattern):
     with pytest.raises(ConfigError, match="must be words joined by dots"):
         event_handler(pattern)

@@ -4,7 +4,15 @@ import asyncio
 
 import pytest
 
-from evmon import Batching, BusStateError, Event, InvalidEventError, PublishError, RetryPolicy, TransportError
+from evmon import (
+    Batching,
+    BusStateError,
+    Event,
+    InvalidEventError,
+    PublishError,
+    RetryPolicy,
+    TransportError,
+)
 from evmon._events import now
 from evmon._publisher import Publisher
 from evmon._retry import Retrier
@@ -36,7 +44,9 @@ class Wire:
 
 
 def event(number=0, data=None):
-    return Event(id=str(number), source="shop", type="order.created", time=now(), data=data)
+    return Event(
+        id=str(number), source="shop", type="order.created", time=now(), data=data
+    )
 
 
 @pytest.fixture
@@ -78,9 +88,9 @@ async def test_a_lone_event_leaves_at_once(running, wire, measured):
     async with asyncio.timeout(0.04) if hasattr(asyncio, "timeout") else asyncio.Lock():
         await running.publish(event())
 
-    assert [1] == wire.batches
-    assert 1 == sent(measured, **{"evmon.event.type": "order.created"})
-    assert 0 == running.buffered
+    assert wire.batches == [1]
+    assert sent(measured, **{"evmon.event.type": "order.created"}) == 1
+    assert running.buffered == 0
 
 
 async def test_what_comes_while_a_batch_is_on_its_way_forms_the_next_one(running, wire):
@@ -92,17 +102,17 @@ async def test_what_comes_while_a_batch_is_on_its_way_forms_the_next_one(running
     wire.free.set()
     await asyncio.gather(*tasks)
 
-    assert [1, 99] == wire.batches
+    assert wire.batches == [1, 99]
 
 
 async def test_a_batch_is_never_larger_than_its_limit(make, wire):
     publisher = make(max_size=10)
     task = asyncio.create_task(publisher.run())
-    assert [None] * 25 == await publisher.publish_many(event(n) for n in range(25))
+    assert await publisher.publish_many(event(n) for n in range(25)) == [None] * 25
     publisher.close()
     await task
 
-    assert [10, 10, 5] == wire.batches
+    assert wire.batches == [10, 10, 5]
 
 
 async def test_without_batching_events_go_one_by_one(make, wire):
@@ -112,7 +122,7 @@ async def test_without_batching_events_go_one_by_one(make, wire):
     publisher.close()
     await task
 
-    assert [1, 1, 1] == wire.batches
+    assert wire.batches == [1, 1, 1]
 
 
 async def test_publish_nowait_waits_for_company_and_not_longer(make, wire):
@@ -121,12 +131,12 @@ async def test_publish_nowait_waits_for_company_and_not_longer(make, wire):
     for number in range(5):
         publisher.publish_nowait(event(number))
     await pytest.settle()
-    assert [] == wire.batches
+    assert wire.batches == []
     await pytest.eventually(lambda: wire.batches, within=2)
     publisher.close()
     await task
 
-    assert [5] == wire.batches
+    assert wire.batches == [5]
 
 
 async def test_an_awaited_event_takes_the_waiting_ones_with_it(make, wire):
@@ -138,7 +148,7 @@ async def test_an_awaited_event_takes_the_waiting_ones_with_it(make, wire):
     publisher.close()
     await task
 
-    assert [2] == wire.batches
+    assert wire.batches == [2]
 
 
 async def test_a_full_batch_does_not_wait(make, wire):
@@ -155,20 +165,20 @@ async def test_a_failed_batch_is_sent_again(running, wire, measured, instant_clo
     wire.failures = [TransportError("gone"), TransportError("gone")]
     await running.publish(event())
 
-    assert [0.1, 0.2] == instant_clock.slept
-    assert 2 == measured.total(i.RETRY_ATTEMPTS, **{"evmon.retry.component": "publish"})
-    assert 1 == sent(measured)
+    assert instant_clock.slept == [0.1, 0.2]
+    assert measured.total(i.RETRY_ATTEMPTS, **{"evmon.retry.component": "publish"}) == 2
+    assert sent(measured) == 1
     errors = {"error.type": "TransportError"}
-    assert 2 == measured.snapshot.distribution(i.OPERATION_DURATION, errors).count
+    assert measured.snapshot.distribution(i.OPERATION_DURATION, errors).count == 2
 
 
 async def test_only_the_refused_part_of_a_batch_is_sent_again(running, wire):
     wire.failures = [[False, True, True], [True, False], [True], []]
     results = await running.publish_many(event(n) for n in range(3))
 
-    assert [3, 2, 1] == wire.batches
-    assert [None, None] == [results[0], results[2]]
-    assert "1" == results[1].event_id
+    assert wire.batches == [3, 2, 1]
+    assert [results[0], results[2]] == [None, None]
+    assert results[1].event_id == "1"
 
 
 async def test_a_publisher_hears_that_its_event_was_refused(running, wire, measured):
@@ -176,8 +186,10 @@ async def test_a_publisher_hears_that_its_event_was_refused(running, wire, measu
     with pytest.raises(PublishError, match="event 7 was not published: gone"):
         await running.publish(event(7))
 
-    assert 1 == measured.total(i.RETRY_EXHAUSTED, **{"evmon.retry.component": "publish"})
-    assert 1 == sent(measured, **{"error.type": "TransportError"})
+    assert (
+        measured.total(i.RETRY_EXHAUSTED, **{"evmon.retry.component": "publish"}) == 1
+    )
+    assert sent(measured, **{"error.type": "TransportError"}) == 1
 
 
 async def test_a_refused_nowait_event_is_logged(make, wire, caplog):
@@ -197,7 +209,7 @@ async def test_what_is_no_event_is_refused_before_it_is_sent(running, wire):
     with pytest.raises(InvalidEventError, match="cannot be JSON"):
         await running.publish_many([event(1), event(2, object()), event(3)])
 
-    assert [1] == wire.batches
+    assert wire.batches == [1]
 
 
 async def test_a_full_buffer_makes_publishers_wait(make, wire):
@@ -207,14 +219,14 @@ async def test_a_full_buffer_makes_publishers_wait(make, wire):
     tasks = [asyncio.create_task(publisher.publish(event(n))) for n in range(4)]
     await pytest.settle()
 
-    assert 2 == publisher.buffered
+    assert publisher.buffered == 2
     with pytest.raises(PublishError, match="the buffer is full"):
         publisher.publish_nowait(event(9))
     wire.free.set()
     await asyncio.gather(*tasks)
     publisher.close()
     await task
-    assert [1, 1, 1, 1] == wire.batches
+    assert wire.batches == [1, 1, 1, 1]
 
 
 async def test_a_cancelled_publisher_disturbs_nobody_else(running, wire):
@@ -228,7 +240,7 @@ async def test_a_cancelled_publisher_disturbs_nobody_else(running, wire):
     await second
 
     assert first.cancelled()
-    assert [2] == wire.batches
+    assert wire.batches == [2]
 
 
 async def test_closing_sends_what_is_buffered(make, wire):
@@ -238,7 +250,7 @@ async def test_closing_sends_what_is_buffered(make, wire):
     publisher.close()
     await task
 
-    assert [1] == wire.batches
+    assert wire.batches == [1]
     with pytest.raises(BusStateError, match="takes no more events"):
         await publisher.publish(event(2))
 
@@ -250,8 +262,8 @@ async def test_abandoned_events_are_counted_and_their_publishers_told(make, wire
     waiting = [asyncio.create_task(publisher.publish(event(n))) for n in range(3)]
     await pytest.settle()
 
-    assert 2 == publisher.abandon()
+    assert publisher.abandon() == 2
     task.cancel()
     results = await asyncio.gather(*waiting, return_exceptions=True)
-    assert ["the bus stopped first"] * 3 == [str(r.__cause__) for r in results]
-    assert 0 == publisher.buffered
+    assert [str(r.__cause__) for r in results] == ["the bus stopped first"] * 3
+    assert publisher.buffered == 0

@@ -87,7 +87,7 @@ def test_a_new_handler_is_found_for_types_that_were_met_before():
     registry.match("order.created")
     registry.add([handler("order.*")])
 
-    assert 1 == len(registry.match("order.created").handlers)
+    assert len(registry.match("order.created").handlers) == 1
 
 
 def test_what_is_remembered_about_strangers_types_is_bounded():
@@ -97,7 +97,7 @@ def test_what_is_remembered_about_strangers_types_is_bounded():
         registry.match(f"stranger.{number}")
 
     assert len(registry._routes) <= 4096
-    assert 1 == len(registry.match("known").handlers)
+    assert len(registry.match("known").handlers) == 1
 
 
 def test_observers_hear_every_change():
@@ -109,8 +109,8 @@ def test_observers_hear_every_change():
     registry.remove(keys)
     registry.remove(keys)
 
-    assert [1, 2, -2, 0] == changes
-    assert 1 == len(registry)
+    assert changes == [1, 2, -2, 0]
+    assert len(registry) == 1
 
 
 def test_threads_may_register_at_the_same_time():
@@ -127,7 +127,7 @@ def test_threads_may_register_at_the_same_time():
     for thread in threads:
         thread.join()
 
-    assert 800 == len(registry)
+    assert len(registry) == 800
     assert all(
         registry.match(f"t{t}.{n}").handlers for t in range(8) for n in range(100)
     )

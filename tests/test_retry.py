@@ -39,7 +39,16 @@ class Flaky:
 def test_delays_double_up_to_the_cap():
     policy = RetryPolicy(base_delay=0.1, max_delay=5.0, multiplier=2.0)
 
-    assert [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0] == [policy.delay(n) for n in range(8)]
+    assert [policy.delay(n) for n in range(8)] == [
+        0.1,
+        0.2,
+        0.4,
+        0.8,
+        1.6,
+        3.2,
+        5.0,
+        5.0,
+    ]
 
 
 @given(
@@ -77,19 +86,22 @@ async def test_no_jitter_waits_the_whole_delay(retrier, instant_clock):
 
     await retrier.call(PLAIN, Flaky(3))
 
-    assert [0.1, 0.2, 0.4] == instant_clock.slept
+    assert instant_clock.slept == [0.1, 0.2, 0.4]
 
 
 async def test_an_operation_is_tried_again_until_it_succeeds(retrier, measured):
     operation = Flaky(2)
 
-    assert "done" == await retrier.call(PLAIN, operation)
-    assert 3 == operation.calls
-    assert 2 == measured.total(
-        i.RETRY_ATTEMPTS,
-        **{"evmon.retry.component": "handler", "error.type": "ConnectionError"},
+    assert await retrier.call(PLAIN, operation) == "done"
+    assert operation.calls == 3
+    assert (
+        measured.total(
+            i.RETRY_ATTEMPTS,
+            **{"evmon.retry.component": "handler", "error.type": "ConnectionError"},
+        )
+        == 2
     )
-    assert 0 == measured.total(i.RETRY_EXHAUSTED)
+    assert measured.total(i.RETRY_EXHAUSTED) == 0
 
 
 async def test_the_last_error_comes_out_untouched(retrier, measured):
@@ -99,8 +111,8 @@ async def test_the_last_error_comes_out_untouched(retrier, measured):
         await retrier.call(PLAIN, Flaky(99, error))
 
     assert error is caught.value
-    assert 1 == measured.total(i.RETRY_EXHAUSTED, **{"error.type": "ConnectionError"})
-    assert 3 == measured.snapshot.distribution(i.RETRY_DELAY).count
+    assert measured.total(i.RETRY_EXHAUSTED, **{"error.type": "ConnectionError"}) == 1
+    assert measured.snapshot.distribution(i.RETRY_DELAY).count == 3
 
 
 async def test_errors_that_are_not_named_are_not_retried(retrier):
@@ -109,7 +121,7 @@ async def test_errors_that_are_not_named_are_not_retried(retrier):
     with pytest.raises(ValueError, match="no"):
         await retrier.call(RetryPolicy(retry_on=(ConnectionError,)), operation)
 
-    assert 1 == operation.calls
+    assert operation.calls == 1
 
 
 @pytest.mark.parametrize(
@@ -121,7 +133,7 @@ async def test_what_can_never_heal_is_not_retried(retrier, error):
     with pytest.raises(type(error)):
         await retrier.call(PLAIN, operation)
 
-    assert 1 == operation.calls
+    assert operation.calls == 1
 
 
 async def test_cancellation_is_no_failed_attempt(retrier, measured):
@@ -130,14 +142,14 @@ async def test_cancellation_is_no_failed_attempt(retrier, measured):
     with pytest.raises(asyncio.CancelledError):
         await retrier.call(PLAIN, operation)
 
-    assert 1 == operation.calls
-    assert 0 == measured.total(i.RETRY_ATTEMPTS) + measured.total(i.RETRY_EXHAUSTED)
+    assert operation.calls == 1
+    assert measured.total(i.RETRY_ATTEMPTS) + measured.total(i.RETRY_EXHAUSTED) == 0
 
 
 async def test_retry_later_says_itself_how_long(retrier, instant_clock):
     await retrier.call(RetryPolicy(retry_on=(ValueError,)), Flaky(1, RetryLater(42)))
 
-    assert [42] == instant_clock.slept
+    assert instant_clock.slept == [42]
 
 
 def test_the_series_exist_at_zero_before_the_first_retry(measured):
@@ -166,7 +178,9 @@ def test_a_wrong_value_is_named_with_what_is_allowed(setting, value, allowed):
     assert f"RetryPolicy.{setting}={value!r}: must be {allowed}" == str(caught.value)
 
 
-@pytest.mark.parametrize("kinds", [(asyncio.CancelledError,), ("ValueError",), KeyboardInterrupt])
+@pytest.mark.parametrize(
+    "kinds", [(asyncio.CancelledError,), ("ValueError",), KeyboardInterrupt]
+)
 def test_only_exceptions_can_be_retried(kinds):
     with pytest.raises(ConfigError, match="classes derived from Exception"):
         RetryPolicy(retry_on=kinds)

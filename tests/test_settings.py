@@ -50,7 +50,9 @@ def test_nonsense_is_refused_at_construction(kind, setting, value, allowed):
     with pytest.raises(ConfigError) as caught:
         kind(**{setting: value})
 
-    assert f"{kind.__name__}.{setting}={value!r}: must be {allowed}" == str(caught.value)
+    assert f"{kind.__name__}.{setting}={value!r}: must be {allowed}" == str(
+        caught.value
+    )
 
 
 @pytest.mark.parametrize(
@@ -66,7 +68,8 @@ def test_a_variable_overrides_its_field(variable, text, read):
 
 
 @pytest.mark.parametrize(
-    ("text", "value"), [("1", True), ("TRUE", True), ("on", True), ("0", False), ("No", False)]
+    ("text", "value"),
+    [("1", True), ("TRUE", True), ("on", True), ("0", False), ("No", False)],
 )
 def test_a_switch_may_be_said_in_several_words(text, value):
     assert value is resolve(Batching(), {"EVMON_BATCHING_ENABLED": text}).enabled
@@ -109,11 +112,14 @@ def test_what_text_cannot_say_is_no_variable():
 
 def test_the_standard_variables_of_opentelemetry_are_read_under_our_names():
     environ = environment(
-        {"OTEL_EXPORTER_PROMETHEUS_PORT": "9999", "OTEL_EXPORTER_PROMETHEUS_HOST": "::1"}
+        {
+            "OTEL_EXPORTER_PROMETHEUS_PORT": "9999",
+            "OTEL_EXPORTER_PROMETHEUS_HOST": "::1",
+        }
     )
     config = resolve(MetricsConfig(), environ)
 
-    assert ("::1", 9999) == (config.host, config.port)
+    assert (config.host, config.port) == ("::1", 9999)
 
 
 def test_our_variable_wins_over_the_standard_one():
@@ -121,4 +127,4 @@ def test_our_variable_wins_over_the_standard_one():
         {"OTEL_EXPORTER_PROMETHEUS_PORT": "9999", "EVMON_METRICS_PORT": "1234"}
     )
 
-    assert 1234 == resolve(MetricsConfig(), environ).port
+    assert resolve(MetricsConfig(), environ).port == 1234

@@ -11,6 +11,8 @@ from datetime import datetime
 from types import ModuleType, TracebackType
 from typing import Any, Final
 
+from typing_extensions import Self
+
 from evmon._clock import SYSTEM_CLOCK, Clock
 from evmon._config import (
     Batching,
@@ -78,15 +80,15 @@ class EventBus:
         transport: str = "memory://",
         *,
         auto_discovery: bool = True,
-        discovery: DiscoveryConfig = DiscoveryConfig(),  # noqa: B008 - frozen values
-        batching: Batching = Batching(),  # noqa: B008
-        consumer: ConsumerConfig = ConsumerConfig(),  # noqa: B008
-        redis: RedisConfig = RedisConfig(),  # noqa: B008
-        retry: RetryPolicy = RetryPolicy(),  # noqa: B008
-        thresholds: Thresholds = Thresholds(),  # noqa: B008
-        monitor: MonitorConfig = MonitorConfig(),  # noqa: B008
+        discovery: DiscoveryConfig = DiscoveryConfig(),
+        batching: Batching = Batching(),
+        consumer: ConsumerConfig = ConsumerConfig(),
+        redis: RedisConfig = RedisConfig(),
+        retry: RetryPolicy = RetryPolicy(),
+        thresholds: Thresholds = Thresholds(),
+        monitor: MonitorConfig = MonitorConfig(),
         metrics: MetricsConfig | None = None,
-        limits: EventLimits = EventLimits(),  # noqa: B008
+        limits: EventLimits = EventLimits(),
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         environ = environment()
@@ -303,7 +305,7 @@ class EventBus:
         """Wait until the bus stops, for example because it failed."""
         await self._started().wait()
 
-    async def __aenter__(self) -> "EventBus":
+    async def __aenter__(self) -> Self:
         await self.start()
         return self
 

@@ -170,7 +170,7 @@ class RedisConfig:
     streams: tuple[str, ...] = setting(
         (), _NAMES, "Names of streams beside the service's own; see `stream_for`."
     )
-    stream_for: Callable[[str], str] | None = setting(  # noqa: RUF009 - a field too
+    stream_for: Callable[[str], str] | None = setting(
         None,
         ANY,
         "Which of `streams` an event type goes to; any other answer means the"

@@ -184,7 +184,9 @@ class Discovery:
             else:
                 found = await self._look_at_provider(item.subject)
         except Exception as error:  # noqa: BLE001 - providers are other people's code
-            delay = self._retrier.next_delay(_permanent_aware(self._policy, error), item.attempts, error)
+            delay = self._retrier.next_delay(
+                _permanent_aware(self._policy, error), item.attempts, error
+            )
             if delay is None:
                 self._give_up(item, error)
             else:

@@ -4,7 +4,7 @@ import functools
 import inspect
 import types
 import typing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeVar, get_origin
 
@@ -199,12 +199,9 @@ def declarations_of(value: Any) -> tuple[Declaration, ...]:
 def _static_members(provider: Any) -> Iterator[tuple[str, Any]]:
     """Names and raw attributes, nearest definition first, nothing triggered."""
     seen: set[str] = set()
-    namespaces = []
-    own = inspect.getattr_static(provider, "__dict__", None)
-    if isinstance(own, (dict, types.GetSetDescriptorType)) or own is not None:
-        namespaces.append(_own_namespace(provider))
-    classes = provider if isinstance(provider, type) else type(provider)
-    namespaces += [vars(cls) for cls in inspect.getmro(classes)[:-1]]
+    namespaces: list[Mapping[str, Any]] = [_own_namespace(provider)]
+    cls = provider if isinstance(provider, type) else type(provider)
+    namespaces += [vars(base) for base in inspect.getmro(cls)[:-1]]
     for namespace in namespaces:
         for name, value in list(namespace.items()):
             if name not in seen:
@@ -285,8 +282,10 @@ def _hints(function: Callable[..., Any], name: str) -> list[Any]:
     try:
         annotations = typing.get_type_hints(target)
     except Exception as error:
-        raise DiscoveryError(f"{name}: cannot resolve its annotations: {error}") from error
-    hints = []
+        raise DiscoveryError(
+            f"{name}: cannot resolve its annotations: {error}"
+        ) from error
+    hints: list[Any] = []
     for parameter in signature.parameters.values():
         if parameter.kind is parameter.VAR_KEYWORD:
             continue

@@ -64,10 +64,8 @@ def setting(
 
     A secret one is left out of the object's repr.
     """
-    field = dataclasses.field(
-        default=default, repr=not secret, metadata={"rule": rule, "help": help}
-    )
-    return typing.cast("T", field)
+    metadata = {"rule": rule, "help": help}
+    return dataclasses.field(default=default, repr=not secret, metadata=metadata)
 
 
 def validate(settings: Any) -> None:

@@ -97,11 +97,11 @@ class TransportError(EvmonError):
     """The transport failed to carry out an operation; a retry may heal it."""
 
 
-class HandlerSignal(EvmonError):
+class HandlerSignal(EvmonError):  # noqa: N818 - a decision, not an error
     """Base of what a handler raises to decide about its event."""
 
 
-class Reject(HandlerSignal):  # noqa: N818 - a decision, not an error
+class Reject(HandlerSignal):
     """Raised by a handler: do not retry, dead-letter the event.
 
     Args:
@@ -114,7 +114,7 @@ class Reject(HandlerSignal):  # noqa: N818 - a decision, not an error
     """
 
 
-class RetryLater(HandlerSignal):  # noqa: N818 - a decision, not an error
+class RetryLater(HandlerSignal):
     """Raised by a handler: try this event again after a delay.
 
     The attempt counts towards the handler's ``max_retries``.

@@ -76,17 +76,21 @@ def service():
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--help"], ["-h"], *([c, "--help"] for c in ("demo", "run", "handlers", "check"))],
+    [
+        ["--help"],
+        ["-h"],
+        *([c, "--help"] for c in ("demo", "run", "handlers", "check")),
+    ],
 )
 def test_help_shows_examples(arguments, capsys):
-    assert 0 == main(arguments)
+    assert main(arguments) == 0
     output = capsys.readouterr().out
     assert "Examples:" in output
     assert "evmon " in output
 
 
 def test_the_version_is_told(capsys):
-    assert 0 == main(["--version"])
+    assert main(["--version"]) == 0
     assert f"evmon, version {__version__}\n" == capsys.readouterr().out
 
 
@@ -101,12 +105,12 @@ def test_the_version_is_told(capsys):
     ],
 )
 def test_wrong_usage_is_one_line_with_the_way_out(arguments, message, capsys):
-    assert 2 == main(arguments)
+    assert main(arguments) == 2
     error = capsys.readouterr().err
     assert error.startswith("evmon: ")
     assert message in error
     assert "--help" in error
-    assert 1 == error.count("\n")
+    assert error.count("\n") == 1
 
 
 @pytest.mark.parametrize(
@@ -119,40 +123,47 @@ def test_wrong_usage_is_one_line_with_the_way_out(arguments, message, capsys):
     ],
 )
 @pytest.mark.parametrize("command", ["run", "handlers"])
-def test_a_target_that_cannot_be_loaded_is_one_line(app, command, target, message, capsys):
-    assert 1 == main([command, target.format(app=app)])
+def test_a_target_that_cannot_be_loaded_is_one_line(
+    app, command, target, message, capsys
+):
+    assert main([command, target.format(app=app)]) == 1
     error = capsys.readouterr().err
     assert message in error
-    assert 1 == error.count("\n")
+    assert error.count("\n") == 1
 
 
 def test_handlers_are_shown_as_a_table(app, capsys):
-    assert 0 == main(["handlers", f"{app}:bus"])
+    assert main(["handlers", f"{app}:bus"]) == 0
 
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]
-    assert [
+    assert rows == [
         ["PATTERN", "HANDLER", "KIND", "RETRIES"],
         ["order.*", "Orders.audit", "thread", "default"],
         ["order.created", "Orders.created", "async", "5"],
-    ] == rows
+    ]
 
 
 def test_handlers_are_shown_as_json(app, capsys):
-    assert 0 == main(["handlers", f"{app}:bus", "--json"])
+    assert main(["handlers", f"{app}:bus", "--json"]) == 0
     shown = json.loads(capsys.readouterr().out)
 
-    assert [] == shown["failures"]
-    assert {"pattern": "order.*", "handler": "Orders.audit", "kind": "sync", "max_retries": None} in shown["handlers"]
+    assert shown["failures"] == []
+    assert {
+        "pattern": "order.*",
+        "handler": "Orders.audit",
+        "kind": "sync",
+        "max_retries": None,
+    } in shown["handlers"]
 
 
 def test_a_provider_that_cannot_be_looked_at_is_told(app, capsys):
-    assert 1 == main(["handlers", f"{app}:broken"])
+    assert main(["handlers", f"{app}:broken"]) == 1
     assert "make an instance and register that" in capsys.readouterr().err
 
 
 def test_check_says_that_all_is_well(service, capsys):
     url, _ = service
-    assert 0 == main(["check", url])
+    assert main(["check", url]) == 0
     output = capsys.readouterr().out
 
     assert "Performance Summary (uptime: " in output
@@ -162,7 +173,7 @@ def test_check_says_that_all_is_well(service, capsys):
 
 def test_check_agrees_with_the_monitor(service, capsys):
     url, bus = service
-    assert 0 == main(["check", url.removesuffix("/metrics"), "--json"])
+    assert main(["check", url.removesuffix("/metrics"), "--json"]) == 0
     seen = json.loads(capsys.readouterr().out)
     own = bus.monitor.get_metrics().to_dict()
 
@@ -175,35 +186,36 @@ def test_check_agrees_with_the_monitor(service, capsys):
 def test_check_tells_what_is_breached_why_and_what_next(service, capsys):
     url, bus = service
     object.__setattr__(bus.monitor._limits, "memory_warning_mb", 1.0)
-    assert 1 == main(["check", url])
+    assert main(["check", url]) == 1
     output = capsys.readouterr().out
     assert "WARNING EvmonMemoryHigh" in output
     assert "Runbook: docs/runbooks/EvmonMemoryHigh.md" in output
 
-    assert 1 == main(["check", url, "--json"])
+    assert main(["check", url, "--json"]) == 1
     (finding,) = json.loads(capsys.readouterr().out)["warnings"]
-    assert ("EvmonMemoryHigh", "warning", 1.0) == (
+    assert (
         finding["alert"],
         finding["severity"],
         finding["limit"],
-    )
+    ) == ("EvmonMemoryHigh", "warning", 1.0)
 
 
 @pytest.mark.parametrize(
-    "url", ["http://127.0.0.1:1/metrics", "127.0.0.1:1", "ftp://127.0.0.1/x", "http://[::bad"]
+    "url",
+    ["http://127.0.0.1:1/metrics", "127.0.0.1:1", "ftp://127.0.0.1/x", "http://[::bad"],
 )
 def test_check_of_nothing_is_one_line_and_exit_code_2(url, capsys):
-    assert 2 == main(["check", url, "--timeout", "1"])
+    assert main(["check", url, "--timeout", "1"]) == 2
     error = capsys.readouterr().err
     assert "is the service running" in error
-    assert 1 == error.count("\n")
+    assert error.count("\n") == 1
 
 
 def test_check_of_something_else_says_so(service, capsys):
     url, bus = service
     bus._runtime.telemetry.registry = _Foreign()
     bus._runtime.telemetry._reader = bus._runtime.telemetry._reader
-    assert 2 == main(["check", url])
+    assert main(["check", url]) == 2
     assert "not the metrics of an evmon service" in capsys.readouterr().err
 
 
@@ -223,16 +235,18 @@ def _start(*arguments, **options):
 
 
 def test_run_serves_until_a_signal(app):
-    process = _start("run", f"{app}:bus", "--metrics-port", "0", "--metrics-host", "127.0.0.1")
+    process = _start(
+        "run", f"{app}:bus", "--metrics-port", "0", "--metrics-host", "127.0.0.1"
+    )
     try:
         time.sleep(2)
         process.send_signal(signal.SIGTERM)
-        output, errors = process.communicate(timeout=10)
+        _, errors = process.communicate(timeout=10)
     finally:
         process.kill()
         process.wait()
 
-    assert 0 == process.returncode, errors
+    assert process.returncode == 0, errors
     assert "Traceback" not in errors
 
 
@@ -240,9 +254,9 @@ def test_a_taken_port_is_one_line(service, app):
     url, _ = service
     port = url.split(":")[2].split("/")[0]
     process = _start("run", f"{app}:bus", "--metrics-port", port)
-    output, errors = process.communicate(timeout=20)
+    _, errors = process.communicate(timeout=20)
 
-    assert 1 == process.returncode
+    assert process.returncode == 1
     assert f"127.0.0.1:{port}" in errors
     assert "Traceback" not in errors
 
@@ -260,41 +274,54 @@ def test_the_demo_runs_and_ends_cleanly(stop):
         process.kill()
         process.wait()
 
-    assert 0 == process.returncode, errors
-    assert "" == errors
+    assert process.returncode == 0, errors
+    assert errors == ""
     assert "Serving http://127.0.0.1:" in output
     assert "Performance Summary (uptime: " in output
     assert "all handled, all released" in output
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(120)
-@pytest.mark.parametrize(
-    ("fault", "alert"),
-    [
-        ("cold-cache", "EvmonCacheHitRateLow"),
-        ("memory", "EvmonMemoryHigh"),
-        ("slow-discovery", "EvmonDiscoveryProcessingSlow"),
-        ("retries", "EvmonRetriesHigh"),
-        ("failing-handler", "EvmonHandlerErrorsHigh"),
-    ],
-)
-def test_each_fault_makes_its_warning_appear_and_clear(fault, alert):
-    process = _start("demo", "--port", "0", "--duration", "50", "--fault", fault)
-    try:
-        output, errors = process.communicate(timeout=100)
-    finally:
-        process.kill()
-        process.wait()
+FAULT_ALERTS = {
+    "cold-cache": "EvmonCacheHitRateLow",
+    "memory": "EvmonMemoryHigh",
+    "slow-discovery": "EvmonDiscoveryProcessingSlow",
+    "retries": "EvmonRetriesHigh",
+    "failing-handler": "EvmonHandlerErrorsHigh",
+}
 
-    assert 0 == process.returncode, errors
-    breached = [line for line in output.splitlines() if f"{alert} (" in line]
-    cleared = [line for line in output.splitlines() if f"{alert} cleared" in line]
-    assert breached, output
-    assert cleared, output
-    others = {"EvmonCacheHitRateLow", "EvmonMemoryHigh", "EvmonDiscoveryProcessingSlow"}
-    for other in others - {alert}:
-        assert f"{other} (" not in output
+
+@pytest.fixture(scope="module")
+def faulty_demos():
+    """The output of a demo with each fault, all of them run at the same time."""
+    processes = {
+        fault: _start("demo", "--port", "0", "--duration", "50", "--fault", fault)
+        for fault in FAULT_ALERTS
+    }
+    try:
+        outputs = {
+            fault: process.communicate(timeout=100)
+            for fault, process in processes.items()
+        }
+        codes = {fault: process.returncode for fault, process in processes.items()}
+    finally:
+        for process in processes.values():
+            process.kill()
+            process.wait()
+    assert {0} == set(codes.values()), outputs
+    return {fault: output for fault, (output, _) in outputs.items()}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(150)
+@pytest.mark.parametrize("fault", FAULT_ALERTS)
+def test_each_fault_makes_its_own_warning_appear_and_clear(faulty_demos, fault):
+    output, alert = faulty_demos[fault], FAULT_ALERTS[fault]
+    may_follow = {"retries": {"EvmonHandlerErrorsHigh"}}
+
+    assert f"{alert} (" in output
+    assert f"{alert} cleared" in output
+    breached = {other for other in FAULT_ALERTS.values() if f"{other} (" in output}
+    assert {alert} == breached - may_follow.get(fault, set())
 
 
 def test_output_is_plain_where_no_terminal_is():

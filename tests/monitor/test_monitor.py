@@ -114,8 +114,8 @@ def test_the_summary_says_so_when_nothing_is_known(monitor):
 
 
 def test_nothing_is_wrong_at_the_start(monitor):
-    assert [] == alerts(monitor)
-    assert () == monitor.get_recommendations()
+    assert alerts(monitor) == []
+    assert monitor.get_recommendations() == ()
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,9 @@ def test_the_hit_rate_is_judged_with_enough_traffic_only(
     ("megabytes", "severity"),
     [(100, None), (100.1, "warning"), (500, "warning"), (500.1, "critical")],
 )
-def test_resident_memory_is_held_against_its_limits(monitor, memory, megabytes, severity):
+def test_resident_memory_is_held_against_its_limits(
+    monitor, memory, megabytes, severity
+):
     memory.resident_mb = megabytes
 
     expected = [("EvmonMemoryHigh", severity)] if severity else []
@@ -153,7 +155,9 @@ def test_resident_memory_is_held_against_its_limits(monitor, memory, megabytes, 
 def test_the_average_batch_is_held_against_its_limit(monitor, record, seconds, wrong):
     record(i.DISCOVERY_BATCH_DURATION, seconds, 4)
 
-    assert ([("EvmonDiscoveryProcessingSlow", "warning")] if wrong else []) == alerts(monitor)
+    assert ([("EvmonDiscoveryProcessingSlow", "warning")] if wrong else []) == alerts(
+        monitor
+    )
 
 
 @pytest.mark.parametrize(("retries", "wrong"), [(10, False), (11, True)])
@@ -184,14 +188,14 @@ async def test_warnings_look_at_the_last_window_and_not_at_the_time_since_the_st
 ):
     lookups(0, 100)
     monitor.check()
-    assert [("EvmonCacheHitRateLow", "critical")] == alerts(monitor)
+    assert alerts(monitor) == [("EvmonCacheHitRateLow", "critical")]
     for _ in range(30):
         clock.now += 15
         lookups(10, 0)
         monitor.check()
 
-    assert [] == alerts(monitor)
-    assert 75.0 == monitor.get_metrics().cache.hit_rate
+    assert alerts(monitor) == []
+    assert monitor.get_metrics().cache.hit_rate == 75.0
 
 
 async def test_samples_older_than_the_window_are_dropped(monitor, clock):
@@ -211,17 +215,18 @@ def test_a_warning_is_logged_once_when_breached_and_once_when_it_clears(
         monitor.check()
 
     states = [
-        (r.levelname, r.alert, r.state, getattr(r, "severity", None)) for r in caplog.records
+        (r.levelname, r.alert, r.state, getattr(r, "severity", None))
+        for r in caplog.records
     ]
-    assert [
+    assert states == [
         ("WARNING", "EvmonMemoryHigh", "breached", "warning"),
         ("ERROR", "EvmonMemoryHigh", "breached", "critical"),
         ("WARNING", "EvmonMemoryHigh", "breached", "warning"),
         ("INFO", "EvmonMemoryHigh", "cleared", None),
-    ] == states
+    ]
     assert "resident memory 150MB is above the limit of 100MB" in caplog.text
-    assert 150.0 == caplog.records[0].value
-    assert 100.0 == caplog.records[0].limit
+    assert caplog.records[0].value == 150.0
+    assert caplog.records[0].limit == 100.0
 
 
 def test_a_warning_clears_when_traffic_ends(monitor, lookups, clock, caplog):
@@ -240,10 +245,10 @@ def test_a_recommendation_says_what_why_and_what_next(monitor, memory):
     memory.resident_mb = 150
     (advice,) = monitor.get_recommendations()
 
-    assert "resident memory 150MB is above the limit of 100MB" == advice.finding.message
+    assert advice.finding.message == "resident memory 150MB is above the limit of 100MB"
     assert advice.causes
     assert "evmon_events_in_flight" in advice.next_step
-    assert "EvmonMemoryHigh" == advice.runbook
+    assert advice.runbook == "EvmonMemoryHigh"
 
 
 async def test_it_looks_at_intervals_and_speaks_every_five_minutes(
@@ -257,7 +262,7 @@ async def test_it_looks_at_intervals_and_speaks_every_five_minutes(
     await clock.advance(600)
     task.cancel()
 
-    assert 2 == caplog.text.count("Performance Summary (uptime: ")
+    assert caplog.text.count("Performance Summary (uptime: ") == 2
 
 
 def test_the_derived_view_is_on_the_same_metrics(monitor, telemetry, lookups, memory):
@@ -270,12 +275,12 @@ def test_the_derived_view_is_on_the_same_metrics(monitor, telemetry, lookups, me
         for s in family.samples
     }
 
-    assert 0.75 == samples["evmon_cache_hit_ratio",]
-    assert 3 == samples["evmon_cache_lookups_total", "hit"]
-    assert 1 == samples["evmon_threshold_breached", "EvmonMemoryHigh", "warning"]
-    assert 0 == samples["evmon_threshold_breached", "EvmonMemoryHigh", "critical"]
-    assert 150 == samples["evmon_threshold_value", "EvmonMemoryHigh"]
-    assert 500 == samples["evmon_threshold_limit", "EvmonMemoryHigh", "critical"]
+    assert samples["evmon_cache_hit_ratio",] == 0.75
+    assert samples["evmon_cache_lookups_total", "hit"] == 3
+    assert samples["evmon_threshold_breached", "EvmonMemoryHigh", "warning"] == 1
+    assert samples["evmon_threshold_breached", "EvmonMemoryHigh", "critical"] == 0
+    assert samples["evmon_threshold_value", "EvmonMemoryHigh"] == 150
+    assert samples["evmon_threshold_limit", "EvmonMemoryHigh", "critical"] == 500
 
 
 def test_what_is_not_known_has_no_sample(monitor, telemetry):
@@ -287,19 +292,23 @@ def test_what_is_not_known_has_no_sample(monitor, telemetry):
 
 def test_memory_that_the_system_does_not_tell_is_not_made_up(telemetry, clock):
     monitor = Monitor(
-        telemetry, Thresholds(), MonitorConfig(), clock, lambda: ProcessMemory(MB, None, None)
+        telemetry,
+        Thresholds(),
+        MonitorConfig(),
+        clock,
+        lambda: ProcessMemory(MB, None, None),
     )
 
     memory = monitor.get_metrics().memory
-    assert (1.0, 1.0, None) == (
+    assert (
         memory.heap_used_mb,
         memory.heap_total_mb,
         memory.external_mb,
-    )
+    ) == (1.0, 1.0, None)
 
 
 def test_the_real_memory_figures_are_in_order():
     memory = process_memory()
 
     assert 0 < memory.unique <= memory.resident
-    assert 0 < memory.allocated
+    assert memory.allocated > 0

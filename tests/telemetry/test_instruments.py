@@ -32,14 +32,14 @@ CONTRACT = {
     "process.memory.usage": "process_memory_usage_bytes",
     "process.memory.virtual": "process_memory_virtual_bytes",
     "process.cpu.time": "process_cpu_time_seconds_total",
-    "process.thread.count": "process_thread_count",
+    "process.thread.count": "process_threads",
 }
 
 
 def test_the_names_of_the_contract_are_there():
     names = {row.name: prometheus_name(row) for row in INSTRUMENTS}
 
-    assert CONTRACT == {name: names.get(name) for name in CONTRACT}
+    assert {name: names.get(name) for name in CONTRACT} == CONTRACT
 
 
 def test_every_row_is_complete_and_unique():
@@ -52,7 +52,10 @@ def test_every_row_is_complete_and_unique():
 
 
 def test_the_processing_limit_is_a_bucket_boundary():
-    assert Thresholds().processing_warning_ms / 1000 in i.DISCOVERY_BATCH_DURATION.boundaries
+    assert (
+        Thresholds().processing_warning_ms / 1000
+        in i.DISCOVERY_BATCH_DURATION.boundaries
+    )
     assert 1 in i.DISCOVERY_BATCH_DURATION.boundaries
 
 
@@ -62,7 +65,7 @@ def everything():
     telemetry = Telemetry("shop")
     for row in INSTRUMENTS:
         if not row.kind.name.startswith("OBSERVABLE"):
-            telemetry.meter.bind(row, {key: "x" for key in row.attributes})(1)
+            telemetry.meter.bind(row, dict.fromkeys(row.attributes, "x"))(1)
     yield telemetry
     telemetry.shutdown()
 
@@ -100,7 +103,9 @@ def test_process_figures_are_observed(everything):
     snapshot = everything.snapshot()
 
     assert snapshot.total(i.PROCESS_MEMORY_USAGE) > 1_000_000
-    assert snapshot.total(i.PROCESS_MEMORY_VIRTUAL) > snapshot.total(i.PROCESS_MEMORY_USAGE)
+    assert snapshot.total(i.PROCESS_MEMORY_VIRTUAL) > snapshot.total(
+        i.PROCESS_MEMORY_USAGE
+    )
     assert snapshot.total(i.PROCESS_CPU_TIME, {"cpu.mode": "user"}) > 0
     assert snapshot.total(i.PROCESS_THREAD_COUNT) >= 1
     assert observe_process

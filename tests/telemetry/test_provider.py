@@ -26,10 +26,12 @@ def samples(telemetry):
 def test_a_look_of_the_monitor_does_not_disturb_a_scrape(telemetry):
     telemetry.meter.bind(i.CACHE_ENTRIES)(3)
     for _ in range(5):
-        assert 3 == telemetry.snapshot().total(i.CACHE_ENTRIES)
+        assert telemetry.snapshot().total(i.CACHE_ENTRIES) == 3
 
-    assert [3.0] == [s.value for s in samples(telemetry) if s.name == "evmon_cache_entries"]
-    assert 3 == telemetry.latest().total(i.CACHE_ENTRIES)
+    assert [s.value for s in samples(telemetry) if s.name == "evmon_cache_entries"] == [
+        3.0
+    ]
+    assert telemetry.latest().total(i.CACHE_ENTRIES) == 3
 
 
 def test_many_may_scrape_at_once(telemetry):
@@ -49,20 +51,20 @@ def test_many_may_scrape_at_once(telemetry):
         thread.join()
 
     assert {1} == set(counts)
-    assert 160 == len(counts)
+    assert len(counts) == 160
 
 
 def test_the_service_is_in_the_resource(telemetry, monkeypatch):
     (target,) = [s for s in samples(telemetry) if s.name == "target_info"]
-    assert "shop" == target.labels["service_name"]
+    assert target.labels["service_name"] == "shop"
 
     monkeypatch.setenv("OTEL_SERVICE_NAME", "named-outside")
     monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment.name=test")
     other = Telemetry("shop")
     (target,) = [s for s in samples(other) if s.name == "target_info"]
     other.shutdown()
-    assert "named-outside" == target.labels["service_name"]
-    assert "test" == target.labels["deployment_environment_name"]
+    assert target.labels["service_name"] == "named-outside"
+    assert target.labels["deployment_environment_name"] == "test"
 
 
 def test_what_was_only_noted_is_recorded_before_each_collection(telemetry):
@@ -79,7 +81,9 @@ def test_derived_families_may_be_added(telemetry):
     assert 7 in [s.value for s in samples(telemetry) if s.name == "derived"]
 
 
-def test_a_foreign_provider_is_measured_into_and_the_blindness_is_said(monkeypatch, caplog):
+def test_a_foreign_provider_is_measured_into_and_the_blindness_is_said(
+    monkeypatch, caplog
+):
     class Foreign(metrics.NoOpMeterProvider):
         pass
 
@@ -88,7 +92,7 @@ def test_a_foreign_provider_is_measured_into_and_the_blindness_is_said(monkeypat
     telemetry = Telemetry("shop")
     telemetry.meter.bind(i.CACHE_ENTRIES)(1)
 
-    assert 0 == telemetry.snapshot().total(i.CACHE_ENTRIES)
+    assert telemetry.snapshot().total(i.CACHE_ENTRIES) == 0
     assert "its monitor and /metrics see nothing" in caplog.text
     telemetry.shutdown()
 
@@ -100,7 +104,7 @@ def test_a_meter_that_measures_nothing_takes_everything():
 def test_a_snapshot_of_nothing_is_zero():
     empty = Snapshot()
 
-    assert 0 == empty.total(i.CACHE_LOOKUPS)
+    assert empty.total(i.CACHE_LOOKUPS) == 0
     assert Distribution() == empty.distribution(i.RETRY_DELAY)
     assert empty.distribution(i.RETRY_DELAY).mean is None
     assert not empty.has(i.CACHE_LOOKUPS)
@@ -115,8 +119,10 @@ def test_a_snapshot_sums_the_series_that_carry_the_attributes(telemetry):
         telemetry.meter.bind(i.PROCESS_DURATION, attributes)(2)
     snapshot = telemetry.snapshot()
 
-    assert 3 == snapshot.total(i.RETRY_ATTEMPTS)
-    assert 1 == snapshot.total(i.RETRY_ATTEMPTS, {"error.type": "OSError"})
+    assert snapshot.total(i.RETRY_ATTEMPTS) == 3
+    assert snapshot.total(i.RETRY_ATTEMPTS, {"error.type": "OSError"}) == 1
     assert Distribution(3, 6) == snapshot.distribution(i.PROCESS_DURATION)
-    assert Distribution(1, 2) == snapshot.distribution(i.PROCESS_DURATION, without="error.type")
-    assert 2 == snapshot.distribution(i.PROCESS_DURATION).mean
+    assert Distribution(1, 2) == snapshot.distribution(
+        i.PROCESS_DURATION, without="error.type"
+    )
+    assert snapshot.distribution(i.PROCESS_DURATION).mean == 2

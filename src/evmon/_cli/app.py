@@ -54,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="evmon")
 def cli() -> None:
-    """Event handlers that you can see into.
+    r"""Event handlers that you can see into.
 
     \b
     Examples:
@@ -96,7 +96,7 @@ cli.add_command(dlq)
 def demo_command(
     duration: float | None, rate: float, port: int | None, fault: str | None
 ) -> int:
-    """Run a sample shop service with steady traffic and a live summary.
+    r"""Run a sample shop service with steady traffic and a live summary.
 
     \b
     Examples:
@@ -120,7 +120,7 @@ def demo_command(
 def run_command(
     target: str, metrics_host: str | None, metrics_port: int | None, log_level: str
 ) -> int:
-    """Run the bus BUS of module MODULE until SIGINT or SIGTERM.
+    r"""Run the bus BUS of module MODULE until SIGINT or SIGTERM.
 
     \b
     Examples:
@@ -143,7 +143,7 @@ def run_command(
 @click.argument("target", metavar="MODULE:BUS")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def handlers_command(target: str, *, as_json: bool) -> int:
-    """Show what would be discovered, without starting anything.
+    r"""Show what would be discovered, without starting anything.
 
     Exits with 1 when a provider cannot be looked at.
 
@@ -186,7 +186,7 @@ def handlers_command(target: str, *, as_json: bool) -> int:
     help="Seconds to wait for the service.",
 )
 def check_command(url: str, timeout: float, *, as_json: bool) -> int:
-    """Take one look at a running service: summary, warnings, recommendations.
+    r"""Take one look at a running service: summary, warnings, recommendations.
 
     Exits with 0 when all is well, 1 when a limit is breached, 2 when the service cannot
     be reached.

@@ -93,7 +93,9 @@ def _sum(samples: _Samples, name: str, **labels: str) -> float:
     )
 
 
-def _total(samples: _Samples, row: Instrument, suffix: str = "", **labels: str) -> float:
+def _total(
+    samples: _Samples, row: Instrument, suffix: str = "", **labels: str
+) -> float:
     return _sum(samples, prometheus_name(row) + suffix, **labels)
 
 
@@ -108,12 +110,16 @@ def _metrics(samples: _Samples) -> tuple[Metrics, float]:
     last_run = samples.get(prometheus_name(i.DISCOVERY_LAST_RUN_TIME), [])
     metrics = Metrics(
         CacheMetrics(
-            int(hits), int(misses), 100 * hits / (hits + misses) if hits + misses else None
+            int(hits),
+            int(misses),
+            100 * hits / (hits + misses) if hits + misses else None,
         ),
         DiscoveryMetrics(
             pending=int(_total(samples, i.DISCOVERY_QUEUE_SIZE)),
             registered=int(_total(samples, i.DISCOVERY_HANDLERS)),
-            retry_count=int(_total(samples, i.RETRY_ATTEMPTS, **{component: "discovery"})),
+            retry_count=int(
+                _total(samples, i.RETRY_ATTEMPTS, **{component: "discovery"})
+            ),
             processing_time_ms=1000 * recent[0][1] if recent else None,
         ),
         MemoryMetrics(

@@ -106,7 +106,7 @@ def dlq() -> None:
       evmon dlq show 1700000000000-0 --service shop
       evmon dlq replay --service shop --type 'order.*' --rate 50
       evmon dlq purge --service shop --reason unknown_type --yes
-    """
+    """  # noqa: D301 - \b is the sign that click wants, not two characters
 
 
 @dlq.command("list")

@@ -123,8 +123,10 @@ class Shop:
 
     async def _traffic(self) -> None:
         kinds = itertools.cycle(
-            ["order.created", "order.created", "order.shipped", "user.signed_up"]
-            + ["order.created", "order.created", "order.shipped", "order.cancelled"]
+            [
+                *("order.created", "order.created", "order.shipped", "user.signed_up"),
+                *("order.created", "order.created", "order.shipped", "order.cancelled"),
+            ]
         )
         started = time.monotonic()
         for number in itertools.count(1):

@@ -19,7 +19,9 @@ def derived_families(
 
     A figure that is not known has no sample: never 0 in its place.
     """
-    yield _gauge("evmon_uptime", "Time since the bus started.", "seconds", uptime_seconds)
+    yield _gauge(
+        "evmon_uptime", "Time since the bus started.", "seconds", uptime_seconds
+    )
     rate = window.hit_rate
     yield _gauge(
         "evmon_cache_hit",
@@ -34,7 +36,9 @@ def derived_families(
         "seconds",
         None if average is None else average / 1000,
     )
-    yield _gauge("evmon_retries_recent", "Retries in the last window.", "", window.retries)
+    yield _gauge(
+        "evmon_retries_recent", "Retries in the last window.", "", window.retries
+    )
     yield _gauge(
         "evmon_process_memory_unique",
         "Memory that this process alone holds (USS).",

@@ -17,7 +17,7 @@ class CacheMetrics:
     Attributes:
         hits: lookups that found an entry.
         misses: lookups that had to scan.
-        hit_rate: percent, 0–100; None before the first lookup.
+        hit_rate: percent, 0 to 100; None before the first lookup.
     """
 
     hits: int
@@ -141,7 +141,7 @@ class Totals:
 
     @property
     def hit_rate(self) -> float | None:
-        """Percent, 0–100; None before the first lookup."""
+        """Percent, 0 to 100; None before the first lookup."""
         return 100 * self.hits / self.lookups if self.lookups else None
 
     @property
@@ -204,14 +204,13 @@ def performance_summary(metrics: Metrics, uptime_seconds: float) -> str:
     rate = "no" if cache.hit_rate is None else f"{cache.hit_rate:.0f}%"
     average = timing.average_processing_time_ms
     duration = "no" if average is None else f"{average:.1f}ms"
-    return "\n".join(
-        (
-            f"Performance Summary (uptime: {uptime_seconds:.0f}s):",
-            f"  Cache: {rate} hit rate ({cache.hits}/{cache.hits + cache.misses})",
-            f"  Discovery: {metrics.discovery.registered} registered,"
-            f" {metrics.discovery.pending} pending",
-            f"  Memory: {metrics.memory.heap_used_mb:.1f}MB used"
-            f" / {metrics.memory.heap_total_mb:.0f}MB total",
-            f"  Processing: {duration} average ({timing.total_runs} runs)",
-        )
+    lookups = cache.hits + cache.misses
+    used, total = metrics.memory.heap_used_mb, metrics.memory.heap_total_mb
+    registered, pending = metrics.discovery.registered, metrics.discovery.pending
+    return (
+        f"Performance Summary (uptime: {uptime_seconds:.0f}s):\n"
+        f"  Cache: {rate} hit rate ({cache.hits}/{lookups})\n"
+        f"  Discovery: {registered} registered, {pending} pending\n"
+        f"  Memory: {used:.1f}MB used / {total:.0f}MB total\n"
+        f"  Processing: {duration} average ({timing.total_runs} runs)"
     )

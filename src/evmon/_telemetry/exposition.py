@@ -83,7 +83,7 @@ class Exposition:
         compressed = _quality(accept_encoding).get("gzip", 0) > 0
         try:
             body = self._body(content_type, compressed)
-        except Exception:
+        except Exception:  # noqa: BLE001 - whatever breaks, the scrape is answered
             _log.exception("/metrics could not be rendered")
             return _text(500, "the metrics could not be rendered; see the log")
         headers = [("content-type", content_type), ("vary", "accept, accept-encoding")]

@@ -42,7 +42,9 @@ MESSAGING_BOUNDARIES = (
 
 _PROCESSING_LIMIT = Thresholds().processing_warning_ms / 1000
 _BATCH_BOUNDARIES = tuple(
-    sorted({0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, _PROCESSING_LIMIT, 2.5, 5.0, 10.0})
+    sorted(
+        {0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, _PROCESSING_LIMIT, 2.5, 5.0, 10.0}
+    )
 )
 _SCAN_BOUNDARIES = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.1, 1.0)
 _DELAY_BOUNDARIES = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
@@ -76,6 +78,7 @@ class Instrument:
         description: one sentence; the HELP line of Prometheus.
         attributes: the keys that its series carry.
         boundaries: of a histogram's buckets, in the instrument's unit.
+        shown_as: name on ``/metrics`` where Prometheus would object to the other one.
     """
 
     name: str
@@ -84,6 +87,7 @@ class Instrument:
     description: str
     attributes: tuple[str, ...] = ()
     boundaries: tuple[float, ...] = ()
+    shown_as: str = ""
 
 
 DISCOVERY_QUEUE_SIZE = Instrument(
@@ -379,6 +383,8 @@ PROCESS_THREAD_COUNT = Instrument(
     Kind.OBSERVABLE_UP_DOWN_COUNTER,
     "{thread}",
     "Threads of the process.",
+    # Prometheus keeps names that end in _count for histograms and summaries.
+    shown_as="process.threads",
 )
 
 INSTRUMENTS: tuple[Instrument, ...] = tuple(

@@ -13,10 +13,10 @@ MAX_ERROR_TYPES: Final = 50
 
 
 def label(text: str) -> str:
-    """Return `text` as a value for an attribute: printable and 64 characters at most.
+    r"""Return `text` as a value for an attribute: printable and 64 characters at most.
 
     Example:
-        >>> label("order\\ud800.created")
+        >>> label("order\ud800.created")
         'order?.created'
     """
     if text.isascii() and text.isprintable() and 0 < len(text) <= MAX_LENGTH:

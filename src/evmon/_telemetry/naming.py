@@ -23,7 +23,7 @@ def prometheus_name(row: Instrument) -> str:
         >>> prometheus_name(CACHE_LOOKUPS)
         'evmon_cache_lookups_total'
     """
-    name = prometheus_label(row.name)
+    name = prometheus_label(row.shown_as or row.name)
     unit = _UNITS.get(row.unit, "")
     if unit and not name.endswith(f"_{unit}"):
         name = f"{name}_{unit}"

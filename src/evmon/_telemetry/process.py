@@ -68,7 +68,9 @@ def observe_process(meter: Meter) -> None:
             Observation(times.system, {i.CPU_MODE: "system"}),
         ]
 
-    up_down_counters: tuple[tuple[i.Instrument, Callable[[psutil.Process], float]], ...] = (
+    up_down_counters: tuple[
+        tuple[i.Instrument, Callable[[psutil.Process], float]], ...
+    ] = (
         (i.PROCESS_MEMORY_USAGE, lambda process: process.memory_info().rss),
         (i.PROCESS_MEMORY_VIRTUAL, lambda process: process.memory_info().vms),
         (i.PROCESS_THREAD_COUNT, psutil.Process.num_threads),

@@ -11,11 +11,13 @@ from opentelemetry import metrics
 from opentelemetry.exporter.prometheus import PrometheusMetricReader
 from opentelemetry.sdk.metrics import MeterProvider  # noqa: TID251 - the one place
 from opentelemetry.sdk.metrics.export import MetricsData  # noqa: TID251
+from opentelemetry.sdk.metrics.view import View  # noqa: TID251
 from opentelemetry.sdk.resources import SERVICE_NAME, Resource  # noqa: TID251
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
+from evmon._telemetry.instruments import INSTRUMENTS
 from evmon._telemetry.meter import InstrumentMeter, Meter
 from evmon._telemetry.process import observe_process
 from evmon._telemetry.snapshot import Snapshot
@@ -51,7 +53,15 @@ class Telemetry:
                 type(provider).__name__,
             )
         else:
-            provider = MeterProvider([self._reader], _resource(service))
+            provider = MeterProvider(
+                [self._reader],
+                _resource(service),
+                views=[
+                    View(instrument_name=row.name, name=row.shown_as)
+                    for row in INSTRUMENTS
+                    if row.shown_as
+                ],
+            )
         self._provider = provider
         otel_meter = provider.get_meter("evmon")
         self.meter: Meter = InstrumentMeter(otel_meter)

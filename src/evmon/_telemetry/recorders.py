@@ -166,9 +166,7 @@ class HandlerSeries:
 class ConsumeRecorder:
     """Events on their way in."""
 
-    def __init__(
-        self, meter: Meter, system: str, destination: str, group: str
-    ) -> None:
+    def __init__(self, meter: Meter, system: str, destination: str, group: str) -> None:
         self._meter = meter
         self._client = {i.SYSTEM: system, i.DESTINATION: label(destination)}
         self._consumer = {**self._client, i.GROUP: label(group)}

@@ -5,7 +5,9 @@ still be looked at and a busy scrape does not delay a handler. HTTP is parsed by
 """
 
 import asyncio
+import contextlib
 import logging
+import math
 import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +21,8 @@ from evmon.errors import ConfigError
 
 MAX_HEAD_BYTES: Final = 8 * 1024
 BACKLOG: Final = 128
+PAUSE_SECONDS: Final = 1.0
+GRACE_SECONDS: Final = 0.1
 
 _log = logging.getLogger("evmon.metrics")
 
@@ -96,16 +100,51 @@ class MetricsServer:
         self._stop = asyncio.Event()
         renderer = ThreadPoolExecutor(1, "evmon-render")
         connections = _Connections(self._config, self._routes, renderer)
-        server = await self._loop.create_server(
-            lambda: _Connection(connections), sock=self._socket, backlog=BACKLOG
-        )
+        accepting = self._loop.create_task(_accept(self._socket, connections))
         self._ready.set()
         try:
             await self._stop.wait()
         finally:
-            server.close()
+            accepting.cancel()
+            await asyncio.wait([accepting])
             connections.close_all()
+            await asyncio.sleep(0)  # the loop closes sockets in its next step
             renderer.shutdown(wait=False, cancel_futures=True)
+
+
+async def _accept(listening: socket.socket, connections: "_Connections") -> None:
+    """Take connections while there is room; the others wait in the kernel's queue."""
+    loop = asyncio.get_running_loop()
+    while True:
+        await connections.room()
+        await _readable(listening)
+        try:
+            # Not `sock_accept`: cancelled at the wrong moment it loses a socket.
+            client, _ = listening.accept()
+        except (BlockingIOError, ConnectionAbortedError):
+            continue
+        except OSError as error:
+            # Out of file descriptors, mostly: trying at once would only spin.
+            _log.warning("a scrape could not be taken: %s", error)
+            await asyncio.sleep(PAUSE_SECONDS)
+            continue
+        client.setblocking(False)
+        try:
+            await loop.connect_accepted_socket(lambda: _Connection(connections), client)
+        except BaseException:
+            client.close()
+            raise
+
+
+async def _readable(listening: socket.socket) -> None:
+    """Wait until a connection is there to be taken."""
+    loop = asyncio.get_running_loop()
+    there = asyncio.Event()
+    loop.add_reader(listening, there.set)
+    try:
+        await there.wait()
+    finally:
+        loop.remove_reader(listening)
 
 
 class _Connections:
@@ -118,28 +157,39 @@ class _Connections:
         self.routes = routes
         self.renderer = renderer
         self._open: dict[_Connection, None] = {}
+        self._changed = asyncio.Event()
+
+    async def room(self) -> None:
+        """Wait until one more connection may be taken.
+
+        At the limit the connection that idles longest has to go, once it had its time
+        to send a request; one that is being answered never does.
+        """
+        loop = asyncio.get_running_loop()
+        while len(self._open) >= self.config.max_connections:
+            victim = next((c for c in self._open if not c.answering), None)
+            wait = victim.idle_from + GRACE_SECONDS - loop.time() if victim else None
+            if victim is not None and wait is not None and wait <= 0:
+                victim.close()
+                self.remove(victim)
+                return
+            self._changed.clear()
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._changed.wait(), wait)
 
     def add(self, connection: "_Connection") -> None:
-        """Take a new connection; at the limit the one that idles longest must go.
-
-        One that is being answered is never closed for that; if all are, the new one is.
-        """
-        if len(self._open) >= self.config.max_connections:
-            victim = next((c for c in self._open if not c.answering), connection)
-            victim.close()
-            self.remove(victim)
-            if victim is connection:
-                return
         self._open[connection] = None
 
     def remove(self, connection: "_Connection") -> None:
         self._open.pop(connection, None)
+        self._changed.set()
 
     def rested(self, connection: "_Connection") -> None:
         """A connection was answered: it is now the one that idles least long."""
         if connection in self._open:
             del self._open[connection]
             self._open[connection] = None
+        self._changed.set()
 
     def close_all(self) -> None:
         for connection in list(self._open):
@@ -159,6 +209,8 @@ class _Connection(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
         self._loop = asyncio.get_running_loop()
         self.answering = False
+        self.idle_from = self._loop.time()
+        self._without_body = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport  # type: ignore[assignment]
@@ -209,6 +261,7 @@ class _Connection(asyncio.Protocol):
         self.answering = True
         self._expect_within(self._config.request_timeout_seconds)
         method = request.method.decode("ascii")
+        self._without_body = method == "HEAD"
         path = request.target.decode("latin-1").partition("?")[0]
         answer = self._loop.run_in_executor(
             self._connections.renderer,
@@ -231,6 +284,7 @@ class _Connection(asyncio.Protocol):
             return
         self._send(answer.result())
         self.answering = False
+        self.idle_from = -math.inf
         if self._http.our_state is h11.MUST_CLOSE:
             self.close()
             return
@@ -253,7 +307,8 @@ class _Connection(asyncio.Protocol):
             headers=[*response.headers, ("content-length", length)],
         )
         chunks = [self._http.send(head)]
-        chunks.append(self._http.send(h11.Data(data=response.body)))
+        if not self._without_body:
+            chunks.append(self._http.send(h11.Data(data=response.body)))
         chunks.append(self._http.send(h11.EndOfMessage()))
         self._transport.writelines([chunk for chunk in chunks if chunk])
 
@@ -275,7 +330,7 @@ class _Connection(asyncio.Protocol):
 def _listen(config: MetricsConfig) -> socket.socket:
     family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
     try:
-        return socket.create_server(
+        listening = socket.create_server(
             (config.host, config.port), family=family, backlog=BACKLOG
         )
     except OSError as error:
@@ -284,3 +339,5 @@ def _listen(config: MetricsConfig) -> socket.socket:
             f" {error.strerror or error}; set EVMON_METRICS_PORT or"
             " metrics=MetricsConfig(port=...) to one that is free"
         ) from error
+    listening.setblocking(False)
+    return listening

@@ -79,7 +79,10 @@ class Snapshot:
     ) -> Iterator[float | Distribution]:
         wanted = attributes.items()
         for (name, labels), value in self._points.items():
-            if name != instrument.name or not wanted <= labels:
+            if (
+                name not in (instrument.name, instrument.shown_as)
+                or not wanted <= labels
+            ):
                 continue
             if not any(key == without for key, _ in labels):
                 yield value

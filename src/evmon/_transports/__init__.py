@@ -23,8 +23,8 @@ def open_transport(
     clock: Clock = SYSTEM_CLOCK,
     *,
     group: str = "",
-    redis: RedisConfig = RedisConfig(),  # noqa: B008 - a frozen value
-    meter: Meter = NoMeter(),  # noqa: B008 - it has no state
+    redis: RedisConfig = RedisConfig(),
+    meter: Meter = NoMeter(),
 ) -> Transport:
     """Make the transport that a URL names; nothing is connected yet.
 

@@ -69,7 +69,7 @@ class RedisTransport:
         url: str,
         service: str,
         group: str = "",
-        config: RedisConfig = RedisConfig(),  # noqa: B008 - a frozen value
+        config: RedisConfig = RedisConfig(),
         recorder: TransportRecorder | None = None,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
