@@ -32,7 +32,7 @@ class Wire:
         self.free = asyncio.Event()
         self.free.set()
 
-    async def publish(self, batch):
+    async def publish(self, batch, types, ticket):
         self.batches.append(len(batch))
         await self.free.wait()
         if self.failures:

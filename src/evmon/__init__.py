@@ -11,6 +11,7 @@ from evmon._config import (
     DiscoveryConfig,
     MetricsConfig,
     MonitorConfig,
+    RedisConfig,
 )
 from evmon._events import Event, EventLimits
 from evmon._handlers import Delivery, event_handler
@@ -44,6 +45,7 @@ __all__ = [
     "MetricsConfig",
     "MonitorConfig",
     "PublishError",
+    "RedisConfig",
     "Reject",
     "RetryLater",
     "RetryPolicy",

@@ -20,6 +20,7 @@ from evmon._config import (
     DiscoveryConfig,
     MetricsConfig,
     MonitorConfig,
+    RedisConfig,
     environment,
     resolve,
 )
@@ -48,11 +49,13 @@ class EventBus:
 
     Args:
         service: name of the service; also its stream and its consumer group.
-        transport: URL of the transport; ``memory://`` is this process alone.
+        transport: URL of the transport; ``memory://`` is this process alone,
+            ``redis://host:6379/0`` shares the work with other processes.
         auto_discovery: whether providers are discovered and the monitor runs.
         discovery: how providers are looked at.
         batching: how published events gather.
         consumer: how events are read and handled.
+        redis: how Redis is used, when the transport is one.
         retry: policy for discovery, publishing, and handlers without their own.
         thresholds: the limits that the monitor warns about.
         monitor: how often it looks and speaks.
@@ -80,6 +83,7 @@ class EventBus:
         discovery: DiscoveryConfig = DiscoveryConfig(),
         batching: Batching = Batching(),
         consumer: ConsumerConfig = ConsumerConfig(),
+        redis: RedisConfig = RedisConfig(),
         retry: RetryPolicy = RetryPolicy(),
         thresholds: Thresholds = Thresholds(),
         monitor: MonitorConfig = MonitorConfig(),
@@ -98,6 +102,7 @@ class EventBus:
             discovery=resolve(discovery, environ),
             batching=resolve(batching, environ),
             consumer=resolve(consumer, environ),
+            redis=resolve(redis, environ),
             retry=from_environment(retry, "EVMON_RETRY", environ),
             thresholds=resolve(thresholds, environ),
             monitor=resolve(monitor, environ),

@@ -1,13 +1,15 @@
 """What a user can set: small frozen values, each overridable by ``EVMON_*`` variables."""
 
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
 from evmon._settings import (
     ANY,
     NOT_EMPTY,
+    Rule,
     above,
     at_least,
     between,
@@ -16,8 +18,11 @@ from evmon._settings import (
     validate,
 )
 from evmon._thresholds import Thresholds
+from evmon.errors import ConfigError
 
 T = TypeVar("T")
+
+_STREAM_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,12 +97,98 @@ class ConsumerConfig:
         at_least(1),
         "Deliveries, crashes included, before an event is dead-lettered.",
     )
+    breaker_limit_percent: float | None = setting(
+        90.0,
+        between(0, 100),
+        "Share of failed handler calls above which reading pauses; None never pauses.",
+    )
+    breaker_calls: int = setting(
+        100, at_least(1), "Handler calls that are looked at together for that."
+    )
+    breaker_pause: float = setting(
+        5.0, above(0), "Seconds of the first pause; it doubles, up to 60 s."
+    )
     drain_timeout: float = setting(
         25.0, at_least(0), "Seconds given to running handlers when the bus stops."
     )
 
     def __post_init__(self) -> None:
         validate(self)
+
+
+_NAMES = Rule(
+    lambda names: all(_STREAM_NAME.fullmatch(name) for name in names),
+    "a tuple of names of letters, digits, '.', '-' and '_'",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RedisConfig:
+    """How Redis is used, when the transport is one.
+
+    All events go to one stream, unless `streams` names more and `stream_for` chooses
+    among them. Each stream is read in the order in which it was written; between
+    streams there is no order.
+
+    Example:
+        >>> RedisConfig(lease=60, password="secret").password is None
+        False
+    """
+
+    username: str = setting(
+        "", ANY, "Name to log in with; empty means the one in the URL, if any."
+    )
+    password: str = setting(
+        "",
+        ANY,
+        "Password to log in with; empty means the one in the URL, if any.",
+        secret=True,
+    )
+    timeout: float = setting(
+        5.0, above(0), "Seconds to wait for a connection or an answer."
+    )
+    connect_within: float = setting(
+        10.0, at_least(0), "Seconds for which an unreachable server is tried at start."
+    )
+    lease: float = setting(
+        30.0,
+        at_least(0.1),
+        "Seconds of silence after which a consumer's events are taken over.",
+    )
+    min_replicas: int = setting(
+        0, at_least(0), "Replicas that must have an event before it counts as sent."
+    )
+    require_durable: bool = setting(
+        False, ANY, "Whether to refuse a server that may forget events."
+    )
+    retention: float | None = setting(
+        None,
+        at_least(0),
+        "Seconds for which events are kept after every group finished them;"
+        " all are kept by default.",
+    )
+    streams: tuple[str, ...] = setting(
+        (), _NAMES, "Names of streams beside the service's own; see `stream_for`."
+    )
+    stream_for: Callable[[str], str] | None = setting(
+        None,
+        ANY,
+        "Which of `streams` an event type goes to; any other answer means the"
+        " service's own stream.",
+    )
+    max_scheduled: int = setting(
+        100_000, at_least(1), "Events that may wait for their next try."
+    )
+    upkeep_interval: float = setting(
+        5.0, above(0), "Seconds between two looks at lag, pending events and sizes."
+    )
+
+    def __post_init__(self) -> None:
+        validate(self)
+        if bool(self.streams) != bool(self.stream_for):
+            raise ConfigError(
+                "RedisConfig.streams and stream_for: must be set both, or neither"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,6 +247,7 @@ CONFIGS: Mapping[type, str] = {
     DiscoveryConfig: "EVMON_DISCOVERY",
     Batching: "EVMON_BATCHING",
     ConsumerConfig: "EVMON_CONSUMER",
+    RedisConfig: "EVMON_REDIS",
     MonitorConfig: "EVMON_MONITOR",
     MetricsConfig: "EVMON_METRICS",
     Thresholds: "EVMON_THRESHOLDS",

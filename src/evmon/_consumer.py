@@ -2,67 +2,41 @@
 
 import asyncio
 import logging
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any, Final
 
 import anyio
 from anyio.abc import TaskGroup
 
+from evmon._breaker import Breaker
 from evmon._clock import Clock
 from evmon._config import ConsumerConfig
+from evmon._dead_letters import given_up, refused, undecodable
 from evmon._events import DEFAULT_LIMITS, Event, EventLimits, decode
-from evmon._handlers import FIRST_DELIVERY, Delivery, Handler
 from evmon._registry import Registry, Route
 from evmon._retry import Retrier, RetryPolicy
-from evmon._telemetry.recorders import ConsumeRecorder, HandlerSeries
+from evmon._telemetry.recorders import ConsumeRecorder
 from evmon._transports.base import Again, DeadLetter, Received, Transport
-from evmon.errors import (
-    DeadLetterReason,
-    InvalidEventError,
-    Reject,
-    TransportError,
-)
-
-IN_PROCESS_DELAY: Final = 1.0
-"""Seconds up to which a retry waits in the process; longer ones wait on the transport."""
+from evmon._workers import Call, Work, Workers
+from evmon.errors import InvalidEventError, TransportError
 
 MAX_PLANS: Final = 4096
-MAX_MESSAGE: Final = 1024
+
+RELEASE_WITHIN: Final = 1.0
+"""Seconds to give back what is not done; without an answer, its lease will run out."""
+
+_LOOK: Final = 0.1
+"""Seconds between looks at whether a pause is over, or the consumer stops."""
 
 _log = logging.getLogger("evmon.consumer")
-
-
-@dataclass(slots=True, eq=False)
-class _Call:
-    """A handler with all that a call of it needs, made once."""
-
-    handler: Handler
-    series: HandlerSeries
-    policy: RetryPolicy
-
-
-@dataclass(slots=True, eq=False)
-class _Work:
-    """An event on its way through its handlers."""
-
-    received: Received
-    event: "Event[Any]"
-    open_calls: int
-    attempts: int
-    again: list[tuple[str, float]] = field(default_factory=list)
-    dead: list[tuple[str, DeadLetterReason, BaseException]] = field(
-        default_factory=list
-    )
 
 
 class Consumer:
     """Handles the events of a transport.
 
-    A fixed number of workers take events in turn and await handlers directly: there is
-    no task per event. An event with several handlers is settled when all of them are
-    through; each one's failure is its own.
+    An event with several handlers is settled when all of them are through; each one's
+    failure is its own.
 
     Args:
         transport: gives the events.
@@ -90,22 +64,31 @@ class Consumer:
         self._registry = registry
         self._config = config
         self._policy = policy
-        self._retrier = retrier
         self._recorder = recorder
         self._clock = clock
         self._limits = limits
-        self._plans: dict[Route, tuple[_Call, ...]] = {}
-        self._todo: deque[tuple[_Work, _Call, int]] = deque()
+        self._breaker = Breaker(
+            config.breaker_limit_percent,
+            config.breaker_calls,
+            config.breaker_pause,
+            clock,
+        )
         self._open: dict[int, Received] = {}
+        self._workers = Workers(
+            config,
+            retrier,
+            self._breaker,
+            recorder.error_types,
+            self._open,
+            self._end,
+            self._count_in_flight,
+            clock,
+        )
+        self._plans: dict[Route, tuple[Call, ...]] = {}
         self._counted = 0
-        self._idle: deque[asyncio.Future[None]] = deque()
-        self._workers = 0
-        self._waking = False
-        self._limiter = anyio.CapacityLimiter(config.max_concurrency)
         self._changed = asyncio.Event()
         self._stopping = False
         self._drain_timeout = config.drain_timeout
-        self._cancelling = False
 
     @property
     def in_flight(self) -> int:
@@ -120,14 +103,15 @@ class Consumer:
             loop.call_soon_threadsafe(self._changed.set)
 
         self._registry.observe(handlers_changed)
+        self._transport.watch(self._lost)
         async with anyio.create_task_group() as group:
             try:
                 await self._read_loop(group)
                 await self._drain(group)
             finally:
-                self._cancelling = True
+                self._workers.cancelling()
                 group.cancel_scope.cancel()
-        with anyio.CancelScope(shield=True):
+        with anyio.move_on_after(RELEASE_WITHIN, shield=True):
             await self._let_go()
 
     def stop(self, drain_timeout: float | None = None) -> None:
@@ -150,6 +134,11 @@ class Consumer:
             if not free or not len(self._registry):
                 await self._changed.wait()
                 continue
+            if self._breaker.is_open:
+                if not self._breaker.may_read():
+                    await self._pause(self._breaker.wait())
+                    continue
+                free = 1
             started = self._clock.monotonic()
             try:
                 entries = await self._transport.read(
@@ -160,12 +149,18 @@ class Consumer:
                 delay = self._policy.delay(failures) * self._clock.random()
                 _log.warning("reading failed, again in %.2f s: %s", delay, error)
                 failures += 1
-                await self._clock.sleep(delay)
+                await self._pause(delay)
                 continue
             failures = 0
             if entries:
                 self._recorder.received(self._clock.monotonic() - started)
                 self._accept(entries, group)
+
+    async def _pause(self, seconds: float) -> None:
+        """Sleep, but not through a stop."""
+        end = self._clock.monotonic() + seconds
+        while not self._stopping and (left := end - self._clock.monotonic()) > 0:
+            await self._clock.sleep(min(left, _LOOK))
 
     def _accept(self, entries: Sequence[Received], group: TaskGroup) -> None:
         """Decode and route what was read, and hand it to the workers."""
@@ -175,11 +170,8 @@ class Consumer:
             try:
                 event = decode(received.raw, self._limits)
             except InvalidEventError as error:
-                route_label = self._registry.match("").label
-                labels[route_label] += 1
-                letter = DeadLetter(
-                    error.reason, *_describe(error), attempts=received.attempts
-                )
+                labels[self._registry.match("").label] += 1
+                letter = undecodable(error, received)
                 group.start_soon(self._settle, received, letter, None)
                 continue
             route = self._registry.match(event.type)
@@ -191,35 +183,33 @@ class Consumer:
             if refusal is not None:
                 group.start_soon(self._settle, received, refusal, None)
                 continue
-            work = _Work(received, event, len(calls), received.attempts)
+            work = Work(received, event, len(calls), received.attempts)
             for call in calls:
-                self._todo.append((work, call, received.attempts))
+                self._workers.add(work, call)
         for route_label, count in labels.items():
             self._recorder.consumed(route_label, count)
         self._count_in_flight()
-        self._wake_worker(group)
+        self._workers.wake(group)
 
     def _refusal(
-        self, received: Received, event: "Event[Any]", calls: tuple[_Call, ...]
+        self, received: Received, event: "Event[Any]", calls: tuple[Call, ...]
     ) -> DeadLetter | None:
         """Why an event is not handed to any handler, if so."""
         if received.deliveries > self._config.max_deliveries:
             message = f"delivered {received.deliveries} times and never settled"
-            return DeadLetter(
-                "max_deliveries", "", message, received.handlers, received.attempts
-            )
+            return refused(event, "max_deliveries", received, message)
         if not calls:
             message = f"no handler for {event.type:.255}"
-            return DeadLetter("unknown_type", "", message, received.handlers)
+            return refused(event, "unknown_type", received, message)
         return None
 
-    def _plan(self, route: Route) -> tuple[_Call, ...]:
+    def _plan(self, route: Route) -> tuple[Call, ...]:
         calls = self._plans.get(route)
         if calls is None:
             if len(self._plans) >= MAX_PLANS:
                 self._plans.clear()
             calls = self._plans[route] = tuple(
-                _Call(
+                Call(
                     handler,
                     self._recorder.handler(handler.name, handler.pattern),
                     handler.retry or self._policy,
@@ -228,139 +218,21 @@ class Consumer:
             )
         return calls
 
-    def _wake_worker(self, group: TaskGroup) -> None:
-        """Let one more worker look at what is to do; it wakes the next one.
+    def _lost(self, received: Received) -> None:
+        """Stop handling what another consumer handles now; it is not ours to end."""
+        if id(received) in self._open:
+            self._done(received)
+            self._workers.drop(received)
 
-        Only one is on its way at a time, so handlers that never wait share one worker.
-        """
-        if not self._todo or self._waking:
+    async def _end(self, work: Work) -> None:
+        """Settle an event that all of its handlers are through with."""
+        if not (work.dead or work.again):
+            self._transport.ack(work.received)
+            self._done(work.received)
             return
-        while self._idle:
-            waiting = self._idle.popleft()
-            if not waiting.done():
-                waiting.set_result(None)
-                self._waking = True
-                return
-        if self._workers < self._config.max_concurrency:
-            self._workers += 1
-            self._waking = True
-            group.start_soon(self._work, group)
-
-    async def _work(self, group: TaskGroup) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            self._waking = False
-            while self._todo:
-                work, call, n = self._todo.popleft()
-                if self._todo:
-                    self._wake_worker(group)
-                await self._handle(work, call, n, group)
-            self._count_in_flight()
-            waiting = loop.create_future()
-            self._idle.append(waiting)
-            await waiting
-
-    async def _handle(self, work: _Work, call: _Call, n: int, group: TaskGroup) -> None:
-        """Call a handler once (attempt `n`, from 0) and take note of what came of it."""
-        started = self._clock.monotonic()
-        try:
-            await self._call(work, call.handler, n)
-        except asyncio.CancelledError as error:
-            if self._cancelling:
-                raise
-            _forget_cancellation()
-            cancelled = RuntimeError("the handler cancelled itself")
-            cancelled.__cause__ = error
-            self._failed(work, call, n, cancelled, started, group)
-        except Exception as error:  # noqa: BLE001 - handlers are other people's code
-            self._failed(work, call, n, error, started, group)
-        else:
-            call.series.succeeded(max(self._clock.monotonic() - started, 0.0))
-            work.open_calls -= 1
-            if not work.open_calls:
-                if work.again or work.dead:
-                    await self._end(work)
-                else:
-                    self._transport.ack(work.received)
-                    self._done(work.received)
-            return
-        if not work.open_calls:
-            await self._end(work)
-
-    async def _call(self, work: _Work, handler: Handler, n: int) -> None:
-        received = work.received
-        if n or received.deliveries > 1:
-            delivery = Delivery(n + 1, received.deliveries > 1)
-        else:
-            delivery = FIRST_DELIVERY
-        if self._config.handler_timeout is not None:
-            with anyio.fail_after(self._config.handler_timeout):
-                await self._invoke(handler, work.event, delivery)
-        else:
-            await self._invoke(handler, work.event, delivery)
-
-    async def _invoke(
-        self, handler: Handler, event: "Event[Any]", delivery: Delivery
-    ) -> None:
-        if handler.is_async:
-            result = handler.call(event, delivery)
-        else:
-            result = await anyio.to_thread.run_sync(
-                handler.call,
-                event,
-                delivery,
-                abandon_on_cancel=True,
-                limiter=self._limiter,
-            )
-        if hasattr(result, "__await__"):
-            await result
-
-    def _failed(
-        self,
-        work: _Work,
-        call: _Call,
-        n: int,
-        error: Exception,
-        started: float,
-        group: TaskGroup,
-    ) -> None:
-        name = call.handler.name
-        error_type = self._recorder.error_types.of(error)
-        call.series.failed(max(self._clock.monotonic() - started, 0.0), error_type)
-        delay = self._retrier.next_delay(call.policy, n, error)
-        if delay is not None and delay <= IN_PROCESS_DELAY:
-            group.start_soon(self._again, work, call, n + 1, delay, group)
-            return
-        work.attempts = max(work.attempts, n + 1)
-        work.open_calls -= 1
-        if delay is not None:
-            work.again.append((name, delay))
-            return
-        work.dead.append((name, _reason(error), error))
-        _log.error(
-            "handler %s gave up %s after %d attempts: %s: %s",
-            name,
-            work.event.id,
-            n + 1,
-            error_type,
-            _short(error),
-            extra={"handler": name, "event_id": work.event.id, "attempts": n + 1},
-        )
-
-    async def _again(
-        self, work: _Work, call: _Call, n: int, delay: float, group: TaskGroup
-    ) -> None:
-        await self._clock.sleep(delay)
-        self._todo.append((work, call, n))
-        self._wake_worker(group)
-
-    async def _end(self, work: _Work) -> None:
-        """Settle an event of which some handler failed or wants another try."""
         letter = again = None
         if work.dead:
-            _, reason, error = work.dead[0]
-            names = tuple(name for name, _, _ in work.dead)
-            letter = DeadLetter(reason, *_describe(error), names, work.attempts)
+            letter = given_up(work.event, work.dead, work.attempts)
         if work.again:
             delay = min(delay for _, delay in work.again)
             names = tuple(name for name, _ in work.again)
@@ -374,13 +246,13 @@ class Consumer:
         n = 0
         while True:
             try:
-                await self._transport.settle(received, letter, again)
+                ours = await self._transport.settle(received, letter, again)
                 break
             except TransportError as error:
                 _log.warning("event %s could not be settled: %s", received.id, error)
                 await self._clock.sleep(self._policy.delay(n) * self._clock.random())
                 n += 1
-        if letter is not None:
+        if letter is not None and ours:
             self._recorder.dead_lettered(letter.reason)
             _log.warning(
                 "event %s was dead-lettered (%s): %s",
@@ -426,27 +298,3 @@ class Consumer:
             await self._transport.flush()
         except TransportError as error:
             _log.warning("events stay pending until they are reclaimed: %s", error)
-
-
-def _reason(error: BaseException) -> DeadLetterReason:
-    if isinstance(error, InvalidEventError):
-        return error.reason
-    return "rejected" if isinstance(error, Reject) else "handler_error"
-
-
-def _describe(error: BaseException) -> tuple[str, str]:
-    kind = type(error)
-    return f"{kind.__module__}.{kind.__qualname__}"[:MAX_MESSAGE], _short(error)
-
-
-def _short(error: BaseException) -> str:
-    """An error's text, on one line and printable whatever it holds."""
-    text = " ".join(str(error).split())[:MAX_MESSAGE]
-    return "".join(c if c.isprintable() else "?" for c in text)
-
-
-def _forget_cancellation() -> None:
-    """Take back a `cancel` that a handler called on its own task (Python 3.11)."""
-    task: Any = asyncio.current_task()
-    if hasattr(task, "uncancel"):
-        task.uncancel()

@@ -5,17 +5,20 @@ import logging
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import anyio
 
 from evmon._clock import Clock
 from evmon._config import Batching
-from evmon._events import DEFAULT_LIMITS, Event, EventLimits, encode
+from evmon._events import DEFAULT_LIMITS, Event, EventLimits, encode, new_id
 from evmon._retry import Retrier, RetryPolicy
 from evmon._telemetry.recorders import PublishRecorder
 from evmon._transports.base import Transport
 from evmon.errors import BusStateError, PublishError, TransportError
+
+MAX_BATCH_BYTES: Final = 4 * 1024 * 1024
+"""Bytes after which a batch takes no more events, so that no server chokes on it."""
 
 _log = logging.getLogger("evmon.publisher")
 
@@ -28,6 +31,9 @@ class _Batch:
     raws: list[bytes] = field(default_factory=list)
     labels: list[str] = field(default_factory=list)
     ids: list[str] = field(default_factory=list)
+    types: list[str] = field(default_factory=list)
+    ticket: str = field(default_factory=new_id)
+    size: int = 0
     urgent: bool = False
 
 
@@ -70,6 +76,7 @@ class Publisher:
         self._limits = limits
         self._batches: deque[_Batch] = deque()
         self._buffered = 0
+        self._counted = 0
         self._room = asyncio.Event()
         self._wake = asyncio.Event()
         self._urgent = asyncio.Event()
@@ -141,6 +148,13 @@ class Publisher:
 
     async def run(self) -> None:
         """Send batches; returns after `close`, when all of them are sent."""
+        self._recorder.buffer_limited(self._batching.max_buffered)
+        try:
+            await self._send_all()
+        finally:
+            self._recorder.buffer_limited(-self._batching.max_buffered)
+
+    async def _send_all(self) -> None:
         while True:
             self._wake.clear()
             if not self._batches:
@@ -149,7 +163,7 @@ class Publisher:
                 await self._wake.wait()
                 continue
             batch = self._batches[0]
-            full = len(batch.ids) >= self._max_size
+            full = self._is_full(batch)
             if not (batch.urgent or full or self._closed):
                 with anyio.move_on_after(self._batching.max_wait):
                     await self._urgent.wait()
@@ -187,20 +201,33 @@ class Publisher:
         if self._closed:
             raise BusStateError("the bus is stopping: it takes no more events")
         batch = self._batches[-1] if self._batches else None
-        if batch is None or len(batch.ids) >= self._max_size:
+        if batch is None or self._is_full(batch):
             batch = _Batch(asyncio.get_running_loop().create_future())
             self._batches.append(batch)
             self._wake.set()
+            self._count_buffer()
         batch.raws.append(raw)
         batch.labels.append(self._type_label(event.type))
         batch.ids.append(event.id)
+        batch.types.append(event.type)
+        batch.size += len(raw)
         self._buffered += 1
         if urgent and not batch.urgent:
             batch.urgent = True
             self._urgent.set()
-        elif len(batch.ids) >= self._max_size:
+        elif self._is_full(batch):
             self._urgent.set()
         return batch
+
+    def _is_full(self, batch: _Batch) -> bool:
+        return len(batch.ids) >= self._max_size or batch.size >= MAX_BATCH_BYTES
+
+    def _count_buffer(self) -> None:
+        """Bring the gauge of the buffer up to date; once for many events."""
+        change = self._buffered - self._counted
+        if change:
+            self._counted += change
+            self._recorder.buffered(change)
 
     async def _wait_for_room(self) -> None:
         while self._buffered >= self._batching.max_buffered and not self._closed:
@@ -234,20 +261,27 @@ class Publisher:
         indexes: Sequence[int],
         results: list[Exception | None],
     ) -> None:
+        self._count_buffer()
         started = self._clock.monotonic()
         failure: Exception | None = None
         try:
-            outcome = await self._transport.publish([batch.raws[i] for i in indexes])
+            outcome = await self._transport.publish(
+                [batch.raws[i] for i in indexes],
+                [batch.types[i] for i in indexes],
+                batch.ticket,
+            )
         except TransportError as error:
             failure = error
             outcome = [error] * len(indexes)
         for index, result in zip(indexes, outcome, strict=True):
             results[index] = result
         failure = failure or next((error for error in outcome if error), None)
-        self._recorder.batch_sent(max(self._clock.monotonic() - started, 0.0), failure)
+        took = max(self._clock.monotonic() - started, 0.0)
+        self._recorder.batch_sent(len(indexes), took, failure)
 
     def _resolve(self, batch: _Batch, results: list[Exception | None]) -> None:
         self._buffered -= len(results)
+        self._count_buffer()
         self._room.set()
         by_error: dict[str, tuple[Exception | None, Counter[str]]] = {}
         for result, label in zip(results, batch.labels, strict=True):
@@ -256,8 +290,9 @@ class Publisher:
         for error, counts in by_error.values():
             self._recorder.sent(counts, error)
             if error is not None and not batch.urgent:
-                _log.error(
-                    "%d events were not published: %s", sum(counts.values()), error
-                )
+                # Whoever awaits an event is told; of these, nobody else will know.
+                count = sum(counts.values())
+                self._recorder.lost(count)
+                _log.error("%d events were not published: %s", count, error)
         if not batch.done.done():
             batch.done.set_result(results)

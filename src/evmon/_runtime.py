@@ -17,11 +17,13 @@ from evmon._config import (
     DiscoveryConfig,
     MetricsConfig,
     MonitorConfig,
+    RedisConfig,
 )
 from evmon._consumer import Consumer
 from evmon._discovery import Discovery
 from evmon._events import EventLimits
 from evmon._handlers import HandlerSpec
+from evmon._health import HealthChecks
 from evmon._monitor import Monitor
 from evmon._publisher import Publisher
 from evmon._registry import Registry
@@ -56,6 +58,7 @@ class Settings:
     discovery: DiscoveryConfig
     batching: Batching
     consumer: ConsumerConfig
+    redis: RedisConfig
     retry: RetryPolicy
     thresholds: Thresholds
     monitor: MonitorConfig
@@ -102,14 +105,19 @@ class Runtime:
         self._registry = registry
         self.telemetry = telemetry = Telemetry(settings.service)
         meter = telemetry.meter
+        group = settings.consumer.group or settings.service
         self.transport = transport = open_transport(
-            settings.transport, settings.service, clock
+            settings.transport,
+            settings.service,
+            clock,
+            group=group,
+            redis=settings.redis,
+            meter=meter,
         )
         self.discovery, self._cache = make_discovery(settings, registry, meter, clock)
         self._count_handlers = meter.bind(DISCOVERY_HANDLERS)
         registry.observe(self._count_handlers)
         telemetry.before_collect(self._cache.sweep)
-        group = settings.consumer.group or settings.service
         system, destination = transport.system, transport.destination
         publish_recorder = PublishRecorder(meter, system, destination)
         self.publisher = Publisher(
@@ -137,12 +145,14 @@ class Runtime:
             self.monitor = Monitor(
                 telemetry, settings.thresholds, settings.monitor, clock
             )
+        self.health = health = HealthChecks(transport, meter, clock)
         self.routes = Routes(
             Exposition(
                 telemetry.families,
                 (metrics or MetricsConfig()).cache_seconds,
                 clock.monotonic,
-            )
+            ),
+            {"/livez": health.livez, "/readyz": health.readyz},
         )
         self._server = MetricsServer(metrics, self.routes) if metrics else None
         self._stop = asyncio.Event()
@@ -166,10 +176,15 @@ class Runtime:
             self.discovery.discover(package)
         started = asyncio.get_running_loop().create_future()
         # One task owns all others, whoever enters and leaves the bus.
-        self._task = asyncio.create_task(self._main(started), name="evmon")
-        self._task.add_done_callback(lambda task: _pass_on(task, started))
+        task = self._task = asyncio.create_task(self._main(started), name="evmon")
+        task.add_done_callback(lambda task: _pass_on(task, started))
         try:
             await started
+        except asyncio.CancelledError:
+            # Whatever is still on its way up, such as a connection, is given up.
+            task.cancel()
+            await asyncio.wait([task])
+            raise
         except BaseException:
             await self.stop()
             raise
@@ -216,6 +231,8 @@ class Runtime:
         async with anyio.create_task_group() as parts:
             publisher_done = asyncio.Event()
             consumer_done = asyncio.Event()
+            parts.start_soon(self.health.run)
+            parts.start_soon(self.transport.run)
             parts.start_soon(_and_then, self.publisher.run, publisher_done)
             discovering = anyio.CancelScope()
             if self._settings.auto_discovery:
@@ -226,19 +243,21 @@ class Runtime:
                 parts.start_soon(self.monitor.run)
             if not started.done():
                 started.set_result(None)
+            self.health.started()
             await self._stop.wait()
+            self.health.draining()
             discovering.cancel()
             deadline = anyio.current_time() + self._settings.consumer.drain_timeout
-            with anyio.CancelScope(deadline=deadline):
-                await self.publisher.flushed()
+            if not self.transport.shared:
+                # What is buffered must be handled here, or never.
+                with anyio.CancelScope(deadline=deadline):
+                    await self.publisher.flushed()
             self.consumer.stop(max(deadline - anyio.current_time(), 0))
             await consumer_done.wait()
             self.publisher.close()
             with anyio.CancelScope(deadline=deadline):
                 await publisher_done.wait()
-            lost = self.publisher.abandon()
-            if lost:
-                _log.error("%d buffered events were not published in time", lost)
+            self.publisher.abandon()
             parts.cancel_scope.cancel()
 
 

@@ -53,10 +53,19 @@ ANY = Rule(lambda _: True, "a value of its type")
 NOT_EMPTY = Rule(lambda v: len(v) > 0, "a text that is not empty")
 
 
-def setting(default: T, rule: Rule, help: str) -> T:  # noqa: A002 - the word of the field's docs
-    """Declare a field with its default, what it allows, and one sentence about it."""
+def setting(
+    default: T,
+    rule: Rule,
+    help: str,  # noqa: A002 - the word of the field's docs
+    *,
+    secret: bool = False,
+) -> T:
+    """Declare a field with its default, what it allows, and one sentence about it.
+
+    A secret one is left out of the object's repr.
+    """
     metadata = {"rule": rule, "help": help}
-    return dataclasses.field(default=default, metadata=metadata)
+    return dataclasses.field(default=default, repr=not secret, metadata=metadata)
 
 
 def validate(settings: Any) -> None:

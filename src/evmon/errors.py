@@ -44,6 +44,12 @@ DeadLetterReason = Literal[
 
 DEAD_LETTER_REASONS: tuple[DeadLetterReason, ...] = get_args(DeadLetterReason)
 
+LossReason = Literal["trimmed", "stopped", "unsent"]
+"""How events got lost: trimmed by somebody, in the memory of a process that ended, or
+given to `publish_nowait` and not accepted by the transport."""
+
+LOSS_REASONS: tuple[LossReason, ...] = get_args(LossReason)
+
 
 class EvmonError(Exception):
     """The root of all errors of evmon."""

@@ -13,6 +13,7 @@ import click
 from evmon import __version__
 from evmon._cli.check import DEFAULT_URL, check
 from evmon._cli.demo import FAULTS, run_demo
+from evmon._cli.dlq import dlq
 from evmon._cli.handlers import handlers_table
 from evmon._cli.load import load_bus
 from evmon._cli.output import console
@@ -61,7 +62,11 @@ def cli() -> None:
       evmon run shop.app:bus          run your own
       evmon handlers shop.app:bus     what would be discovered
       evmon check                     how does the service on this machine do?
+      evmon dlq list                  which events were put aside, and why?
     """
+
+
+cli.add_command(dlq)
 
 
 @cli.command("demo")

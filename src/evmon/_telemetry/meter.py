@@ -15,7 +15,10 @@ from opentelemetry.metrics import Meter as OTelMeter
 from evmon._telemetry.instruments import Instrument, Kind
 
 Record = Callable[[float], None]
-"""Adds to a counter, records in a histogram, or sets a gauge."""
+"""Adds to a counter, records in a histogram, or sets a gauge.
+
+A gauge that is set to NaN has no sample, until it is set to a number again.
+"""
 
 Attributes = Mapping[str, str]
 

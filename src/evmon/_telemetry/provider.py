@@ -1,6 +1,7 @@
 """The wiring of the OpenTelemetry SDK: whose provider, which reader, which registry."""
 
 import logging
+import math
 import os
 import threading
 import weakref
@@ -77,7 +78,7 @@ class Telemetry:
         """Collect now and return what ``/metrics`` shows. Thread-safe."""
         self._settle()
         with self._reader.scraping:
-            return list(self.registry.collect())
+            return [_known(family) for family in self.registry.collect()]
 
     def latest(self) -> Snapshot:
         """The numbers of the last collection; collects if there was none."""
@@ -146,6 +147,13 @@ class _Derived(Collector):
 
     def describe(self) -> Iterable[Metric]:
         return []
+
+
+def _known(family: Metric) -> Metric:
+    """A family without the gauges that were set to NaN: not known is no sample."""
+    if family.type == "gauge":
+        family.samples = [s for s in family.samples if not math.isnan(s.value)]
+    return family
 
 
 def _is_set_by_application(provider: metrics.MeterProvider) -> bool:

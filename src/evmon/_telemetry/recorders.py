@@ -114,6 +114,10 @@ class PublishRecorder:
         self._attributes = attributes
         self._error_types = ErrorTypes()
         self._duration = _ByError(meter, i.OPERATION_DURATION, attributes, zero=False)
+        self.buffered = meter.bind(i.PUBLISHER_BUFFER_SIZE)
+        self.buffer_limited = meter.bind(i.PUBLISHER_BUFFER_LIMIT)
+        self.lost = meter.bind(i.EVENTS_LOST, {i.LOSS_REASON: "unsent"})
+        self._batch_size = meter.bind(i.PUBLISHER_BATCH_SIZE)
         self._sent: dict[tuple[str, str], Record] = {}
         self._sent_of(UNKNOWN, "")
 
@@ -123,8 +127,11 @@ class PublishRecorder:
         for type_label, count in counts.items():
             self._sent_of(type_label, error_type)(count)
 
-    def batch_sent(self, seconds: float, error: BaseException | None) -> None:
+    def batch_sent(
+        self, size: int, seconds: float, error: BaseException | None
+    ) -> None:
         """One send operation on the transport ended."""
+        self._batch_size(size)
         self._duration(self._error_types.of(error) if error else "")(seconds)
 
     def declare(self, type_label: str) -> None:

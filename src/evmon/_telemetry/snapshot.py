@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from math import isnan
 
 from opentelemetry.sdk.metrics.export import (  # noqa: TID251 - reads what it collected
     HistogramDataPoint,
@@ -99,5 +100,5 @@ def _points(data: MetricsData | None) -> Iterator[tuple[_Key, float | Distributi
                     key = (metric.name, frozenset((point.attributes or {}).items()))
                     if isinstance(point, HistogramDataPoint):
                         yield key, Distribution(point.count, point.sum)
-                    elif isinstance(point, NumberDataPoint):
+                    elif isinstance(point, NumberDataPoint) and not isnan(point.value):
                         yield key, point.value

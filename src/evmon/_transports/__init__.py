@@ -1,33 +1,52 @@
 """Transports: how events travel. A URL says which one."""
 
-from collections.abc import Callable
 from typing import Final
 from urllib.parse import urlsplit
 
 from evmon._clock import SYSTEM_CLOCK, Clock
+from evmon._config import RedisConfig
+from evmon._telemetry.meter import Meter, NoMeter
+from evmon._telemetry.transport import TransportRecorder
 from evmon._transports.base import Transport
 from evmon._transports.memory import MemoryTransport
 from evmon.errors import ConfigError
 
-_SCHEMES: Final[dict[str, Callable[[str, str, Clock], Transport]]] = {
-    "memory": lambda _, service, clock: MemoryTransport(service, clock),
-}
+_REDIS: Final = (
+    *("redis", "rediss", "unix"),
+    *("redis+sentinel", "rediss+sentinel", "redis+cluster", "rediss+cluster"),
+)
 
 
-def open_transport(url: str, service: str, clock: Clock = SYSTEM_CLOCK) -> Transport:
+def open_transport(
+    url: str,
+    service: str,
+    clock: Clock = SYSTEM_CLOCK,
+    *,
+    group: str = "",
+    redis: RedisConfig = RedisConfig(),
+    meter: Meter = NoMeter(),
+) -> Transport:
     """Make the transport that a URL names; nothing is connected yet.
 
     Args:
-        url: for example ``memory://``.
+        url: for example ``memory://``, or ``redis://localhost:6379/0``.
         service: names the destination.
         clock: for the retry schedule.
+        group: name of the consumer group; the service's name when empty.
+        redis: how Redis is used, where it is.
+        meter: binds what is measured.
 
     Raises:
-        ConfigError: no transport has this scheme.
+        ConfigError: no transport has this scheme, or the URL is wrong.
     """
     scheme = urlsplit(url).scheme
-    make = _SCHEMES.get(scheme)
-    if make is None:
-        known = ", ".join(f"{name}://" for name in _SCHEMES)
-        raise ConfigError(f"transport={scheme!r}://…: must be one of {known}")
-    return make(url, service, clock)
+    recorder = TransportRecorder(meter, service, group or service)
+    if scheme == "memory":
+        return MemoryTransport(service, clock, recorder=recorder)
+    if scheme in _REDIS:
+        # Only here: whoever uses no Redis need not load its client.
+        from evmon._transports.redis import RedisTransport
+
+        return RedisTransport(url, service, group, redis, recorder, clock)
+    known = ", ".join(f"{name}://" for name in ("memory", *_REDIS))
+    raise ConfigError(f"transport={scheme!r}://…: must be one of {known}")

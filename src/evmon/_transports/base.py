@@ -1,6 +1,6 @@
 """What evmon asks of a transport, and what it gets."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -38,6 +38,9 @@ class DeadLetter:
         error_message: for people, cut to 1,024 characters.
         handlers: names of the handlers that failed; empty when none was called.
         attempts: handler attempts in all.
+        event_type: of the event; empty when it could not be decoded.
+        event_id: the event's own id; empty when it could not be decoded.
+        traceparent: trace context that the event carried, if it did.
     """
 
     reason: DeadLetterReason
@@ -45,6 +48,9 @@ class DeadLetter:
     error_message: str = ""
     handlers: tuple[str, ...] = ()
     attempts: int = 0
+    event_type: str = ""
+    event_id: str = ""
+    traceparent: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +71,8 @@ class Again:
 class Transport(Protocol):
     """A way for events to travel, with a consumer group at its end.
 
-    Between `open` and `close`, one reader calls `read`; every entry that it returned is
+    Between `open` and `close`, one reader calls `read` and is never cancelled in it but
+    at the very end: an answer on its way would be lost. Every entry that it returned is
     ended by exactly one of `ack`, `settle` and `release`. Errors of
     the outside world are raised as `TransportError`.
     """
@@ -76,6 +83,14 @@ class Transport(Protocol):
     destination: str
     """Value of ``messaging.destination.name``."""
 
+    shared: bool
+    """Whether other processes can handle what this one leaves unread."""
+
+    @property
+    def trouble(self) -> str:
+        """Why events cannot be read and published now; empty when they can."""
+        ...
+
     @property
     def backlog(self) -> int:
         """Unread entries that end with this process; 0 where others can take them."""
@@ -85,8 +100,29 @@ class Transport(Protocol):
         """Make the transport usable."""
         ...
 
-    async def publish(self, batch: Sequence[bytes]) -> list[Exception | None]:
-        """Append encoded events; the result says for each why it was refused."""
+    async def run(self) -> None:
+        """Look after leases, upkeep and figures, until cancelled."""
+        ...
+
+    def watch(self, lost: Callable[[Received], None]) -> None:
+        """Call `lost` with every entry that another consumer took over.
+
+        Such an entry is no longer ours to end.
+        """
+        ...
+
+    async def publish(
+        self, batch: Sequence[bytes], types: Sequence[str] = (), ticket: str = ""
+    ) -> list[Exception | None]:
+        """Append encoded events; the result says for each why it was refused.
+
+        Args:
+            batch: the events, encoded.
+            types: of the events, where a rule may choose a stream by it.
+            ticket: the same for every try of a batch, so that none is appended twice;
+                empty when there is one try only. Tries of different batches of one
+                publisher do not overlap.
+        """
         ...
 
     async def read(self, max_count: int, max_wait: float) -> list[Received]:
@@ -110,11 +146,14 @@ class Transport(Protocol):
 
     async def settle(
         self, received: Received, dead: DeadLetter | None, again: Again | None
-    ) -> None:
+    ) -> bool:
         """End an entry that is not simply done, atomically and once.
 
         It is acked and, in the same step, put aside for `dead`, scheduled by `again`,
         or both (some handlers failed for good, others want another try).
+
+        Returns:
+            False when nothing was done, because the entry is no longer ours.
         """
         ...
 

@@ -5,11 +5,12 @@ import heapq
 import itertools
 import logging
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
 from evmon._clock import SYSTEM_CLOCK, Clock
+from evmon._telemetry.transport import Standing, TransportRecorder, no_recorder
 from evmon._transports.base import Again, DeadLetter, Received
 from evmon.errors import TransportError
 
@@ -17,6 +18,7 @@ _log = logging.getLogger("evmon.transport")
 
 CAPACITY: Final = 100_000
 DEAD_LETTERS_KEPT: Final = 10_000
+UPKEEP_INTERVAL: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,17 +39,22 @@ class MemoryTransport:
         destination: name of the queue in metrics.
         clock: for the retry schedule.
         capacity: events kept at the most, unread and scheduled ones together.
+        recorder: measures.
     """
 
     system = "memory"
+    shared = False
+    trouble = ""
 
     def __init__(
         self,
         destination: str,
         clock: Clock = SYSTEM_CLOCK,
         capacity: int = CAPACITY,
+        recorder: TransportRecorder | None = None,
     ) -> None:
         self.destination = destination
+        self._recorder = recorder or no_recorder()
         self.dead_letters: deque[DeadEntry] = deque(maxlen=DEAD_LETTERS_KEPT)
         self._clock = clock
         self._capacity = capacity
@@ -76,7 +83,29 @@ class MemoryTransport:
     async def open(self) -> None:
         """Nothing to open."""
 
-    async def publish(self, batch: Sequence[bytes]) -> list[Exception | None]:
+    async def run(self) -> None:
+        """Show how things stand, until cancelled."""
+        while True:
+            self._recorder.stands(
+                Standing(
+                    length=self.length + self.pending,
+                    lag=len(self._ready),
+                    pending=self.pending,
+                    dead=len(self.dead_letters),
+                    scheduled=len(self._scheduled),
+                )
+            )
+            await self._clock.sleep(UPKEEP_INTERVAL)
+
+    def watch(self, lost: Callable[[Received], None]) -> None:
+        """Nobody else takes entries here."""
+
+    async def publish(
+        self,
+        batch: Sequence[bytes],
+        types: Sequence[str] = (),  # noqa: ARG002 - one queue for all
+        ticket: str = "",  # noqa: ARG002 - nothing gets lost on the way
+    ) -> list[Exception | None]:
         """Append to the queue; what does not fit is refused."""
         room = max(self._capacity - self.length, 0)
         self._ready.extend(
@@ -101,6 +130,7 @@ class MemoryTransport:
         count = min(max_count, len(self._ready))
         entries = [self._ready.popleft() for _ in range(count)]
         self._pending.update((entry.id, entry) for entry in entries)
+        self._recorder.polled(self._clock.time())
         return entries
 
     def interrupt(self) -> None:
@@ -116,7 +146,7 @@ class MemoryTransport:
 
     async def settle(
         self, received: Received, dead: DeadLetter | None, again: Again | None
-    ) -> None:
+    ) -> bool:
         """Put an entry aside (the oldest goes when 10,000 are kept), or schedule it."""
         self.ack(received)
         if dead is not None:
@@ -132,6 +162,7 @@ class MemoryTransport:
             due = self._clock.monotonic() + again.delay
             heapq.heappush(self._scheduled, (due, number, entry))
             self._set_timer()
+        return True
 
     async def release(self, received: Sequence[Received]) -> None:
         """Put entries back in front, as another delivery."""
@@ -143,6 +174,7 @@ class MemoryTransport:
     async def close(self) -> None:
         """Stop the timer of the retry schedule, and say what is lost."""
         if self.length:
+            self._recorder.lost("stopped", self.length)
             _log.warning("%d unhandled events end with the process", self.length)
         if self._timer is not None:
             self._timer.cancel()

@@ -1,0 +1,290 @@
+"""``evmon dlq``: look at dead letters, replay them, purge them."""
+
+import asyncio
+import json
+import os
+from collections.abc import AsyncIterator, Callable, Coroutine
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+from urllib.parse import urlsplit
+
+import click
+from rich.table import Table
+from rich.text import Text
+
+from evmon._cli.output import console
+from evmon._config import RedisConfig, environment, resolve
+from evmon._registry import matches
+from evmon.errors import DEAD_LETTER_REASONS, ConfigError
+
+if TYPE_CHECKING:
+    from evmon._transports.redis.queue import DeadLetterQueue, Letter
+
+Command: TypeAlias = "Callable[..., Any]"
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Which dead letters are meant.
+
+    Attributes:
+        event_type: type or pattern; None means all.
+        reason: None means all.
+        limit: how many at the most; None means all.
+    """
+
+    event_type: str | None
+    reason: str | None
+    limit: int | None = None
+
+    async def of(self, queue: "DeadLetterQueue") -> "AsyncIterator[Letter]":
+        """The dead letters that are meant, the oldest first."""
+        left = -1 if self.limit is None else self.limit
+        async for letter in queue.letters():
+            if not left:
+                return
+            if self._means(letter):
+                left -= 1
+                yield letter
+
+    def _means(self, letter: "Letter") -> bool:
+        if self.reason is not None and letter.reason != self.reason:
+            return False
+        return self.event_type is None or (
+            bool(letter.event_type) and matches(self.event_type, letter.event_type)
+        )
+
+
+def _where(command: Command) -> Command:
+    """The options that say whose dead letters."""
+    for option in (
+        click.option(
+            "--service",
+            envvar="EVMON_SERVICE",
+            default="evmon",
+            show_default=True,
+            help="Whose dead letters.",
+        ),
+        click.option(
+            "--transport",
+            envvar="EVMON_TRANSPORT",
+            default="redis://localhost:6379/0",
+            show_default=True,
+            help="Where they are.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def _which(command: Command) -> Command:
+    """The options that choose among them."""
+    for option in (
+        click.option(
+            "--reason",
+            type=click.Choice(DEAD_LETTER_REASONS),
+            help="Only those put aside for this reason.",
+        ),
+        click.option(
+            "--type",
+            "event_type",
+            metavar="TYPE",
+            help="Only events of this type or pattern, such as order.*",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+@click.group()
+def dlq() -> None:
+    """Look at dead letters, replay them, purge them.
+
+    \b
+    Examples:
+      evmon dlq list --service shop
+      evmon dlq show 1700000000000-0 --service shop
+      evmon dlq replay --service shop --type 'order.*' --rate 50
+      evmon dlq purge --service shop --reason unknown_type --yes
+    """  # noqa: D301 - \b is the sign that click wants, not two characters
+
+
+@dlq.command("list")
+@_where
+@_which
+@click.option(
+    "--limit",
+    type=click.IntRange(min=1),
+    default=100,
+    show_default=True,
+    help="How many at the most, the oldest first.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def list_command(
+    transport: str,
+    service: str,
+    event_type: str | None,
+    reason: str | None,
+    limit: int,
+    *,
+    as_json: bool,
+) -> None:
+    """List dead letters."""
+
+    async def run(queue: "DeadLetterQueue") -> "list[Letter]":
+        choice = Choice(event_type, reason, limit)
+        return [letter async for letter in choice.of(queue)]
+
+    letters = _with_queue(transport, service, run)
+    if as_json:
+        click.echo(json.dumps([_summary(letter) for letter in letters], indent=2))
+        return
+    console().print(_table(letters))
+
+
+@dlq.command("show")
+@click.argument("letter_id", metavar="ID")
+@_where
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def show_command(letter_id: str, transport: str, service: str, *, as_json: bool) -> int:
+    """Show one dead letter with its payload. Exits with 1 when there is none."""
+    letter = _with_queue(transport, service, lambda queue: queue.letter(letter_id))
+    if letter is None:
+        click.echo(f"evmon: no dead letter {_plain(letter_id)} of {service}", err=True)
+        return 1
+    payload = letter.raw.decode(errors="backslashreplace")
+    if as_json:
+        click.echo(json.dumps({**_summary(letter), "event": payload}, indent=2))
+        return 0
+    for name, value in {"id": letter.id, **letter.facts}.items():
+        line = ", ".join(value.split("\n"))
+        click.echo(f"{_plain(name):<16} {_plain(line)}")
+    click.echo(f"{'event':<16} {_plain(payload)}")
+    return 0
+
+
+@dlq.command("replay")
+@_where
+@_which
+@click.option(
+    "--rate",
+    type=click.FloatRange(min=0, min_open=True),
+    default=100.0,
+    show_default=True,
+    help="Events each second at the most.",
+)
+@click.option("--limit", type=click.IntRange(min=1), help="How many at the most.")
+@click.option("--dry-run", is_flag=True, help="Say what would be replayed, and do not.")
+def replay_command(
+    transport: str,
+    service: str,
+    event_type: str | None,
+    reason: str | None,
+    rate: float,
+    limit: int | None,
+    *,
+    dry_run: bool,
+) -> None:
+    """Put dead letters back into their stream, for the handlers that gave them up."""
+
+    async def run(queue: "DeadLetterQueue") -> int:
+        count = 0
+        async for letter in Choice(event_type, reason, limit).of(queue):
+            if dry_run:
+                count += 1
+            elif await queue.replay(letter):
+                count += 1
+                await asyncio.sleep(1 / rate)
+        return count
+
+    count = _with_queue(transport, service, run)
+    click.echo(f"{count} dead letters {'would be ' if dry_run else ''}replayed")
+
+
+@dlq.command("purge")
+@_where
+@_which
+@click.option("--dry-run", is_flag=True, help="Say what would be purged, and do not.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def purge_command(
+    transport: str,
+    service: str,
+    event_type: str | None,
+    reason: str | None,
+    *,
+    dry_run: bool,
+    yes: bool,
+) -> None:
+    """Delete dead letters for good."""
+    choice = Choice(event_type, reason)
+
+    async def count_them(queue: "DeadLetterQueue") -> int:
+        return len([letter async for letter in choice.of(queue)])
+
+    async def purge(queue: "DeadLetterQueue") -> int:
+        count = 0
+        async for letter in choice.of(queue):
+            count += await queue.purge([letter])
+        return count
+
+    if dry_run or not yes:
+        count = _with_queue(transport, service, count_them)
+        if dry_run:
+            click.echo(f"{count} dead letters would be purged")
+            return
+        click.confirm(f"Delete {count} dead letters of {service}?", abort=True)
+    click.echo(f"{_with_queue(transport, service, purge)} dead letters purged")
+
+
+def _with_queue(
+    url: str,
+    service: str,
+    run: "Callable[[DeadLetterQueue], Coroutine[Any, Any, Any]]",
+) -> Any:
+    # Only here: commands that use no Redis need not load its client.
+    from evmon._transports.redis.connection import SCHEMES
+    from evmon._transports.redis.queue import DeadLetterQueue
+
+    scheme = urlsplit(url).scheme
+    if scheme not in SCHEMES:
+        known = ", ".join(f"{name}://" for name in SCHEMES)
+        raise ConfigError(f"--transport {scheme}://…: must be one of {known}")
+    config = resolve(RedisConfig(), environment(os.environ))
+
+    async def main() -> Any:
+        queue = DeadLetterQueue(url, service, config)
+        try:
+            return await run(queue)
+        finally:
+            await queue.close()
+
+    return asyncio.run(main())
+
+
+def _summary(letter: "Letter") -> dict[str, Any]:
+    facts: dict[str, Any] = {"id": letter.id, **letter.facts}
+    facts["handlers"] = [name for name in facts.get("handlers", "").split("\n") if name]
+    return facts
+
+
+def _table(letters: "list[Letter]") -> Table:
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for heading in ("ID", "DEAD SINCE", "REASON", "TYPE", "ATTEMPTS", "ERROR"):
+        table.add_column(heading, overflow="fold")
+    for letter in letters:
+        facts = letter.facts
+        cells = (
+            letter.id,
+            facts.get("dead_at", "")[:19],
+            letter.reason,
+            letter.event_type,
+            facts.get("attempts", ""),
+            facts.get("error_message", ""),
+        )
+        table.add_row(*(Text(_plain(cell)) for cell in cells))
+    return table
+
+
+def _plain(text: str) -> str:
+    """Text from strangers, without what could steer a terminal."""
+    return "".join(c if c.isprintable() else "?" for c in text)

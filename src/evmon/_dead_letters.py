@@ -1,0 +1,55 @@
+"""Dead letters: what is said about an event that is put aside."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from evmon._events import Event
+from evmon._transports.base import DeadLetter, Received
+from evmon.errors import DeadLetterReason, InvalidEventError, Reject
+
+MAX_MESSAGE: Final = 1024
+
+
+def undecodable(error: InvalidEventError, received: Received) -> DeadLetter:
+    """Of bytes that are no event."""
+    return DeadLetter(error.reason, *_describe(error), attempts=received.attempts)
+
+
+def refused(
+    event: "Event[Any]", reason: DeadLetterReason, received: Received, message: str
+) -> DeadLetter:
+    """Of an event that no handler is called for."""
+    handlers, attempts = received.handlers, received.attempts
+    return DeadLetter(reason, "", message, handlers, attempts, *_facts(event))
+
+
+def given_up(
+    event: "Event[Any]", errors: Sequence[tuple[str, BaseException]], attempts: int
+) -> DeadLetter:
+    """Of an event that handlers, each with its error, have given up; the first tells why."""
+    _, error = errors[0]
+    names = tuple(name for name, _ in errors)
+    return DeadLetter(
+        _reason(error), *_describe(error), names, attempts, *_facts(event)
+    )
+
+
+def short(error: BaseException) -> str:
+    """An error's text, on one line and printable whatever it holds."""
+    text = " ".join(str(error).split())[:MAX_MESSAGE]
+    return "".join(c if c.isprintable() else "?" for c in text)
+
+
+def _reason(error: BaseException) -> DeadLetterReason:
+    if isinstance(error, InvalidEventError):
+        return error.reason
+    return "rejected" if isinstance(error, Reject) else "handler_error"
+
+
+def _describe(error: BaseException) -> tuple[str, str]:
+    kind = type(error)
+    return f"{kind.__module__}.{kind.__qualname__}"[:MAX_MESSAGE], short(error)
+
+
+def _facts(event: "Event[Any]") -> tuple[str, str, str]:
+    return event.type, event.id, event.traceparent or ""

@@ -1,0 +1,104 @@
+"""Leases: what is handled here stays ours while it takes its time, and only then."""
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from evmon._clock import Clock
+from evmon._telemetry.transport import TransportRecorder
+from evmon._transports.base import Received
+from evmon._transports.redis import scripts
+from evmon._transports.redis.inbox import Inbox
+from evmon._transports.redis.link import Link
+from evmon.errors import TransportError
+
+RENEWALS: Final = 4
+"""Renewals in the time of a lease, so that one or two may fail."""
+
+_log = logging.getLogger("evmon.transport")
+
+
+class Leases:
+    """Renews and gives back the leases of one consumer.
+
+    Args:
+        link: to the server.
+        inboxes: what is held.
+        consumer: name of this consumer.
+        lease: seconds of silence after which entries are taken over.
+        recorder: measures.
+        clock: time.
+    """
+
+    def __init__(
+        self,
+        link: Link,
+        inboxes: Sequence[Inbox],
+        consumer: str,
+        lease: float,
+        recorder: TransportRecorder,
+        clock: Clock,
+    ) -> None:
+        self._link = link
+        self._inboxes = inboxes
+        self._consumer = consumer
+        self._lease = lease
+        self._recorder = recorder
+        self._clock = clock
+        self.lost: Callable[[Received], None] = lambda _: None
+
+    async def run(self) -> None:
+        """Renew until cancelled."""
+        interval = self._lease / RENEWALS
+        while True:
+            before = self._clock.monotonic()
+            await self._clock.sleep(interval)
+            late = self._clock.monotonic() - before - interval
+            if late > interval:
+                _log.warning(
+                    "the event loop was blocked for %.1f s: others may take over what"
+                    " is handled here (lease: %.1f s)",
+                    late,
+                    self._lease,
+                )
+            try:
+                await self.renew()
+            except TransportError as error:
+                _log.warning("leases could not be renewed: %s", error)
+
+    async def renew(self) -> None:
+        """Renew what is ours, and let go of what is not.
+
+        Raises:
+            TransportError: the server could not be asked.
+        """
+        for inbox in self._inboxes:
+            ids = list(inbox.held)
+            if not ids:
+                continue
+            taken = await self._link.call(
+                *("EVAL", scripts.RENEW, 1, inbox.stream),
+                *(inbox.group, self._consumer, *ids),
+            )
+            for entry_id in taken:
+                received = inbox.held.pop(entry_id.decode(), None)
+                if received is not None:
+                    self._recorder.lease_lost()
+                    _log.warning("event %s was taken over from us", received.id)
+                    self.lost(received)
+
+    async def release(self, received: Sequence[Received]) -> None:
+        """Give entries back.
+
+        Raises:
+            TransportError: the server could not be told; they stay pending.
+        """
+        for inbox in self._inboxes:
+            ids = [r.id for r in received if r.token.inbox is inbox]
+            for entry_id in ids:
+                inbox.held.pop(entry_id, None)
+            if ids:
+                await self._link.call(
+                    *("EVAL", scripts.RELEASE, 1, inbox.stream),
+                    *(inbox.group, self._consumer, int(self._lease * 1000), *ids),
+                )

@@ -1,0 +1,34 @@
+-- End a pending entry that is not simply done: atomically, once, and only if it is ours.
+--
+-- KEYS  1 stream, 2 dead letters, 3 retry schedule, 4 what is scheduled
+-- ARGV  1 group, 2 consumer, 3 id, 4 how many may be scheduled,
+--       5 how many of the rest make the dead letter (0: none), then its fields and values,
+--       then, when it is scheduled, the delay in ms and the fields and values of its next try
+-- Returns 1, or 0 when the entry is not pending under this consumer any more.
+--
+-- What Redis may refuse for want of memory comes before XACK, so that nothing is acked
+-- that did not arrive elsewhere.
+if #redis.call('XPENDING', KEYS[1], ARGV[1], ARGV[3], ARGV[3], 1, ARGV[2]) == 0 then
+  return 0
+end
+local dead = tonumber(ARGV[5])
+local at = 6 + dead
+if ARGV[at] then
+  if redis.call('ZCARD', KEYS[3]) >= tonumber(ARGV[4]) then
+    return redis.error_reply('FULL the retry schedule holds ' .. ARGV[4] .. ' events')
+  end
+  local member = KEYS[1] .. ' ' .. ARGV[1] .. ' ' .. ARGV[3]
+  local fields = {}
+  for i = at + 1, #ARGV do
+    fields[#fields + 1] = ARGV[i]
+  end
+  local now = redis.call('TIME')
+  local due = now[1] * 1000 + math.floor(now[2] / 1000) + tonumber(ARGV[at])
+  redis.call('HSET', KEYS[4], member, cmsgpack.pack({KEYS[1], fields}))
+  redis.call('ZADD', KEYS[3], due, member)
+end
+if dead > 0 then
+  redis.call('XADD', KEYS[2], '*', unpack(ARGV, 6, 5 + dead))
+end
+redis.call('XACK', KEYS[1], ARGV[1], ARGV[3])
+return 1

@@ -1,0 +1,167 @@
+"""The dead letters of a service, to look at, to replay and to purge."""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+
+from evmon._clock import SYSTEM_CLOCK
+from evmon._config import RedisConfig
+from evmon._telemetry.transport import no_recorder
+from evmon._transports.redis import scripts
+from evmon._transports.redis.connection import connect, parse_address
+from evmon._transports.redis.keys import (
+    DEAD_PREFIX,
+    EVENT,
+    OWN_FIELDS,
+    PACKED,
+    Extra,
+    Fields,
+    Keys,
+    mapping,
+    write_extra,
+)
+from evmon._transports.redis.link import Link
+
+PAGE: Final = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A dead letter.
+
+    Attributes:
+        id: of the dead letter.
+        facts: what was noted when it was put aside, by name.
+        fields: of the entry as it was, names and values in turn.
+    """
+
+    id: str
+    facts: dict[str, str]
+    fields: Fields
+
+    @property
+    def raw(self) -> bytes:
+        """The event as it was published; empty for an entry that held none."""
+        return mapping(self.fields).get(EVENT, b"")
+
+    @property
+    def reason(self) -> str:
+        """Why it is here."""
+        return self.facts.get("reason", "")
+
+    @property
+    def event_type(self) -> str:
+        """Of the event; empty when it could not be decoded."""
+        return self.facts.get("event_type", "")
+
+    @property
+    def redriven(self) -> int:
+        """How often it was replayed before."""
+        text = self.facts.get("redriven", "")
+        return int(text) if text.isdecimal() else 0
+
+
+class DeadLetterQueue:
+    """The dead letters of one service.
+
+    Args:
+        url: of the server.
+        service: whose dead letters.
+        config: login and times.
+
+    Raises:
+        ConfigError: the URL is wrong.
+    """
+
+    def __init__(self, url: str, service: str, config: RedisConfig) -> None:
+        address = parse_address(url, config)
+        client = connect(address, config.timeout, config.timeout)
+        hidden = [address.password] if address.password else []
+        self._link = Link(client, hidden, no_recorder(), SYSTEM_CLOCK)
+        self._keys = Keys(service)
+
+    async def close(self) -> None:
+        """Disconnect."""
+        await self._link.close()
+
+    async def letters(self, after: str = "-") -> AsyncIterator[Letter]:
+        """All dead letters there are now, the oldest first.
+
+        Args:
+            after: id of the dead letter after which to start, ``(`` before it.
+        """
+        # What is put aside from now on, by a replay that failed again, is not for us.
+        last = await self._link.call("XREVRANGE", self._keys.dead, "+", "-", *_ONE)
+        while last:
+            page = await self._link.call(
+                *("XRANGE", self._keys.dead, after, last[0][0], "COUNT", PAGE)
+            )
+            for entry_id, fields in page:
+                yield _letter(entry_id, fields)
+            if len(page) < PAGE:
+                return
+            after = f"({page[-1][0].decode()}"
+
+    async def letter(self, letter_id: str) -> Letter | None:
+        """One dead letter, if it is there."""
+        found = await self._link.call("XRANGE", self._keys.dead, letter_id, letter_id)
+        return _letter(*found[0]) if found else None
+
+    async def replay(self, letter: Letter) -> bool:
+        """Put a dead letter back where it came from, for the handlers that failed.
+
+        Returns:
+            False when it is no longer there.
+        """
+        stream = letter.facts.get("stream", "")
+        if not stream.startswith(self._keys.stream()):
+            stream = self._keys.stream()
+        return bool(
+            await self._link.call(
+                *("EVAL", scripts.REPLAY, 2, self._keys.dead, stream, letter.id),
+                *_fields_to_replay(letter),
+            )
+        )
+
+    async def purge(self, letters: Sequence[Letter]) -> int:
+        """Delete dead letters for good; returns how many there were."""
+        if not letters:
+            return 0
+        ids = [letter.id for letter in letters]
+        return int(await self._link.call("XDEL", self._keys.dead, *ids))
+
+
+_ONE: Final = ("COUNT", 1)
+
+
+def _letter(entry_id: bytes, fields: Fields) -> Letter:
+    facts = {}
+    original: list[bytes] = []
+    for name, value in zip(fields[::2], fields[1::2], strict=False):
+        if name.startswith(DEAD_PREFIX):
+            key = name[len(DEAD_PREFIX) :].decode(errors="replace")
+            facts[key] = value.decode(errors="replace")
+        elif name == PACKED:
+            original += msgspec.msgpack.decode(value, type=list[bytes])
+        else:
+            original += (name, value)
+    return Letter(entry_id.decode(), facts, original)
+
+
+def _fields_to_replay(letter: Letter) -> list[bytes]:
+    """The entry as it was, with no attempts so far, for those who gave it up."""
+    names = letter.facts.get("handlers", "")
+    extra = Extra(
+        handlers=tuple(name for name in names.split("\n") if name),
+        group=letter.facts.get("group", ""),
+        redriven=letter.redriven + 1,
+    )
+    kept = [
+        part
+        for name, value in zip(letter.fields[::2], letter.fields[1::2], strict=False)
+        if name == EVENT or name not in OWN_FIELDS
+        for part in (name, value)
+    ]
+    return [*kept, *write_extra(extra)]

@@ -1,0 +1,223 @@
+"""Reading: own history first, then what silent consumers left, then what is new."""
+
+import logging
+from collections.abc import Sequence
+from typing import Any, Final
+
+from evmon._clock import Clock
+from evmon._telemetry.transport import TransportRecorder
+from evmon._transports.base import Received
+from evmon._transports.redis import scripts
+from evmon._transports.redis.errors import GroupGoneError
+from evmon._transports.redis.inbox import Inbox
+from evmon._transports.redis.keys import Keys, time_of
+from evmon._transports.redis.link import Command, Link
+from evmon.errors import TransportError
+
+MAX_BLOCK: Final = 2.0
+"""Seconds that a read blocks at the most; its socket waits so much longer."""
+
+RECLAIM_INTERVAL: Final = 1.0
+"""Seconds between two looks for silent consumers, if the lease is not shorter still."""
+
+PROMOTE_COUNT: Final = 100
+
+_log = logging.getLogger("evmon.transport")
+
+
+class Reader:
+    """The one reader of a consumer, for one or several streams.
+
+    Args:
+        link: of its own, because reads block.
+        inboxes: one for each stream; all have the same group.
+        keys: of the service.
+        consumer: name of this consumer, unique to it.
+        lease: seconds of silence after which entries are taken over.
+        recorder: measures.
+        clock: time.
+    """
+
+    def __init__(
+        self,
+        link: Link,
+        inboxes: Sequence[Inbox],
+        keys: Keys,
+        consumer: str,
+        lease: float,
+        recorder: TransportRecorder,
+        clock: Clock,
+    ) -> None:
+        self._link = link
+        self._inboxes = inboxes
+        self._by_stream = {inbox.stream.encode(): inbox for inbox in inboxes}
+        self._group = inboxes[0].group
+        self._keys = keys
+        self._consumer = consumer
+        self._lease_ms = int(lease * 1000)
+        self._reclaim_every = min(RECLAIM_INTERVAL, lease / 2)
+        self._recorder = recorder
+        self._clock = clock
+        self._groups_made = 0
+        self._next_reclaim = 0.0
+        self._next_promotion = 0.0
+        self._turn = 0
+        self.server_ahead = 0.0
+        """Seconds by which the server's clock is ahead of ours."""
+
+    @property
+    def has_groups(self) -> bool:
+        """Whether all groups were there when last heard of."""
+        return self._groups_made > 0
+
+    async def make_groups(self) -> None:
+        """Create what groups are missing, at the start of their streams.
+
+        Raises:
+            TransportError: the server refused.
+        """
+        again = self._groups_made < 0
+        for inbox in self._inboxes:
+            made = await self._make_group(inbox)
+            if made and again:
+                self._recorder.group_recreated()
+                _log.error(
+                    "the group %s of %s was gone, with it what was known of events"
+                    " that were read: it was made again, and reads from the start",
+                    self._group,
+                    inbox.stream,
+                )
+        self._groups_made = 1
+
+    async def read(self, max_count: int, max_wait: float) -> list[Received]:
+        """The next entries; empty when none came within `max_wait` seconds.
+
+        Raises:
+            TransportError: the read failed; the next one makes up for it.
+        """
+        try:
+            if not self.has_groups:
+                await self.make_groups()
+            return (
+                await self._recover(max_count)
+                or await self._reclaim(max_count)
+                or await self._read_new(max_count, max_wait)
+            )
+        except BaseException as error:
+            # The answer may have been on its way, and entries with it.
+            for inbox in self._inboxes:
+                inbox.recovering = "-"
+            if isinstance(error, GroupGoneError):
+                self._groups_made = -1
+            raise
+
+    async def _make_group(self, inbox: Inbox) -> bool:
+        create = ("XGROUP", "CREATE", inbox.stream, self._group, "0", "MKSTREAM")
+        try:
+            await self._link.call(*create)
+        except TransportError as error:
+            if not str(error).startswith("BUSYGROUP"):
+                raise
+            return False
+        return True
+
+    async def _recover(self, max_count: int) -> list[Received]:
+        """What is pending under our name, and yet never arrived."""
+        for inbox in self._inboxes:
+            while inbox.recovering is not None:
+                cursor, entries, trimmed = await self._link.call(
+                    *("EVAL", scripts.RECOVER, 1, inbox.stream),
+                    *(self._group, self._consumer, inbox.recovering, max_count),
+                )
+                inbox.recovering = cursor.decode() or None
+                gone = [i for i in trimmed if not inbox.knows(i.decode())]
+                await self._lost(inbox, gone)
+                taken = inbox.take_pending(entries)
+                if taken:
+                    _log.info("%d events came after all", len(taken))
+                    return taken
+        return []
+
+    async def _reclaim(self, max_count: int) -> list[Received]:
+        """What is pending under the names of consumers that are silent."""
+        now = self._clock.monotonic()
+        if now < self._next_reclaim:
+            return []
+        for inbox in self._inboxes:
+            cursor, entries, trimmed = await self._link.call(
+                *("EVAL", scripts.RECLAIM, 1, inbox.stream),
+                *(self._group, self._consumer),
+                *(self._lease_ms, inbox.cursor, max_count),
+            )
+            inbox.cursor = cursor.decode()
+            self._count_lost([i for i in trimmed if not inbox.knows(i.decode())])
+            taken = inbox.take_pending(entries)
+            if taken:
+                self._recorder.reclaimed(len(taken))
+                _log.info("%d events of silent consumers were taken over", len(taken))
+                return taken
+            if inbox.cursor != "0-0":
+                return []
+        self._next_reclaim = now + self._reclaim_every
+        return []
+
+    async def _read_new(self, max_count: int, max_wait: float) -> list[Received]:
+        """New entries; acks and the retry schedule ride along."""
+        commands: list[Command] = []
+        acks = [(inbox, inbox.start_acks()) for inbox in self._inboxes if inbox.noted]
+        for inbox, batch in acks:
+            commands.append(("XACK", inbox.stream, self._group, *batch))
+        now = self._clock.monotonic()
+        if now >= self._next_promotion:
+            self._next_promotion = now + max_wait
+            keys = self._keys
+            schedule = (2, keys.retry, keys.retry_entries)
+            commands.append(("EVAL", scripts.PROMOTE, *schedule, PROMOTE_COUNT))
+        commands.append(self._read_command(max_count, max_wait))
+        sent = False
+        try:
+            replies = await self._link.pipe(commands)
+            sent = True
+        finally:
+            for inbox, batch in acks:
+                inbox.end_acks(batch, sent=sent)
+        return self._take(replies[-1])
+
+    def _read_command(self, max_count: int, max_wait: float) -> Command:
+        # COUNT is for each stream, and together they must fit the free slots: when these
+        # are fewer than the streams, the streams take turns.
+        self._turn = (self._turn + 1) % len(self._inboxes)
+        turns = (*self._inboxes[self._turn :], *self._inboxes[: self._turn])
+        streams = [inbox.stream for inbox in turns[:max_count]]
+        count = max_count // len(streams)
+        block = max(int(min(max_wait, MAX_BLOCK) * 1000), 1)
+        return (
+            *("XREADGROUP", "GROUP", self._group, self._consumer),
+            *("COUNT", count, "BLOCK", block),
+            *("STREAMS", *streams, *(">" for _ in streams)),
+        )
+
+    def _take(self, reply: Any) -> list[Received]:
+        taken: list[Received] = []
+        for stream, entries in reply or ():
+            taken += self._by_stream[stream].take_new(entries)
+        if taken:
+            waited = self._clock.time() + self.server_ahead - time_of(taken[0].id)
+            self._recorder.waited(max(waited, 0.0))
+        return taken
+
+    async def _lost(self, inbox: Inbox, ids: Sequence[bytes]) -> None:
+        """Count entries that were trimmed while they were ours, and let go of them."""
+        if ids:
+            command = ("XACK", inbox.stream, self._group, *ids)
+            # Only whoever acks an entry counts it.
+            if await self._link.call(*command):
+                self._count_lost(ids)
+
+    def _count_lost(self, ids: Sequence[bytes]) -> None:
+        if ids:
+            self._recorder.lost("trimmed", len(ids))
+            _log.error(
+                "%d events were trimmed from the stream before they were handled: lost",
+                len(ids),
+            )

@@ -1,0 +1,298 @@
+"""The transport on Redis Streams: its parts, put together."""
+
+import asyncio
+import logging
+import os
+import secrets
+import socket
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import anyio
+
+from evmon._clock import SYSTEM_CLOCK, Clock
+from evmon._config import RedisConfig
+from evmon._telemetry.transport import TransportRecorder, no_recorder
+from evmon._transports.base import Again, DeadLetter, Received
+from evmon._transports.redis import scripts
+from evmon._transports.redis.connection import connect, parse_address
+from evmon._transports.redis.dead import dead_fields, next_fields
+from evmon._transports.redis.errors import BrokenError
+from evmon._transports.redis.inbox import Inbox
+from evmon._transports.redis.keys import Keys
+from evmon._transports.redis.leases import Leases
+from evmon._transports.redis.link import Command, Link
+from evmon._transports.redis.reader import MAX_BLOCK, Reader
+from evmon._transports.redis.startup import check_server
+from evmon._transports.redis.upkeep import Upkeep
+from evmon.errors import TransportError
+
+ACK_DELAY: Final = 0.02
+"""Seconds after which acks are sent by themselves, if no read took them along."""
+
+TICKET_SECONDS: Final = 86_400
+"""Seconds for which Redis remembers the last batch of a producer."""
+
+SILENCE: Final = 3
+"""Rounds of upkeep without an answer after which the server is taken for gone."""
+
+CLOSE_WITHIN: Final = 1.0
+"""Seconds for the last words to the server; what is left unsaid is safe."""
+
+RETRY_OPEN: Final = 0.25
+"""Seconds between two tries to reach the server at start."""
+
+_log = logging.getLogger("evmon.transport")
+
+
+class RedisTransport:
+    """Events in a Redis stream, read by a consumer group.
+
+    Args:
+        url: of the server.
+        service: names the keys.
+        group: name of the consumer group; the service's name when empty.
+        config: times and limits.
+        recorder: measures.
+        clock: time.
+
+    Raises:
+        ConfigError: the URL is wrong.
+    """
+
+    system = "redis"
+    shared = True
+
+    def __init__(
+        self,
+        url: str,
+        service: str,
+        group: str = "",
+        config: RedisConfig = RedisConfig(),
+        recorder: TransportRecorder | None = None,
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
+        self.destination = service
+        self.address = address = parse_address(url, config)
+        self._keys = keys = Keys(service)
+        self._config = config
+        self._clock = clock
+        self._recorder = recorder = recorder or no_recorder()
+        self._consumer = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
+        self._producer = keys.producer(self._consumer)
+        hidden = [address.password] if address.password else []
+        timeout = config.timeout
+        self._link = Link(connect(address, timeout, timeout), hidden, recorder, clock)
+        self._reading_link = Link(
+            connect(address, timeout + MAX_BLOCK, timeout), hidden, recorder, clock
+        )
+        inboxes = self._inboxes = [
+            Inbox(keys.stream(name), group or service) for name in ("", *config.streams)
+        ]
+        self._reader = Reader(
+            self._reading_link,
+            inboxes,
+            keys,
+            self._consumer,
+            config.lease,
+            recorder,
+            clock,
+        )
+        self._leases = Leases(
+            self._link, inboxes, self._consumer, config.lease, recorder, clock
+        )
+        self._upkeep = Upkeep(
+            self._link,
+            inboxes,
+            keys,
+            self._reader,
+            config.upkeep_interval,
+            config.retention,
+            recorder,
+            clock,
+        )
+        self._acks_noted = asyncio.Event()
+        self._in_doubt: set[Received] = set()
+
+    def __repr__(self) -> str:
+        return f"RedisTransport({str(self.address)!r})"
+
+    @property
+    def trouble(self) -> str:
+        """Why events cannot be read and published now; empty when they can."""
+        if not self._reader.has_groups:
+            return "the consumer group is gone"
+        if self._link.broken or self._reading_link.broken:
+            return "the connection to Redis is broken"
+        heard = max(self._link.last_heard, self._reading_link.last_heard)
+        silent = self._clock.monotonic() - heard
+        if silent > SILENCE * self._config.upkeep_interval:
+            return f"no word from Redis for {silent:.0f} s"
+        return ""
+
+    @property
+    def backlog(self) -> int:
+        """Nothing that is unread ends with this process."""
+        return 0
+
+    async def open(self) -> None:
+        """Reach the server, look whether it is safe, and make the group.
+
+        Raises:
+            ConfigError: `require_durable`, and the server may forget events.
+            TransportError: the server cannot be reached, or refuses.
+        """
+        deadline = self._clock.monotonic() + self._config.connect_within
+        while True:
+            try:
+                await check_server(self._link, self._config.require_durable)
+                await self._reader.make_groups()
+                break
+            except TransportError as error:
+                if self._clock.monotonic() >= deadline:
+                    raise
+                _log.warning("%s cannot be used yet: %s", self.address, error)
+            await self._clock.sleep(RETRY_OPEN)
+
+    async def run(self) -> None:
+        """Look after leases, acks, figures and leftovers, until cancelled."""
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._leases.run)
+            tasks.start_soon(self._upkeep.run)
+            tasks.start_soon(self._send_acks)
+
+    def watch(self, lost: Callable[[Received], None]) -> None:
+        """Call `lost` with every entry that another consumer took over."""
+        self._leases.lost = lost
+
+    async def publish(
+        self,
+        batch: Sequence[bytes],
+        types: Sequence[str] = (),
+        ticket: str = "",
+    ) -> list[Exception | None]:
+        """Append events, all or none, and once however often they are tried.
+
+        Raises:
+            TransportError: it is not known whether they were appended.
+        """
+        streams = self._by_stream(batch, types)
+        command: Command = (
+            *("EVAL", scripts.PUBLISH, 1 + len(streams), self._producer, *streams),
+            *(ticket, TICKET_SECONDS),
+        )
+        for raws in streams.values():
+            command += (len(raws), *raws)
+        replicas = self._config.min_replicas
+        if not replicas:
+            await self._link.call(*command)
+            return [None] * len(batch)
+        wait = ("WAIT", replicas, int(self._config.timeout * 1000 / 2))
+        reached = (await self._link.pipe([command, wait]))[1]
+        if reached < replicas:
+            raise TransportError(f"{reached} of {replicas} replicas have the events")
+        return [None] * len(batch)
+
+    async def read(self, max_count: int, max_wait: float) -> list[Received]:
+        """Wait for entries, `max_wait` seconds at the most."""
+        entries = await self._reader.read(max_count, max_wait)
+        self._recorder.polled(self._clock.time())
+        return entries
+
+    def interrupt(self) -> None:
+        """A read is over soon by itself, and cutting it short could lose its answer."""
+
+    def ack(self, received: Received) -> None:
+        """Note that an entry is done; sent with the next read, or soon by itself."""
+        received.token.inbox.done(received.id)
+        self._acks_noted.set()
+
+    async def flush(self) -> None:
+        """Send the acks that were noted.
+
+        Raises:
+            TransportError: they stay noted.
+        """
+        for inbox in self._inboxes:
+            if not inbox.noted:
+                continue
+            batch = inbox.start_acks()
+            sent = False
+            try:
+                await self._link.call("XACK", inbox.stream, inbox.group, *batch)
+                sent = True
+            finally:
+                inbox.end_acks(batch, sent=sent)
+
+    async def settle(
+        self, received: Received, dead: DeadLetter | None, again: Again | None
+    ) -> bool:
+        """Dead-letter an entry, schedule it, or both, in one step that acks it."""
+        inbox: Inbox = received.token.inbox
+        now = self._clock.time() + self._reader.server_ahead
+        letter = dead_fields(received, dead, self._consumer, now) if dead else []
+        later: list[bytes | int] = []
+        if again is not None:
+            later = [int(again.delay * 1000), *next_fields(received, again, now)]
+        try:
+            done = await self._link.call(
+                *("EVAL", scripts.SETTLE, 4, inbox.stream, self._keys.dead),
+                *(self._keys.retry, self._keys.retry_entries, inbox.group),
+                *(self._consumer, received.id, self._config.max_scheduled),
+                *(len(letter), *letter, *later),
+            )
+        except BrokenError:
+            self._in_doubt.add(received)
+            raise
+        # An earlier try may have done it, and only its answer got lost.
+        done = bool(done) or received in self._in_doubt
+        self._in_doubt.discard(received)
+        inbox.held.pop(received.id, None)
+        return done
+
+    async def release(self, received: Sequence[Received]) -> None:
+        """Give entries back, so that another consumer takes them at once."""
+        await self._leases.release(received)
+
+    async def close(self) -> None:
+        """Send what is left, take our name off the group, and disconnect."""
+        try:
+            with anyio.move_on_after(CLOSE_WITHIN):
+                await self._say_goodbye()
+        except TransportError as error:
+            _log.warning("closed without a word to the server: %s", error)
+        finally:
+            await self._reading_link.close()
+            await self._link.close()
+
+    def _by_stream(
+        self, batch: Sequence[bytes], types: Sequence[str]
+    ) -> dict[str, Sequence[bytes]]:
+        """Which events go to which stream."""
+        rule = self._config.stream_for
+        if rule is None:
+            return {self._inboxes[0].stream: batch}
+        streams: defaultdict[str, list[bytes]] = defaultdict(list)
+        for raw, event_type in zip(batch, types, strict=True):
+            name = rule(event_type)
+            known = name if name in self._config.streams else ""
+            streams[self._keys.stream(known)].append(raw)
+        return dict(streams)
+
+    async def _say_goodbye(self) -> None:
+        await self.flush()
+        for inbox in self._inboxes:
+            forget = (inbox.group, 0, self._consumer)
+            await self._link.call("EVAL", scripts.FORGET, 1, inbox.stream, *forget)
+
+    async def _send_acks(self) -> None:
+        """Send acks soon, even when the reader waits long for new entries."""
+        while True:
+            await self._acks_noted.wait()
+            await self._clock.sleep(ACK_DELAY)
+            self._acks_noted.clear()
+            try:
+                await self.flush()
+            except TransportError as error:
+                _log.debug("acks go with the next read: %s", error)

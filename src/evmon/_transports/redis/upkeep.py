@@ -1,0 +1,123 @@
+"""Upkeep: a look at how things stand, and the sweeping of what is over."""
+
+import logging
+from collections.abc import Sequence
+from typing import Final
+
+from evmon._clock import Clock
+from evmon._telemetry.transport import Standing, TransportRecorder
+from evmon._transports.redis import scripts
+from evmon._transports.redis.inbox import Inbox
+from evmon._transports.redis.keys import Keys, time_of
+from evmon._transports.redis.link import Link
+from evmon._transports.redis.reader import Reader
+from evmon.errors import TransportError
+
+TRIM_COUNT: Final = 10_000
+"""Entries trimmed in one go at the most, so that the server stays quick."""
+
+FORGET_AFTER: Final = 3600.0
+"""Seconds after which a silent consumer that holds nothing is forgotten."""
+
+_log = logging.getLogger("evmon.transport")
+
+
+class Upkeep:
+    """What every consumer does every few seconds.
+
+    All that it asks is quick whatever the length of the streams, so no consumer has to
+    be chosen for it, and the figures survive any one of them.
+
+    Args:
+        link: to the server.
+        inboxes: one for each stream.
+        keys: of the service.
+        reader: is told how far the server's clock is ahead.
+        interval: seconds between two rounds.
+        retention: seconds to keep finished events; None keeps them for ever.
+        recorder: measures.
+        clock: time.
+    """
+
+    def __init__(
+        self,
+        link: Link,
+        inboxes: Sequence[Inbox],
+        keys: Keys,
+        reader: Reader,
+        interval: float,
+        retention: float | None,
+        recorder: TransportRecorder,
+        clock: Clock,
+    ) -> None:
+        self._link = link
+        self._inboxes = inboxes
+        self._keys = keys
+        self._reader = reader
+        self._interval = interval
+        self._retention = retention
+        self._recorder = recorder
+        self._clock = clock
+
+    async def run(self) -> None:
+        """Go round until cancelled."""
+        while True:
+            try:
+                await self.round()
+            except TransportError as error:
+                _log.debug("no upkeep this time: %s", error)
+            await self._clock.sleep(self._interval)
+
+    async def round(self) -> None:
+        """Look and sweep once.
+
+        Raises:
+            TransportError: the server could not be asked.
+        """
+        self._recorder.stands(await self._look())
+        for inbox in self._inboxes:
+            forget = (inbox.group, int(FORGET_AFTER * 1000), "")
+            await self._link.call("EVAL", scripts.FORGET, 1, inbox.stream, *forget)
+            if self._retention is not None:
+                trim = (self._retention, TRIM_COUNT)
+                await self._link.call("EVAL", scripts.TRIM, 1, inbox.stream, *trim)
+
+    async def _look(self) -> Standing:
+        stands = await self._link.pipe(
+            [
+                ("EVAL", scripts.STANDING, 1, inbox.stream, inbox.group)
+                for inbox in self._inboxes
+            ]
+        )
+        dead, oldest, scheduled = await self._link.pipe(
+            [
+                ("XLEN", self._keys.dead),
+                ("XRANGE", self._keys.dead, "-", "+", "COUNT", 1),
+                ("ZCARD", self._keys.retry),
+            ]
+        )
+        now: int = stands[0][0]
+        self._reader.server_ahead = now / 1000 - self._clock.time()
+        trimmed = sum(stand[6] for stand in stands)
+        if trimmed:
+            self._recorder.lost("trimmed", trimmed)
+            _log.error("%d events were trimmed before they were read: lost", trimmed)
+        lags = [stand[2] for stand in stands]
+        return Standing(
+            length=sum(stand[1] for stand in stands),
+            lag=None if -1 in lags else sum(lags),
+            pending=sum(stand[3] for stand in stands),
+            pending_age=_age(now, [stand[4] for stand in stands]),
+            unread_age=_age(now, [stand[5] for stand in stands]),
+            dead=dead,
+            dead_age=max(now / 1000 - time_of(oldest[0][0].decode()), 0.0)
+            if oldest
+            else 0.0,
+            scheduled=scheduled,
+        )
+
+
+def _age(now: int, since: Sequence[int]) -> float:
+    """Seconds since the oldest of some times in ms, of which 0 is none."""
+    oldest = min((time for time in since if time), default=now)
+    return max(now - oldest, 0) / 1000

@@ -1,0 +1,266 @@
+"""Workers: they call handlers, again if need be, and tell what came of it."""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import anyio
+from anyio.abc import TaskGroup
+
+from evmon._breaker import Breaker
+from evmon._clock import Clock
+from evmon._config import ConsumerConfig
+from evmon._dead_letters import short
+from evmon._events import Event
+from evmon._handlers import FIRST_DELIVERY, Delivery, Handler
+from evmon._retry import Retrier, RetryPolicy
+from evmon._telemetry.labels import ErrorTypes
+from evmon._telemetry.recorders import HandlerSeries
+from evmon._transports.base import Received
+from evmon.errors import InvalidEventError, Reject, RetryLater
+
+IN_PROCESS_DELAY: Final = 1.0
+"""Seconds up to which a retry waits in the process; longer ones wait on the transport."""
+
+_log = logging.getLogger("evmon.consumer")
+
+
+@dataclass(slots=True, eq=False)
+class Call:
+    """A handler with all that a call of it needs, made once."""
+
+    handler: Handler
+    series: HandlerSeries
+    policy: RetryPolicy
+
+
+@dataclass(slots=True, eq=False)
+class Work:
+    """An event on its way through its handlers.
+
+    Attributes:
+        received: the entry that it came in.
+        event: itself.
+        open_calls: handlers that are not through with it.
+        attempts: the most that any of its handlers needed.
+        again: handlers that want another try later, with the seconds until then.
+        dead: handlers that gave it up, with the error.
+    """
+
+    received: Received
+    event: "Event[Any]"
+    open_calls: int
+    attempts: int
+    again: list[tuple[str, float]] = field(default_factory=list)
+    dead: list[tuple[str, BaseException]] = field(default_factory=list)
+
+
+class Workers:
+    """Long-lived tasks that take calls in turn; there is no task for each event.
+
+    Args:
+        config: how many, and how long a handler may take.
+        retrier: carries policies out.
+        breaker: holds calls back.
+        error_types: names errors.
+        in_flight: entries by `id`; one that is gone from it is handled no more.
+        ended: is told of an event that all of its handlers are through with.
+        idle: is told when nothing is left to do.
+        clock: time.
+    """
+
+    def __init__(
+        self,
+        config: ConsumerConfig,
+        retrier: Retrier,
+        breaker: Breaker,
+        error_types: ErrorTypes,
+        in_flight: Mapping[int, Received],
+        ended: Callable[[Work], Awaitable[None]],
+        idle: Callable[[], None],
+        clock: Clock,
+    ) -> None:
+        self._limit = config.max_concurrency
+        self._timeout = config.handler_timeout
+        self._retrier = retrier
+        self._breaker = breaker
+        self._error_types = error_types
+        self._in_flight = in_flight
+        self._ended = ended
+        self._out_of_work = idle
+        self._clock = clock
+        self._todo: deque[tuple[Work, Call, int]] = deque()
+        self._running: dict[asyncio.Task[Any], Received] = {}
+        self._idle: deque[asyncio.Future[None]] = deque()
+        self._count = 0
+        self._waking = False
+        self._limiter = anyio.CapacityLimiter(config.max_concurrency)
+        self._cancelling = False
+
+    def add(self, work: Work, call: Call) -> None:
+        """Queue a call; `wake` lets somebody take it."""
+        self._todo.append((work, call, work.received.attempts))
+
+    def wake(self, group: TaskGroup) -> None:
+        """Let one more worker look at what is to do; it wakes the next one.
+
+        Only one is on its way at a time, so handlers that never wait share one worker.
+        """
+        if not self._todo or self._waking:
+            return
+        while self._idle:
+            waiting = self._idle.popleft()
+            if not waiting.done():
+                waiting.set_result(None)
+                self._waking = True
+                return
+        if self._count < self._limit:
+            self._count += 1
+            self._waking = True
+            group.start_soon(self._work, group)
+
+    def drop(self, received: Received) -> None:
+        """Cancel the handlers of an event that is no longer in flight."""
+        for task, running in self._running.items():
+            if running is received:
+                task.cancel()
+
+    def cancelling(self) -> None:
+        """A cancellation from now on means the worker, not its handler."""
+        self._cancelling = True
+
+    async def _work(self, group: TaskGroup) -> None:
+        loop = asyncio.get_running_loop()
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - for the type checker
+        while True:
+            self._waking = False
+            while self._todo:
+                work, call, n = self._todo.popleft()
+                if self._todo:
+                    self.wake(group)
+                await self._handle(work, call, n, group, task)
+            self._out_of_work()
+            waiting = loop.create_future()
+            self._idle.append(waiting)
+            await waiting
+
+    async def _handle(
+        self,
+        work: Work,
+        call: Call,
+        n: int,
+        group: TaskGroup,
+        task: "asyncio.Task[Any]",
+    ) -> None:
+        """Call a handler once (attempt `n`, from 0) and take note of what came of it."""
+        if id(work.received) not in self._in_flight:
+            return
+        started = self._clock.monotonic()
+        failure: Exception | None = None
+        self._running[task] = work.received
+        try:
+            await self._call(work, call.handler, n)
+        except asyncio.CancelledError as error:
+            if self._cancelling:
+                raise
+            _forget_cancellation()
+            failure = RuntimeError("the handler cancelled itself")
+            failure.__cause__ = error
+        except Exception as error:  # noqa: BLE001 - handlers are other people's code
+            failure = error
+        finally:
+            del self._running[task]
+        if id(work.received) not in self._in_flight:
+            return
+        if failure is not None:
+            self._failed(work, call, n, failure, started, group)
+        else:
+            call.series.succeeded(max(self._clock.monotonic() - started, 0.0))
+            self._breaker.succeeded()
+            work.open_calls -= 1
+        if not work.open_calls:
+            await self._ended(work)
+
+    async def _call(self, work: Work, handler: Handler, n: int) -> None:
+        received = work.received
+        if n or received.deliveries > 1:
+            delivery = Delivery(n + 1, received.deliveries > 1)
+        else:
+            delivery = FIRST_DELIVERY
+        if self._timeout is not None:
+            with anyio.fail_after(self._timeout):
+                await self._invoke(handler, work.event, delivery)
+        else:
+            await self._invoke(handler, work.event, delivery)
+
+    async def _invoke(
+        self, handler: Handler, event: "Event[Any]", delivery: Delivery
+    ) -> None:
+        if handler.is_async:
+            result = handler.call(event, delivery)
+        else:
+            result = await anyio.to_thread.run_sync(
+                handler.call,
+                event,
+                delivery,
+                abandon_on_cancel=True,
+                limiter=self._limiter,
+            )
+        if hasattr(result, "__await__"):
+            await result
+
+    def _failed(
+        self,
+        work: Work,
+        call: Call,
+        n: int,
+        error: Exception,
+        started: float,
+        group: TaskGroup,
+    ) -> None:
+        name = call.handler.name
+        error_type = self._error_types.of(error)
+        call.series.failed(max(self._clock.monotonic() - started, 0.0), error_type)
+        if isinstance(error, (Reject, InvalidEventError)):
+            self._breaker.succeeded()  # the handler works, the event does not
+        elif not isinstance(error, RetryLater):
+            self._breaker.failed()
+        delay = self._retrier.next_delay(call.policy, n, error)
+        if delay is not None and delay <= IN_PROCESS_DELAY:
+            group.start_soon(self._again, work, call, n + 1, delay, group)
+            return
+        work.attempts = max(work.attempts, n + 1)
+        work.open_calls -= 1
+        if delay is not None:
+            work.again.append((name, delay))
+            return
+        work.dead.append((name, error))
+        _log.error(
+            "handler %s gave up %s after %d attempts: %s: %s",
+            name,
+            work.event.id,
+            n + 1,
+            error_type,
+            short(error),
+            extra={"handler": name, "event_id": work.event.id, "attempts": n + 1},
+        )
+
+    async def _again(
+        self, work: Work, call: Call, n: int, delay: float, group: TaskGroup
+    ) -> None:
+        await self._clock.sleep(delay)
+        if self._breaker.is_open:
+            await self._breaker.admit()
+        self._todo.append((work, call, n))
+        self.wake(group)
+
+
+def _forget_cancellation() -> None:
+    """Take back a `cancel` that a handler called on its own task (Python 3.11)."""
+    task: Any = asyncio.current_task()
+    if hasattr(task, "uncancel"):
+        task.uncancel()
