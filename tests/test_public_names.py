@@ -9,7 +9,7 @@ from evmon import errors
 PUBLIC = """
 Batching BusStateError ConfigError ConsumerConfig Delivery DiscoveryConfig DiscoveryError
 Event EventBus EventLimits EvmonError InvalidEventError MetricsConfig MonitorConfig
-PublishError Reject RetryLater RetryPolicy Thresholds TransportError event_handler
+PublishError RedisConfig Reject RetryLater RetryPolicy Thresholds TransportError event_handler
 metrics_app
 """
 

@@ -148,7 +148,7 @@ class Runtime:
         self.health = health = HealthChecks(transport, meter, clock)
         self.routes = Routes(
             Exposition(
-                telemetry.families,
+                telemetry.scrape,
                 (metrics or MetricsConfig()).cache_seconds,
                 clock.monotonic,
             ),

@@ -9,7 +9,7 @@ import threading
 import time
 
 import pytest
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client import CollectorRegistry, Gauge, start_http_server
 
 from evmon import EventBus, MetricsConfig, Thresholds, __version__
 from evmon._cli import main
@@ -211,17 +211,17 @@ def test_check_of_nothing_is_one_line_and_exit_code_2(url, capsys):
     assert error.count("\n") == 1
 
 
-def test_check_of_something_else_says_so(service, capsys):
-    url, bus = service
-    bus._runtime.telemetry.registry = _Foreign()
-    bus._runtime.telemetry._reader = bus._runtime.telemetry._reader
-    assert main(["check", url]) == 2
+def test_check_of_something_else_says_so(capsys):
+    registry = CollectorRegistry()
+    Gauge("something", "else", registry=registry).set(1)
+    server, thread = start_http_server(0, "127.0.0.1", registry)
+    try:
+        assert main(["check", f"http://127.0.0.1:{server.server_port}/metrics"]) == 2
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
     assert "not the metrics of an evmon service" in capsys.readouterr().err
-
-
-class _Foreign:
-    def collect(self):
-        return [GaugeMetricFamily("something", "else", value=1)]
 
 
 def _start(*arguments, **options):

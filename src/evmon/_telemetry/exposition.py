@@ -12,6 +12,8 @@ from prometheus_client.core import Metric
 from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.registry import Collector
 
+from evmon._telemetry.text import Rendered
+
 _log = logging.getLogger("evmon.exposition")
 
 _TEXT: Final = CONTENT_TYPE_PLAIN_0_0_4
@@ -55,18 +57,18 @@ class Exposition:
     """Renders families, once for all scrapes that come at about the same time.
 
     Args:
-        families: collects.
+        families: collects; what is rendered already comes before the rest.
         cache_seconds: for how long a rendering is good.
         monotonic: clock.
     """
 
     def __init__(
         self,
-        families: Callable[[], Iterable[Metric]],
+        families: Callable[[], Iterable[Metric | Rendered]],
         cache_seconds: float,
         monotonic: Callable[[], float],
     ) -> None:
-        self._families = _Families(families)
+        self._families = families
         self._cache_seconds = cache_seconds
         self._monotonic = monotonic
         self._lock = threading.Lock()
@@ -109,7 +111,14 @@ class Exposition:
             return rendered[1]
 
     def _encode(self, content_type: str) -> tuple[float, bytes]:
-        body = _ENCODERS[content_type](self._families)
+        families = list(self._families())
+        others = [family for family in families if isinstance(family, Metric)]
+        written = [
+            family.text(openmetrics=content_type == _OPENMETRICS)
+            for family in families
+            if isinstance(family, Rendered)
+        ]
+        body = "".join(written).encode() + _ENCODERS[content_type](_Families(others))
         rendered = (self._monotonic(), body)
         self._rendered[content_type, False] = rendered
         return rendered
@@ -158,11 +167,11 @@ class Routes:
 class _Families(Collector):
     """What the encoders of prometheus_client take for a registry."""
 
-    def __init__(self, families: Callable[[], Iterable[Metric]]) -> None:
+    def __init__(self, families: Iterable[Metric]) -> None:
         self._families = families
 
     def collect(self) -> Iterable[Metric]:
-        return self._families()
+        return self._families
 
 
 def _text(status: int, line: str) -> Response:

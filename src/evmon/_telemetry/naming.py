@@ -24,10 +24,15 @@ def prometheus_name(row: Instrument) -> str:
         'evmon_cache_lookups_total'
     """
     name = prometheus_label(row.shown_as or row.name)
-    unit = _UNITS.get(row.unit, "")
+    unit = prometheus_unit(row)
     if unit and not name.endswith(f"_{unit}"):
         name = f"{name}_{unit}"
     return f"{name}_total" if row.kind in _COUNTERS else name
+
+
+def prometheus_unit(row: Instrument) -> str:
+    """The unit in Prometheus' words; empty where it has none."""
+    return _UNITS.get(row.unit, "")
 
 
 def prometheus_label(attribute: str) -> str:

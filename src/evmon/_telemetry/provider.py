@@ -1,26 +1,27 @@
 """The wiring of the OpenTelemetry SDK: whose provider, which reader, which registry."""
 
 import logging
-import math
 import os
-import threading
 import weakref
 from collections.abc import Callable, Iterable
 
 from opentelemetry import metrics
-from opentelemetry.exporter.prometheus import PrometheusMetricReader
+from opentelemetry.metrics import Meter as OTelMeter
+from opentelemetry.metrics import NoOpMeter
 from opentelemetry.sdk.metrics import MeterProvider  # noqa: TID251 - the one place
-from opentelemetry.sdk.metrics.export import MetricsData  # noqa: TID251
 from opentelemetry.sdk.metrics.view import View  # noqa: TID251
 from opentelemetry.sdk.resources import SERVICE_NAME, Resource  # noqa: TID251
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
+from evmon._telemetry.aggregate import AggregateMeter
 from evmon._telemetry.instruments import INSTRUMENTS
-from evmon._telemetry.meter import InstrumentMeter, Meter
+from evmon._telemetry.meter import InstrumentMeter, Meter, NoMeter
 from evmon._telemetry.process import observe_process
-from evmon._telemetry.snapshot import Snapshot
+from evmon._telemetry.reader import Reader
+from evmon._telemetry.snapshot import SCOPE, Snapshot
+from evmon._telemetry.text import Rendered
 
 _observed: "weakref.WeakSet[MeterProvider]" = weakref.WeakSet()
 _log = logging.getLogger("evmon.telemetry")
@@ -40,10 +41,11 @@ class Telemetry:
 
     def __init__(self, service: str) -> None:
         self.registry = CollectorRegistry()
-        self._reader = _Reader(self.registry)
+        self._reader = Reader(self.registry)
         self._before_collect: list[Callable[[], None]] = []
         provider = metrics.get_meter_provider()
         self._adopted = isinstance(provider, MeterProvider)
+        ours = False
         if isinstance(provider, MeterProvider):
             provider.add_metric_reader(self._reader)
         elif _is_set_by_application(provider):
@@ -53,6 +55,7 @@ class Telemetry:
                 type(provider).__name__,
             )
         else:
+            ours = True
             provider = MeterProvider(
                 [self._reader],
                 _resource(service),
@@ -63,8 +66,8 @@ class Telemetry:
                 ],
             )
         self._provider = provider
-        otel_meter = provider.get_meter("evmon")
-        self.meter: Meter = InstrumentMeter(otel_meter)
+        otel_meter = provider.get_meter(SCOPE)
+        self.meter = self._meter(otel_meter, ours)
         if isinstance(provider, MeterProvider) and provider not in _observed:
             _observed.add(provider)
             observe_process(otel_meter)
@@ -72,17 +75,21 @@ class Telemetry:
     def snapshot(self) -> Snapshot:
         """Collect now and return the numbers. Thread-safe."""
         self._settle()
-        return Snapshot(self._reader.read())
+        return Snapshot(self._reader.look())
 
-    def families(self) -> Iterable[Metric]:
+    def families(self) -> list[Metric]:
         """Collect now and return what ``/metrics`` shows. Thread-safe."""
         self._settle()
-        with self._reader.scraping:
-            return [_known(family) for family in self.registry.collect()]
+        return self._reader.families()
+
+    def scrape(self) -> list[Metric | Rendered]:
+        """The same as `families`, our own samples written out already."""
+        self._settle()
+        return self._reader.scrape()
 
     def latest(self) -> Snapshot:
         """The numbers of the last collection; collects if there was none."""
-        return Snapshot(self._reader.latest or self._reader.read())
+        return Snapshot(self._reader.latest or self._reader.look())
 
     def add_collector(self, collect: Callable[[], Iterable[Metric]]) -> None:
         """Show more families on ``/metrics``, derived when it is scraped."""
@@ -100,42 +107,18 @@ class Telemetry:
             else:
                 self._provider.shutdown()
 
+    def _meter(self, otel_meter: OTelMeter, ours: bool) -> Meter:  # noqa: FBT001
+        """Plain instruments, unless nobody else reads our provider."""
+        if isinstance(otel_meter, NoOpMeter):  # as OTEL_SDK_DISABLED asks for
+            return NoMeter()
+        if not ours:
+            return InstrumentMeter(otel_meter)
+        self._reader.bulk = bulk = AggregateMeter()
+        return bulk
+
     def _settle(self) -> None:
         for settle in self._before_collect:
             settle()
-
-
-class _Reader(PrometheusMetricReader):
-    """The exporter's reader, which also hands out what it received.
-
-    The exporter keeps what it receives until the next scrape translates it, so a look
-    that is no scrape must not reach it, and two scrapes must not interleave.
-    """
-
-    def __init__(self, registry: CollectorRegistry) -> None:
-        super().__init__(registry=registry, scope_info_enabled=False)
-        self.latest: MetricsData | None = None
-        self.scraping = threading.RLock()
-        self._for_scrape = True
-
-    def read(self) -> MetricsData | None:
-        with self.scraping:
-            self._for_scrape = False
-            try:
-                self.collect()
-            finally:
-                self._for_scrape = True
-            return self.latest
-
-    def _receive_metrics(
-        self,
-        metrics_data: MetricsData,
-        timeout_millis: float = 10_000,
-        **kwargs: object,
-    ) -> None:
-        self.latest = metrics_data
-        if self._for_scrape:
-            super()._receive_metrics(metrics_data, timeout_millis, **kwargs)
 
 
 class _Derived(Collector):
@@ -147,13 +130,6 @@ class _Derived(Collector):
 
     def describe(self) -> Iterable[Metric]:
         return []
-
-
-def _known(family: Metric) -> Metric:
-    """A family without the gauges that were set to NaN: not known is no sample."""
-    if family.type == "gauge":
-        family.samples = [s for s in family.samples if not math.isnan(s.value)]
-    return family
 
 
 def _is_set_by_application(provider: metrics.MeterProvider) -> bool:

@@ -12,6 +12,9 @@ from opentelemetry.sdk.metrics.export import (  # noqa: TID251 - reads what it c
 
 from evmon._telemetry.instruments import Instrument
 
+SCOPE = "evmon"
+"""Name of the instrumentation scope under which evmon measures."""
+
 _Key = tuple[str, frozenset[tuple[str, object]]]
 
 
@@ -93,7 +96,7 @@ def _points(data: MetricsData | None) -> Iterator[tuple[_Key, float | Distributi
         return
     for resource_metrics in data.resource_metrics:
         for scope_metrics in resource_metrics.scope_metrics:
-            if scope_metrics.scope.name != "evmon":
+            if scope_metrics.scope.name != SCOPE:
                 continue
             for metric in scope_metrics.metrics:
                 for point in metric.data.data_points:

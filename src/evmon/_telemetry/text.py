@@ -1,0 +1,203 @@
+"""Our own samples in Prometheus' text formats, quicker than by a general encoder.
+
+Nearly all of a line, name and labels, is the same at every scrape: it is made once for
+each series and kept as a template into which the numbers go. What comes out is, byte by
+byte, what the OpenTelemetry exporter and `prometheus_client` make of the same samples.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from json import dumps
+from math import isnan
+from typing import Any, Final, Literal, cast
+
+from opentelemetry.sdk.metrics.export import (  # noqa: TID251 - renders what it collected
+    AggregationTemporality,
+    Gauge,
+    Histogram,
+    HistogramDataPoint,
+    Metric,
+    Sum,
+)
+from prometheus_client.utils import floatToGoString as _go_float
+
+from evmon._telemetry.instruments import INSTRUMENTS, Instrument, Kind
+from evmon._telemetry.naming import prometheus_label, prometheus_name, prometheus_unit
+
+_Attributes = tuple[tuple[str, Any], ...]
+_Shape = Literal["counter", "gauge", "histogram"]
+
+_ROWS: Final = {row.name: row for row in INSTRUMENTS}
+_SHAPES: Final[Mapping[Kind, _Shape]] = {
+    Kind.COUNTER: "counter",
+    Kind.OBSERVABLE_COUNTER: "counter",
+    Kind.UP_DOWN_COUNTER: "gauge",
+    Kind.OBSERVABLE_UP_DOWN_COUNTER: "gauge",
+    Kind.GAUGE: "gauge",
+    Kind.HISTOGRAM: "histogram",
+}
+_number: Final = cast(Callable[[float], str], _go_float)
+
+_PLAIN_BELOW: Final = 1_000_000
+"""Go writes floats from here on with an exponent."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rendered:
+    """A family of ours, ready to be written in either format.
+
+    Attributes:
+        name: of the family, without ``_total``.
+        shape: its type, in Prometheus' words.
+        unit: empty for none.
+        description: of the instrument.
+        lines: its samples.
+    """
+
+    name: str
+    shape: _Shape
+    unit: str
+    description: str
+    lines: str
+
+    def text(self, *, openmetrics: bool) -> str:
+        """The family with its head, in OpenMetrics or in the older text format."""
+        description = self.description.replace("\\", r"\\").replace("\n", r"\n")
+        name = self.name
+        unit = ""
+        if openmetrics:
+            description = description.replace('"', r"\"")
+            unit = f"# UNIT {name} {self.unit}\n" if self.unit else ""
+        elif self.shape == "counter":
+            name = f"{name}_total"
+        head = f"# HELP {name} {description}\n# TYPE {name} {self.shape}\n"
+        return f"{head}{unit}{self.lines}"
+
+
+class TextRenderer:
+    r"""Renders metrics of the table of instruments; not to be shared by threads.
+
+    Example:
+        >>> from evmon._telemetry.aggregate import AggregateMeter
+        >>> from evmon._telemetry.instruments import CACHE_ENTRIES
+        >>> meter = AggregateMeter()
+        >>> meter.bind(CACHE_ENTRIES)(3)
+        >>> (family,) = TextRenderer().render(meter.collect())
+        >>> family.lines
+        'evmon_cache_entries 3.0\n'
+    """
+
+    def __init__(self) -> None:
+        self._templates: dict[str, _Templates] = {}
+
+    def render(self, metrics: Iterable[Metric]) -> list[Rendered]:
+        """Write the samples of metrics for which `is_ours` holds."""
+        return [self._family(metric) for metric in metrics]
+
+    def _family(self, metric: Metric) -> Rendered:
+        row = _ROWS[metric.name]
+        templates = self._templates.get(metric.name)
+        if templates is None:
+            templates = self._templates[metric.name] = _Templates(row)
+        lines = templates.fill(metric.data.data_points)
+        unit = prometheus_unit(row)
+        return Rendered(
+            templates.name, templates.shape, unit, metric.description or "", lines
+        )
+
+
+def is_ours(metric: Metric) -> bool:
+    """Whether a metric is an instrument of the table, not changed by a view."""
+    row = _ROWS.get(metric.name)
+    if row is None:
+        return False
+    data = metric.data
+    shape = _SHAPES[row.kind]
+    if isinstance(data, Sum):
+        cumulative = data.aggregation_temporality is AggregationTemporality.CUMULATIVE
+        return cumulative and shape == ("counter" if data.is_monotonic else "gauge")
+    if isinstance(data, Histogram):
+        return shape == "histogram"
+    return isinstance(data, Gauge) and shape == "gauge"
+
+
+class _Templates:
+    """The lines of an instrument's series, with gaps for the numbers."""
+
+    def __init__(self, row: Instrument) -> None:
+        self.shape = _SHAPES[row.kind]
+        shown = prometheus_name(row)
+        self.name = shown.removesuffix("_total") if self.shape == "counter" else shown
+        self._sample = shown
+        self._keys: frozenset[str] = frozenset()
+        self._known: dict[tuple[_Attributes, Sequence[float]], str] = {}
+
+    def fill(self, points: Sequence[Any]) -> str:
+        """The lines of all series. A label that only some have is empty in the others."""
+        keyed = [(tuple((point.attributes or {}).items()), point) for point in points]
+        keys = frozenset(key for attributes, _ in keyed for key, _ in attributes)
+        known = self._known if keys == self._keys else {}
+        self._keys = keys
+        # Made anew from what is there, so that nothing is kept of what is gone.
+        self._known = {}
+        lines = []
+        for attributes, point in keyed:
+            bounds = getattr(point, "explicit_bounds", ())
+            template = known.get((attributes, bounds))
+            if template is None:
+                template = self._make(attributes, bounds)
+            self._known[attributes, bounds] = template
+            if isinstance(point, HistogramDataPoint):
+                lines.append(template % _numbers(point))
+            elif not (self.shape == "gauge" and isnan(point.value)):
+                lines.append(template % _number(point.value))
+        return "".join(lines)
+
+    def _make(self, attributes: _Attributes, bounds: Sequence[float]) -> str:
+        labels = dict.fromkeys(map(prometheus_label, self._keys), "")
+        labels |= {prometheus_label(key): _text(value) for key, value in attributes}
+        name = self._sample
+        if self.shape != "histogram":
+            return f"{name}{_braces(labels)} %s\n"
+        limits = [f"{bound}" for bound in bounds] + ["+Inf"]
+        lines = [
+            f"{name}_bucket{_braces({**labels, 'le': limit})} %s\n" for limit in limits
+        ]
+        if float(limits[0]) >= 0:  # else it has no count and no sum, says OpenMetrics
+            plain = _braces(labels)
+            lines += [f"{name}_count{plain} %s\n", f"{name}_sum{plain} %s\n"]
+        return "".join(lines)
+
+
+def _numbers(point: HistogramDataPoint) -> tuple[str, ...]:
+    """What goes into a histogram's gaps: counts up to each limit, count, sum."""
+    counts = list(accumulate(point.bucket_counts))
+    total = counts[-1]
+    bounds = point.explicit_bounds
+    if not bounds or bounds[0] >= 0:
+        counts.append(total)
+    if total < _PLAIN_BELOW:
+        texts = [f"{count}.0" for count in counts]
+    else:
+        texts = [_number(count) for count in counts]
+    if len(counts) > len(bounds) + 1:
+        texts.append(_number(point.sum))
+    return tuple(texts)
+
+
+def _braces(labels: Mapping[str, str]) -> str:
+    """Labels as they stand after a name, fit for a template."""
+    if not labels:
+        return ""
+    inner = ",".join(f'{name}="{_escaped(labels[name])}"' for name in sorted(labels))
+    return f"{{{inner}}}"
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else dumps(value, default=str)
+
+
+def _escaped(value: str) -> str:
+    escaped = value.replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"")
+    return escaped.replace("%", "%%")
