@@ -17,6 +17,7 @@ from evmon._cli.dlq import dlq
 from evmon._cli.handlers import handlers_table
 from evmon._cli.load import load_bus
 from evmon._cli.output import console
+from evmon._cli.signals import dashboards_command, rules_command
 from evmon.errors import EvmonError
 
 USAGE_ERROR: Final = 2
@@ -63,10 +64,14 @@ def cli() -> None:
       evmon handlers shop.app:bus     what would be discovered
       evmon check                     how does the service on this machine do?
       evmon dlq list                  which events were put aside, and why?
+      evmon rules                     alert rules for Prometheus
+      evmon dashboards                dashboards for Grafana
     """
 
 
 cli.add_command(dlq)
+cli.add_command(rules_command)
+cli.add_command(dashboards_command)
 
 
 @cli.command("demo")

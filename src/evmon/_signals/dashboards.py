@@ -109,7 +109,8 @@ def _build(board: Board, runbooks: str) -> model.Dashboard:
         built.annotation(note)
     number = 0
     for row in board.rows:
-        built.with_row(dashboard.Row(row.title))
+        number += 1
+        built.with_row(dashboard.Row(row.title).id(number))
         for panel in row.panels:
             number += 1
             built.with_panel(_panel(panel, number))

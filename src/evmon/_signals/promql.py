@@ -31,6 +31,8 @@ def series(row: Instrument, selector: str = "", suffix: str = "") -> str:
 
 def by(labels: tuple[str, ...], expression: str, operation: str = "sum") -> str:
     """Aggregate an expression, keeping `labels`."""
+    if not labels:
+        return f"{operation}({expression})"
     return f"{operation} by ({', '.join(labels)}) ({expression})"
 
 
