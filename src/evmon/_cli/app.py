@@ -98,8 +98,19 @@ cli.add_command(dashboards_command)
     type=click.Choice(sorted(FAULTS)),
     help="Something to go wrong for 15 s, so that a warning appears and clears.",
 )
+@click.option(
+    "--transport",
+    default="memory://",
+    show_default=True,
+    metavar="URL",
+    help="Where the events travel; redis://localhost:6379/0 for the real thing.",
+)
 def demo_command(
-    duration: float | None, rate: float, port: int | None, fault: str | None
+    duration: float | None,
+    rate: float,
+    port: int | None,
+    fault: str | None,
+    transport: str,
 ) -> int:
     r"""Run a sample shop service with steady traffic and a live summary.
 
@@ -107,8 +118,9 @@ def demo_command(
     Examples:
       evmon demo
       evmon demo --duration 60 --fault retries
+      evmon demo --transport redis://localhost:6379/0
     """
-    return asyncio.run(run_demo(duration, rate, port, fault))
+    return asyncio.run(run_demo(duration, rate, port, fault, transport))
 
 
 @cli.command("run")

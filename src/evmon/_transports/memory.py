@@ -23,10 +23,11 @@ UPKEEP_INTERVAL: Final = 1.0
 
 @dataclass(frozen=True, slots=True)
 class DeadEntry:
-    """A dead-lettered entry, with the reason."""
+    """A dead-lettered entry, with the reason, and when it came here."""
 
     received: Received
     letter: DeadLetter
+    put_aside: float
 
 
 class MemoryTransport:
@@ -86,15 +87,7 @@ class MemoryTransport:
     async def run(self) -> None:
         """Show how things stand, until cancelled."""
         while True:
-            self._recorder.stands(
-                Standing(
-                    length=self.length + self.pending,
-                    lag=len(self._ready),
-                    pending=self.pending,
-                    dead=len(self.dead_letters),
-                    scheduled=len(self._scheduled),
-                )
-            )
+            self._recorder.stands(self._standing())
             await self._clock.sleep(UPKEEP_INTERVAL)
 
     def watch(self, lost: Callable[[Received], None]) -> None:
@@ -108,8 +101,9 @@ class MemoryTransport:
     ) -> list[Exception | None]:
         """Append to the queue; what does not fit is refused."""
         room = max(self._capacity - self.length, 0)
+        now = self._clock.monotonic()
         self._ready.extend(
-            Received(str(number), raw)
+            Received(str(number), raw, token=now)
             for number, raw in zip(self._ids, batch[:room], strict=False)
         )
         if room:
@@ -131,6 +125,10 @@ class MemoryTransport:
         entries = [self._ready.popleft() for _ in range(count)]
         self._pending.update((entry.id, entry) for entry in entries)
         self._recorder.polled(self._clock.time())
+        now, waited = self._clock.monotonic(), self._recorder.waited
+        for entry in entries:
+            if entry.deliveries == 1 and not entry.attempts:
+                waited(now - entry.token)
         return entries
 
     def interrupt(self) -> None:
@@ -150,7 +148,9 @@ class MemoryTransport:
         """Put an entry aside (the oldest goes when 10,000 are kept), or schedule it."""
         self.ack(received)
         if dead is not None:
-            self.dead_letters.append(DeadEntry(received, dead))
+            self.dead_letters.append(
+                DeadEntry(received, dead, self._clock.monotonic())
+            )
         if again is not None:
             number = next(self._ids)
             entry = replace(
@@ -179,6 +179,22 @@ class MemoryTransport:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+    def _standing(self) -> Standing:
+        """How things stand; the token of an entry is when it was published."""
+        now = self._clock.monotonic()
+        ready, dead = self._ready, self.dead_letters
+        published = (entry.token for entry in self._pending.values())
+        return Standing(
+            length=self.length + self.pending,
+            lag=len(ready),
+            pending=self.pending,
+            pending_age=now - min(published, default=now),
+            unread_age=now - ready[0].token if ready else 0.0,
+            dead=len(dead),
+            dead_age=now - dead[0].put_aside if dead else 0.0,
+            scheduled=len(self._scheduled),
+        )
 
     def _promote(self) -> None:
         """Move what is due from the schedule to the queue."""

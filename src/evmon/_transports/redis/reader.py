@@ -201,9 +201,9 @@ class Reader:
         taken: list[Received] = []
         for stream, entries in reply or ():
             taken += self._by_stream[stream].take_new(entries)
-        if taken:
-            waited = self._clock.time() + self.server_ahead - time_of(taken[0].id)
-            self._recorder.waited(max(waited, 0.0))
+        now, waited = self._clock.time() + self.server_ahead, self._recorder.waited
+        for entry in taken:
+            waited(max(now - time_of(entry.id), 0.0))
         return taken
 
     async def _lost(self, inbox: Inbox, ids: Sequence[bytes]) -> None:
