@@ -70,7 +70,9 @@ def test_every_runbook_has_all_sections(root):
     wanted = ["Meaning", "Impact", "Diagnosis", "Fix", "Silence", "Tune"]
 
     for page in (root / "docs" / "runbooks").glob("Evmon*.md"):
-        assert re.findall(r"^## (.+)$", page.read_text("utf-8"), re.M) == wanted, page
+        assert (
+            re.findall(r"^## (.+)$", page.read_text("utf-8"), re.MULTILINE) == wanted
+        ), page
 
 
 def test_the_secret_of_the_chat_is_read_from_a_file():

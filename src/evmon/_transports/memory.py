@@ -148,9 +148,7 @@ class MemoryTransport:
         """Put an entry aside (the oldest goes when 10,000 are kept), or schedule it."""
         self.ack(received)
         if dead is not None:
-            self.dead_letters.append(
-                DeadEntry(received, dead, self._clock.monotonic())
-            )
+            self.dead_letters.append(DeadEntry(received, dead, self._clock.monotonic()))
         if again is not None:
             number = next(self._ids)
             entry = replace(
