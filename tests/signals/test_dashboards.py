@@ -128,7 +128,8 @@ def test_they_link_to_each_other_and_to_the_runbooks(dashboard):
     links = {link["title"]: link for link in dashboard["links"]}
 
     assert links["evmon"]["tags"] == ["evmon"]
-    assert links["evmon"]["keepTime"] and links["evmon"]["includeVars"]
+    assert links["evmon"]["keepTime"]
+    assert links["evmon"]["includeVars"]
     assert "evmon" in dashboard["tags"]
     assert links["Runbooks"]["url"].endswith("/docs/runbooks")
 

@@ -70,7 +70,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
 @contextlib.contextmanager
 def _process(*command, log):
-    with open(log, "w") as output:
+    with log.open("w") as output:
         process = subprocess.Popen(command, stdout=output, stderr=output)
     try:
         yield process
