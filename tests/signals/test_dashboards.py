@@ -46,7 +46,8 @@ def test_its_variables_choose_source_service_and_process(dashboard):
     assert variables["datasource"]["query"] == "prometheus"
     for name in variables.keys() - {"datasource"}:
         variable = variables[name]
-        assert variable["multi"] and variable["includeAll"], name
+        assert variable["multi"], name
+        assert variable["includeAll"], name
         assert variable["allValue"] == ".+"
         assert variable["datasource"]["uid"] == "${datasource}"
         assert variable["label"]

@@ -7,18 +7,19 @@ import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, TypeVar
 
 from evmon._clock import SYSTEM_CLOCK, Clock
 from evmon._telemetry.transport import Standing, TransportRecorder, no_recorder
 from evmon._transports.base import Again, DeadLetter, Received
 from evmon.errors import TransportError
 
+T = TypeVar("T")
+
 _log = logging.getLogger("evmon.transport")
 
 CAPACITY: Final = 100_000
 DEAD_LETTERS_KEPT: Final = 10_000
-UPKEEP_INTERVAL: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,14 @@ class DeadEntry:
     received: Received
     letter: DeadLetter
     put_aside: float
+
+
+def _first(queue: "deque[T]") -> "list[T]":
+    """The first of a queue, if there is one; for other threads than the queue's."""
+    try:
+        return [queue[0]]
+    except IndexError:
+        return []
 
 
 class MemoryTransport:
@@ -85,10 +94,11 @@ class MemoryTransport:
         """Nothing to open."""
 
     async def run(self) -> None:
-        """Show how things stand, until cancelled."""
-        while True:
-            self._recorder.stands(self._standing())
-            await self._clock.sleep(UPKEEP_INTERVAL)
+        """Nothing to look after."""
+
+    def observe(self) -> None:
+        """Record how things stand."""
+        self._recorder.stands(self._standing())
 
     def watch(self, lost: Callable[[Received], None]) -> None:
         """Nobody else takes entries here."""
@@ -181,16 +191,18 @@ class MemoryTransport:
     def _standing(self) -> Standing:
         """How things stand; the token of an entry is when it was published."""
         now = self._clock.monotonic()
-        ready, dead = self._ready, self.dead_letters
-        published = (entry.token for entry in self._pending.values())
+        # Each copy is made in one step: the loop may be at work meanwhile.
+        pending = [entry.token for entry in list(self._pending.values())]
+        unread = [entry.token for entry in _first(self._ready)]
+        dead = [entry.put_aside for entry in _first(self.dead_letters)]
         return Standing(
             length=self.length + self.pending,
-            lag=len(ready),
-            pending=self.pending,
-            pending_age=now - min(published, default=now),
-            unread_age=now - ready[0].token if ready else 0.0,
-            dead=len(dead),
-            dead_age=now - dead[0].put_aside if dead else 0.0,
+            lag=len(self._ready),
+            pending=len(pending),
+            pending_age=now - min(pending, default=now),
+            unread_age=now - min(unread, default=now),
+            dead=len(self.dead_letters),
+            dead_age=now - min(dead, default=now),
             scheduled=len(self._scheduled),
         )
 
