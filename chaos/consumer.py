@@ -12,12 +12,11 @@ import os
 import threading
 import time
 import urllib.request
-import zlib
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from chaos.files import POISON, Journal
+from chaos.files import POISON, Journal, chance
 from evmon import ConsumerConfig, Event, EventBus, MetricsConfig, RedisConfig, Reject
 from evmon import RetryPolicy as Policy
 
@@ -61,10 +60,10 @@ class Handling:
         start = time.monotonic()
         args = self._args
         if args.slow or args.blocking:
-            chance = zlib.crc32(event.id.encode()) / 2**32
-            if chance < args.slow:
+            drawn = chance(event.id)
+            if drawn < args.slow:
                 await asyncio.sleep(args.slow_seconds)
-            elif chance < args.slow + args.blocking:
+            elif drawn < args.slow + args.blocking:
                 time.sleep(2 * args.lease)
         if args.seconds:
             await asyncio.sleep(args.seconds)

@@ -1,5 +1,6 @@
 """Ground truth: append-only files that survive whatever happens to who writes them."""
 
+import hashlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -42,6 +43,12 @@ class Handling:
     pid: int
     start: float
     end: float
+
+
+def chance(event_id: str) -> float:
+    """A number in [0, 1) that belongs to an id, the same for everybody."""
+    digest = hashlib.blake2b(event_id.encode(errors="replace"), digest_size=4)
+    return int.from_bytes(digest.digest(), "big") / 2**32
 
 
 def lines(folder: Path, pattern: str) -> Iterator[str]:

@@ -73,6 +73,8 @@ class World:
         self.kills = 0
         self.crashes: list[str] = []
         """Consumers that ended by themselves."""
+        self.last_name = ""
+        """Of the process that was started last."""
         self._names = 0
 
     def publisher(
@@ -224,7 +226,8 @@ class World:
 
     def _name(self, kind: str) -> str:
         self._names += 1
-        return f"{kind}{self._names}"
+        self.last_name = f"{kind}{self._names}"
+        return self.last_name
 
     def _gone(self, worker: Worker) -> None:
         if worker in self.workers:
