@@ -37,6 +37,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--slow", type=float, default=0.0, help="share of slow events")
     parser.add_argument("--slow-seconds", type=float, default=5.0)
     parser.add_argument("--blocking", type=float, default=0.0, help="share, 2 x lease")
+    parser.add_argument("--latency", type=int, default=0, help="1 measures it")
     parser.add_argument("--pattern", default="chaos.event")
     return parser.parse_args()
 
@@ -69,7 +70,10 @@ class Handling:
             await asyncio.sleep(args.seconds)
         end = time.monotonic()
         event_id = quote(event.id, errors="replace")[:200]
-        self._journal.write(f"{event_id} {self._pid} {start:.4f} {end:.4f}\n")
+        line = f"{event_id} {self._pid} {start:.4f} {end:.4f}"
+        if args.latency:
+            line += f" {time.time() - event.time.timestamp():.4f}"
+        self._journal.write(f"{line}\n")
 
 
 def keep_metrics(bus: EventBus, path: Path, ready: Path, done: threading.Event) -> None:

@@ -37,12 +37,14 @@ class Handling:
         pid: of the process.
         start: by the machine's monotonic clock.
         end: likewise.
+        latency: seconds from its publication until it was handled, if measured.
     """
 
     id: str
     pid: int
     start: float
     end: float
+    latency: float = 0.0
 
 
 def chance(event_id: str) -> float:
@@ -77,6 +79,6 @@ def handlings(folder: Path) -> list[Handling]:
     """The runs of handlers with their times."""
     found = []
     for line in lines(folder, "handled-*"):
-        event_id, pid, start, end = line.split()
-        found.append(Handling(event_id, int(pid), float(start), float(end)))
+        event_id, pid, *times = line.split()
+        found.append(Handling(event_id, int(pid), *map(float, times)))
     return found
