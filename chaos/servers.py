@@ -31,7 +31,9 @@ class Server:
         self._folder = folder
         self._fsync = fsync
         self._process: subprocess.Popen[bytes] | None = None
-        self._client = Redis(port=self.port, decode_responses=True)
+        self._client = Redis(
+            port=self.port, decode_responses=True, encoding_errors="replace"
+        )
 
     @property
     def version(self) -> str:

@@ -36,6 +36,14 @@ async def run(options: Options) -> list[Result]:
         settled = await w.settled(120)
         dead = int(w.server.ask("XLEN", DEAD))
         runs = len(handled(w.folder))
+        from collections import Counter
+
+        ds = w.dead_letters()
+        c = Counter(d["dead.id"] for d in ds)
+        print([x for x in c.items() if x[1] > 1])
+        h = Counter(handled(w.folder))
+        print([x for x in h.items() if x[1] > 1][:10])
+        print([w.log(x) for x in workers])
         problems = [*w.crashes]
         if not settled:
             problems.append(f"pending, unread, scheduled at the end: {w.left()}")
