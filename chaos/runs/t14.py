@@ -10,6 +10,8 @@ from chaos.scrapes import scrape_all, total
 from chaos.world import GROUP, STREAM, World, world
 
 EVENTS = 1000
+ENDLESS = 10**9
+RATE = 400.0
 IN_FLIGHT = 50
 WITHIN = 8.0
 LONG_LEASE = 30.0
@@ -47,12 +49,13 @@ async def small(seed: int, mutant: str, *, lost_replies: bool = False) -> Verdic
                 lease=LONG_LEASE if lost_replies else 1.0,
                 timeout=1.0,
                 in_flight=IN_FLIGHT,
-                seconds=0.05,
+                seconds=0.1,
                 drain=0.0,
             )
         await w.ready()
-        w.publisher(EVENTS, 500, poison=0.1, chunk=20)
+        load_on = w.publisher(ENDLESS, RATE, poison=0.1, chunk=20)
         await (_lose(w) if lost_replies else _kill(w))
+        load_on.terminate()
         await w.published()
         await w.settled(WITHIN)
         truth = w.truth()
