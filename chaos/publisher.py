@@ -28,6 +28,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--chunk", type=int, default=200, help="events in one call")
     parser.add_argument("--poison", type=float, default=0.01)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--min-replicas", type=int, default=0)
     parser.add_argument("--timeout", type=float, default=2.0)
     return parser.parse_args()
 
@@ -52,7 +53,9 @@ async def main(args: argparse.Namespace) -> None:
         args.url,
         auto_discovery=False,
         batching=Batching(max_size=args.chunk),
-        redis=RedisConfig(timeout=args.timeout, connect_within=30),
+        redis=RedisConfig(
+            timeout=args.timeout, connect_within=30, min_replicas=args.min_replicas
+        ),
         retry=RetryPolicy(max_retries=3, base_delay=0.05, max_delay=0.5),
     )
     accepted = Journal(args.folder / f"published-{args.name}")

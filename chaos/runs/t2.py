@@ -11,7 +11,7 @@ from chaos.result import Options, Result
 from chaos.world import World, world
 from evmon._failpoints import POINTS
 
-KILLS = 6
+KILLS = 25
 RATE = 2000.0
 DIE_WITHIN = 15.0
 FIRST, LAST = (

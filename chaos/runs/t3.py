@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections import Counter
 
 from chaos.checker import Load, check, differences
@@ -12,12 +13,53 @@ from chaos.world import STREAM, World, world
 EVENTS = 20_000
 SHARE = 0.01
 RATE = 2000.0
+HALF_OPEN = 3.0
+"""Seconds: longer than the processes wait for an answer."""
 
 
 async def run(options: Options) -> list[Result]:
-    """Drop a hundredth of all replies, for publishers and consumers alike."""
+    """Drop a hundredth of all replies; then let nothing through for a while."""
     events = options.events or EVENTS
-    async with world(options.seed) as w:
+    return [
+        await _dropped(options.seed, events),
+        await _half_open(options.seed + 1, events // 2),
+    ]
+
+
+async def _half_open(seed: int, events: int) -> Result:
+    """A slow network, and then one that swallows everything without a word."""
+    started = time.monotonic()
+    async with world(seed) as w:
+        for _ in range(3):
+            w.consumer()
+        await w.ready()
+        w.proxy.faults.delay = 0.01
+        w.publisher(events, RATE, chunk=20)
+        for _ in range(2):
+            await asyncio.sleep(0.7)
+            await w.proxy.go_half_open(HALF_OPEN)
+        w.proxy.faults.delay = 0
+        await w.published()
+        await w.settled()
+        truth = w.truth()
+        verdict = check(truth, Load(cuts=w.proxy.cuts))
+        doubles = appended_twice(w)
+        problems = [*verdict.problems, *w.crashes]
+        if doubles:
+            problems.append(f"{doubles} events were appended twice")
+    figures = {
+        **verdict.figures,
+        "half-open s": 2 * HALF_OPEN,
+        "appended twice": doubles,
+        "refused": len(truth.refused),
+    }
+    return Result("T3 half-open", figures, problems, time.monotonic() - started)
+
+
+async def _dropped(seed: int, events: int) -> Result:
+    """A hundredth of all replies gets lost, for publishers and consumers alike."""
+    started = time.monotonic()
+    async with world(seed) as w:
         for _ in range(3):
             w.consumer()
         await w.ready()
@@ -48,7 +90,7 @@ async def run(options: Options) -> list[Result]:
         "appended twice": doubles,
         "refused": len(truth.refused),
     }
-    return [Result("T3 lost replies", figures, problems)]
+    return Result("T3 lost replies", figures, problems, time.monotonic() - started)
 
 
 def appended_twice(w: World) -> int:
