@@ -17,8 +17,17 @@ from typing import Any
 from urllib.parse import quote
 
 from chaos.files import POISON, Journal, chance
-from evmon import ConsumerConfig, Event, EventBus, MetricsConfig, RedisConfig, Reject
-from evmon import RetryPolicy as Policy
+from evmon import (
+    ConsumerConfig,
+    Delivery,
+    Event,
+    EventBus,
+    MetricsConfig,
+    RedisConfig,
+    Reject,
+    RetryLater,
+    RetryPolicy,
+)
 
 SCRAPE_INTERVAL = 0.5
 
@@ -38,6 +47,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--slow-seconds", type=float, default=5.0)
     parser.add_argument("--blocking", type=float, default=0.0, help="share, 2 x lease")
     parser.add_argument("--latency", type=int, default=0, help="1 measures it")
+    parser.add_argument("--later", type=float, default=0.0, help="share tried twice")
     parser.add_argument("--pattern", default="chaos.event")
     return parser.parse_args()
 
@@ -54,12 +64,17 @@ class Handling:
         self._pid = os.getpid()
         self._journal = Journal(args.folder / f"handled-{args.name}")
 
-    async def handle(self, event: Event[Any]) -> None:
+    async def handle(self, event: Event[Any], delivery: Delivery) -> None:
         """Take the time that the event takes, and write its id down."""
         if event.id.endswith(POISON):
             raise Reject("poison")
         start = time.monotonic()
         args = self._args
+        if args.later and delivery.attempt == 1:
+            drawn = chance(f"later {event.id}")
+            if drawn < args.later:
+                # Half of them wait in the process, half in the schedule in Redis.
+                raise RetryLater(0.05 if drawn < args.later / 2 else 1.2)
         if args.slow or args.blocking:
             drawn = chance(event.id)
             if drawn < args.slow:
@@ -120,7 +135,7 @@ def main() -> None:
             upkeep_interval=0.5,
             connect_within=30,
         ),
-        retry=Policy(max_retries=3, base_delay=0.05, max_delay=0.5),
+        retry=RetryPolicy(max_retries=3, base_delay=0.05, max_delay=0.5),
         metrics=MetricsConfig(port=0, cache_seconds=0),
     )
     bus.add_handler(args.pattern, Handling(args).handle)

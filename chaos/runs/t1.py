@@ -14,6 +14,8 @@ RESTARTS = 4
 CUTS = 6
 CUT_SECONDS = 0.5
 RATE = 4000.0
+LATER = 0.02
+"""Share of events whose handler wants another try, half of them from Redis' schedule."""
 
 
 async def run(options: Options) -> list[Result]:
@@ -27,7 +29,7 @@ async def run(options: Options) -> list[Result]:
     async with world(options.seed) as w:
         started = time.monotonic()
         for _ in range(CONSUMERS):
-            w.consumer(lease=1.0)
+            w.consumer(lease=1.0, later=LATER)
         await w.ready()
         w.publisher(events, rate=events / seconds)
         what = ["kill"] * kills + ["restart"] * restarts + ["cut"] * cuts

@@ -13,6 +13,7 @@ from evmon._failpoints import POINTS
 
 KILLS = 25
 RATE = 2000.0
+LATER = 0.05
 DIE_WITHIN = 15.0
 FIRST, LAST = (
     1,
@@ -74,13 +75,13 @@ async def _died(process: "subprocess.Popen[bytes]") -> bool:
 async def _consumers(w: World, name: str, kills: int) -> int:
     """A consumer that dies, beside one that does not."""
     publisher = w.publisher(ENDLESS, RATE, poison=0.05, chunk=100)
-    other = w.consumer(seconds=0.01)
+    other = w.consumer(seconds=0.01, later=LATER)
     await w.ready(other)
     done = 0
     for _ in range(2 * kills):
         if done == kills:
             break
-        victim = w.consumer(_env(w, name), seconds=0.01)
+        victim = w.consumer(_env(w, name), seconds=0.01, later=LATER)
         if name == "during_drain":
             await w.ready(victim)
             await asyncio.sleep(w.rng.uniform(0.1, 0.5))
@@ -95,7 +96,7 @@ async def _consumers(w: World, name: str, kills: int) -> int:
         else:
             w.kill(victim)
         if name == "after_reclaim":
-            other = w.consumer(seconds=0.01)
+            other = w.consumer(seconds=0.01, later=LATER)
             await w.ready(other)
     publisher.terminate()
     return done
