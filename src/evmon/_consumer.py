@@ -14,6 +14,7 @@ from evmon._clock import Clock
 from evmon._config import ConsumerConfig
 from evmon._dead_letters import given_up, refused, undecodable
 from evmon._events import DEFAULT_LIMITS, Event, EventLimits, decode
+from evmon._failpoints import ON, reach
 from evmon._registry import Registry, Route
 from evmon._retry import Retrier, RetryPolicy
 from evmon._telemetry.recorders import ConsumeRecorder
@@ -153,6 +154,8 @@ class Consumer:
                 continue
             failures = 0
             if entries:
+                if ON:
+                    reach("after_read")
                 self._recorder.received(self._clock.monotonic() - started)
                 self._accept(entries, group)
 
@@ -279,6 +282,8 @@ class Consumer:
         """Wait for what is in flight, and handle what would end with the process."""
         with anyio.move_on_after(self._drain_timeout):
             while self._open or self._transport.backlog:
+                if ON:
+                    reach("during_drain")
                 self._changed.clear()
                 free = self._config.max_concurrency - len(self._open)
                 if free and self._transport.backlog:

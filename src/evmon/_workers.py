@@ -15,6 +15,7 @@ from evmon._clock import Clock
 from evmon._config import ConsumerConfig
 from evmon._dead_letters import short
 from evmon._events import Event
+from evmon._failpoints import ON, reach
 from evmon._handlers import FIRST_DELIVERY, Delivery, Handler
 from evmon._retry import Retrier, RetryPolicy
 from evmon._telemetry.labels import ErrorTypes
@@ -174,6 +175,8 @@ class Workers:
             failure = error
         finally:
             del self._running[task]
+        if ON:
+            reach("after_handler")
         if id(work.received) not in self._in_flight:
             return
         if failure is not None:

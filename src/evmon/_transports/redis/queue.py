@@ -8,6 +8,7 @@ import msgspec
 
 from evmon._clock import SYSTEM_CLOCK
 from evmon._config import RedisConfig
+from evmon._failpoints import ON, reach
 from evmon._telemetry.transport import no_recorder
 from evmon._transports.redis import scripts
 from evmon._transports.redis.connection import connect, parse_address
@@ -118,12 +119,13 @@ class DeadLetterQueue:
         stream = letter.facts.get("stream", "")
         if not stream.startswith(self._keys.stream()):
             stream = self._keys.stream()
-        return bool(
-            await self._link.call(
-                *("EVAL", scripts.REPLAY, 2, self._keys.dead, stream, letter.id),
-                *_fields_to_replay(letter),
-            )
+        done = await self._link.call(
+            *("EVAL", scripts.REPLAY, 2, self._keys.dead, stream, letter.id),
+            *_fields_to_replay(letter),
         )
+        if ON:
+            reach("during_replay")
+        return bool(done)
 
     async def purge(self, letters: Sequence[Letter]) -> int:
         """Delete dead letters for good; returns how many there were."""

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from evmon._clock import Clock
+from evmon._failpoints import ON, reach
 from evmon._telemetry.transport import TransportRecorder
 from evmon._transports.base import Received
 from evmon._transports.redis import scripts
@@ -162,6 +163,8 @@ class Reader:
             self._count_lost([i for i in trimmed if not inbox.knows(i.decode())])
             taken = inbox.take_pending(entries)
             if taken:
+                if ON:
+                    reach("after_reclaim")
                 self._recorder.reclaimed(len(taken))
                 _log.info("%d events of silent consumers were taken over", len(taken))
                 return taken
@@ -191,6 +194,8 @@ class Reader:
         try:
             replies = await self._link.pipe(commands)
             sent = True
+            if ON and acks:
+                reach("after_ack")
         finally:
             for inbox, batch in acks:
                 inbox.end_acks(batch, sent=sent)

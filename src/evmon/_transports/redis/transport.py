@@ -13,6 +13,7 @@ import anyio
 
 from evmon._clock import SYSTEM_CLOCK, Clock
 from evmon._config import RedisConfig
+from evmon._failpoints import ON, reach
 from evmon._telemetry.transport import TransportRecorder, no_recorder
 from evmon._transports.base import Again, DeadLetter, Received
 from evmon._transports.redis import scripts
@@ -187,9 +188,13 @@ class RedisTransport:
         )
         for raws in streams.values():
             command += (len(raws), *raws)
+        if ON:
+            reach("before_publish")
         replicas = self._config.min_replicas
         if not replicas:
             await self._link.call(*command)
+            if ON:
+                reach("after_publish")
             return [None] * len(batch)
         wait = ("WAIT", replicas, int(self._config.timeout * 1000 / 2))
         reached = (await self._link.pipe([command, wait]))[1]
@@ -225,6 +230,8 @@ class RedisTransport:
             try:
                 await self._link.call("XACK", inbox.stream, inbox.group, *batch)
                 sent = True
+                if ON:
+                    reach("after_ack")
             finally:
                 inbox.end_acks(batch, sent=sent)
 
@@ -238,6 +245,8 @@ class RedisTransport:
         later: list[bytes | int] = []
         if again is not None:
             later = [int(again.delay * 1000), *next_fields(received, again, now)]
+        if ON:
+            reach("before_settle")
         try:
             done = await self._link.call(
                 *("EVAL", scripts.SETTLE, 4, inbox.stream, self._keys.dead),
@@ -248,6 +257,8 @@ class RedisTransport:
         except BrokenError:
             self._in_doubt.add(received)
             raise
+        if ON:
+            reach("after_settle")
         # An earlier try may have done it, and only its answer got lost.
         done = bool(done) or received in self._in_doubt
         self._in_doubt.discard(received)

@@ -1,0 +1,140 @@
+"""Mutants of evmon, each wrong in a way that loses events or hides it.
+
+They prove the checker: a harness that stays green with one of them finds nothing.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+from evmon._transports.base import Again, DeadLetter, Received
+from evmon._transports.redis import RedisTransport, connection
+from evmon._transports.redis.dead import dead_fields
+from evmon._transports.redis.inbox import Inbox
+from evmon._transports.redis.link import Command
+from evmon._transports.redis.reader import Reader
+from evmon.errors import TransportError
+
+
+def ack_first() -> None:
+    """Entries are acked when they are read, not when they are handled."""
+    read = RedisTransport.read
+
+    async def wrong(
+        self: RedisTransport, max_count: int, max_wait: float
+    ) -> list[Received]:
+        entries = await read(self, max_count, max_wait)
+        for received in entries:
+            inbox: Inbox = received.token.inbox
+            await self._link.call("XACK", inbox.stream, inbox.group, received.id)
+        return entries
+
+    _put(RedisTransport, "read", wrong)
+
+
+def noack() -> None:
+    """Entries are read with NOACK."""
+    command = Reader._read_command
+
+    def wrong(self: Reader, max_count: int, max_wait: float) -> Command:
+        words = command(self, max_count, max_wait)
+        return (*words[:4], "NOACK", *words[4:])
+
+    _put(Reader, "_read_command", wrong)
+
+
+def group_at_dollar() -> None:
+    """A group that is made reads what comes from then on."""
+
+    async def wrong(self: Reader, inbox: Inbox) -> bool:
+        create = ("XGROUP", "CREATE", inbox.stream, self._group, "$", "MKSTREAM")
+        try:
+            await self._link.call(*create)
+        except TransportError as error:
+            if not str(error).startswith("BUSYGROUP"):
+                raise
+            return False
+        return True
+
+    _put(Reader, "_make_group", wrong)
+
+
+def no_reclaim() -> None:
+    """Nobody takes over what a dead consumer held."""
+
+    async def wrong(self: Reader, max_count: int) -> list[Received]:  # noqa: ARG001
+        return []
+
+    _put(Reader, "_reclaim", wrong)
+
+
+def delconsumer_at_exit() -> None:
+    """A consumer deletes its name at the end, and what is pending under it."""
+
+    async def wrong(self: RedisTransport) -> None:
+        await self.flush()
+        for inbox in self._inboxes:
+            forget = ("DELCONSUMER", inbox.stream, inbox.group, self._consumer)
+            await self._link.call("XGROUP", *forget)
+
+    _put(RedisTransport, "_say_goodbye", wrong)
+
+
+def non_atomic_dead_letters() -> None:
+    """An entry is acked first, and becomes a dead letter a little later."""
+    settle = RedisTransport.settle
+
+    async def wrong(
+        self: RedisTransport,
+        received: Received,
+        dead: DeadLetter | None,
+        again: Again | None,
+    ) -> bool:
+        if dead is None:
+            return await settle(self, received, dead, again)
+        inbox: Inbox = received.token.inbox
+        await self._link.call("XACK", inbox.stream, inbox.group, received.id)
+        await asyncio.sleep(0.1)
+        fields = dead_fields(received, dead, self._consumer, self._clock.time())
+        await self._link.call("XADD", self._keys.dead, "*", *fields)
+        inbox.held.pop(received.id, None)
+        return True
+
+    _put(RedisTransport, "settle", wrong)
+
+
+def client_retries() -> None:
+    """The client sends again by itself what may have been carried out already."""
+
+    def retry(*_: Any) -> Retry:
+        return Retry(NoBackoff(), 3)
+
+    _put(connection, "Retry", retry)
+
+
+MUTANTS: dict[str, Callable[[], None]] = {
+    mutant.__name__: mutant
+    for mutant in (
+        ack_first,
+        noack,
+        group_at_dollar,
+        no_reclaim,
+        delconsumer_at_exit,
+        non_atomic_dead_letters,
+        client_retries,
+    )
+}
+
+
+def apply(name: str) -> None:
+    """Make this process's evmon wrong."""
+    MUTANTS[name]()
+
+
+def _put(target: Any, name: str, wrong: Any) -> None:
+    if not hasattr(target, name):
+        raise AttributeError(f"{target!r} has no {name}: the mutant is out of date")
+    setattr(target, name, wrong)

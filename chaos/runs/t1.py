@@ -1,0 +1,67 @@
+"""T1: consumers and Redis are killed, and the network is cut, under load."""
+
+import asyncio
+import time
+
+from chaos.checker import Load, Verdict, check
+from chaos.result import Options, Result
+from chaos.world import World, world
+
+EVENTS = 100_000
+CONSUMERS = 3
+KILLS = 40
+RESTARTS = 4
+CUTS = 6
+CUT_SECONDS = 0.5
+RATE = 4000.0
+LATER = 0.02
+"""Share of events whose handler wants another try, half of them from Redis' schedule."""
+
+
+async def run(options: Options) -> list[Result]:
+    """Publish, break things at random moments, and count."""
+    events = options.events or EVENTS
+    scale = events / EVENTS
+    kills = max(round(KILLS * scale), 2)
+    restarts = max(round(RESTARTS * scale), 1)
+    cuts = max(round(CUTS * scale), 1)
+    seconds = options.seconds or events / RATE
+    async with world(options.seed) as w:
+        started = time.monotonic()
+        for _ in range(CONSUMERS):
+            w.consumer(lease=1.0, later=LATER)
+        await w.ready()
+        w.publisher(events, rate=events / seconds)
+        what = ["kill"] * kills + ["restart"] * restarts + ["cut"] * cuts
+        await faults(w, what, seconds)
+        await w.published()
+        await w.settled()
+        load = Load(w.kills, w.proxy.cuts, w.server.restarts, CONSUMERS)
+        verdict = check(w.truth(), load)
+        took = time.monotonic() - started
+    return [_result(w, verdict, took)]
+
+
+async def faults(w: World, what: list[str], seconds: float) -> None:
+    """Do all of it, in any order, at random moments within some seconds."""
+    w.rng.shuffle(what)
+    moments = sorted(w.rng.uniform(0.05, 0.95) * seconds for _ in what)
+    started = time.monotonic()
+    for kind, moment in zip(what, moments, strict=True):
+        await asyncio.sleep(max(started + moment - time.monotonic(), 0))
+        if kind == "kill":
+            w.restart(w.rng.choice(w.workers))
+        elif kind == "restart":
+            await w.server.kill()
+        else:
+            await w.proxy.cut(CUT_SECONDS)
+
+
+def _result(w: World, verdict: Verdict, took: float) -> Result:
+    figures = {
+        **verdict.figures,
+        "kills": w.kills,
+        "redis kills": w.server.restarts,
+        "cuts": w.proxy.cuts,
+    }
+    return Result("T1 kills", figures, [*verdict.problems, *w.crashes], took)
