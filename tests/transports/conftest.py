@@ -51,6 +51,8 @@ class RedisServer:
                     time.sleep(0.02)
 
     def stop(self, number=signal.SIGTERM):
+        if self._process.poll() is not None:
+            return
         os.kill(self._process.pid, number)
         self._process.wait(10)
 

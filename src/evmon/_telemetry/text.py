@@ -20,7 +20,7 @@ from opentelemetry.sdk.metrics.export import (  # noqa: TID251 - renders what it
     Metric,
     Sum,
 )
-from prometheus_client.utils import floatToGoString as _go_float
+from prometheus_client.utils import floatToGoString as _go_float  # noqa: N813
 
 from evmon._telemetry.instruments import INSTRUMENTS, Instrument, Kind
 from evmon._telemetry.naming import prometheus_label, prometheus_name, prometheus_unit
