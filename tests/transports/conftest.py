@@ -9,6 +9,8 @@ import time
 
 import pytest
 import redis as redis_client
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 
 class RedisServer:
@@ -40,11 +42,13 @@ class RedisServer:
             ]
         )
         deadline = time.monotonic() + 10
-        with self.client() as client:
+        with self.client(retry=Retry(NoBackoff(), 0)) as client:
             while True:
                 try:
                     client.ping()
                     return
+                except redis_client.AuthenticationError:
+                    return  # it answers, and wants a password
                 except redis_client.ConnectionError:
                     if time.monotonic() > deadline:
                         raise
