@@ -14,7 +14,14 @@ def measure(settings: Settings, redis: PrivateRedis) -> list[Figure]:
         target: str, count: int, environ: Mapping[str, str] | None = None
     ) -> Callable[[], float]:
         events = settings.count(count)
-        return lambda: job(target, environ, url=redis.empty(), count=events)
+
+        def publish() -> float:
+            rate: float = job(target, environ, url=redis.empty(), count=events)
+            if redis.stored() != events:
+                raise RuntimeError(f"{target} did not send all events")
+            return rate
+
+        return publish
 
     many, together = "publish_many", "100 concurrent publish"
     results = alternate(

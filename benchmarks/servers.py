@@ -61,6 +61,13 @@ class PrivateRedis:
         self.client.flushall()
         return self.url
 
+    def stored(self) -> int:
+        """Entries in all streams."""
+        keys = self.client.keys()
+        return sum(
+            self.client.xlen(k) for k in keys if self.client.type(k) == b"stream"
+        )
+
     def _answers(self) -> bool:
         try:
             return bool(self.client.ping())
