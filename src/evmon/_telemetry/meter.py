@@ -6,11 +6,12 @@ Whether OpenTelemetry's own instruments stand behind the call or something quick
 for the meter to know.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from math import isnan
 from typing import Protocol
 
+from opentelemetry.metrics import CallbackOptions, Observation
 from opentelemetry.metrics import Meter as OTelMeter
 
 from evmon._telemetry.instruments import Instrument, Kind
@@ -58,9 +59,12 @@ class InstrumentMeter:
     def __init__(self, meter: OTelMeter) -> None:
         self._meter = meter
         self._records: dict[Instrument, Callable[..., None]] = {}
+        self._gauges: dict[Instrument, _Gauge] = {}
 
     def bind(self, instrument: Instrument, attributes: Attributes = {}) -> Record:
         """Return the call that records into one series."""
+        if instrument.kind is Kind.GAUGE:
+            return self._gauge(instrument).bind(attributes)
         record = self._records.get(instrument)
         if record is None:
             record = self._records[instrument] = self._create(instrument)
@@ -83,21 +87,39 @@ class InstrumentMeter:
                 row.description,
                 explicit_bucket_boundaries_advisory=row.boundaries,
             ).record
-        if row.kind is Kind.GAUGE:
-            return _unless_nan(
-                meter.create_gauge(row.name, row.unit, row.description).set
-            )
         raise ValueError(f"{row.name} is observed, not recorded")
+
+    def _gauge(self, row: Instrument) -> "_Gauge":
+        gauge = self._gauges.get(row)
+        if gauge is None:
+            gauge = self._gauges[row] = _Gauge()
+            self._meter.create_observable_gauge(
+                row.name, [gauge.observe], row.unit, row.description
+            )
+        return gauge
+
+
+class _Gauge:
+    """The values that a gauge was set to last.
+
+    A gauge of the SDK cannot forget: one that is set to NaN goes on to show what it was
+    set to before. One that is observed shows what there is when somebody looks.
+    """
+
+    def __init__(self) -> None:
+        self._values: dict[tuple[tuple[str, str], ...], float] = {}
+
+    def bind(self, attributes: Attributes) -> Record:
+        """Return the call that sets one series."""
+        return partial(self._values.__setitem__, tuple(sorted(attributes.items())))
+
+    def observe(self, _: CallbackOptions) -> Iterable[Observation]:
+        """The series that have a value."""
+        return [
+            Observation(value, dict(attributes))
+            for attributes, value in list(self._values.items())
+            if not isnan(value)
+        ]
 
 
 def _nothing(_: float) -> None: ...
-
-
-def _unless_nan(record: Callable[..., None]) -> Callable[..., None]:
-    """OpenTelemetry's gauge cannot take a sample back: it warns and keeps the last."""
-
-    def call(value: float, attributes: Attributes) -> None:
-        if not isnan(value):
-            record(value, attributes)
-
-    return call

@@ -5,7 +5,6 @@ still be looked at and a busy scrape does not delay a handler. HTTP is parsed by
 """
 
 import asyncio
-import contextlib
 import logging
 import math
 import socket
@@ -13,6 +12,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
+import anyio
 import h11
 
 from evmon._config import MetricsConfig
@@ -174,8 +174,8 @@ class _Connections:
                 self.remove(victim)
                 return
             self._changed.clear()
-            with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._changed.wait(), wait)
+            with anyio.move_on_after(wait):
+                await self._changed.wait()
 
     def add(self, connection: "_Connection") -> None:
         self._open[connection] = None
@@ -231,11 +231,18 @@ class _Connection(asyncio.Protocol):
             self.close()
 
     def close(self) -> None:
+        """End it now, for somebody who needs the room."""
         self._cancel_timer()
         if self._transport is not None:
             # Not `close`: a client that reads nothing would hold the connection.
             flushed = self._transport.get_write_buffer_size() == 0
             self._transport.close() if flushed else self._transport.abort()
+
+    def _finish(self) -> None:
+        """End it once the client has its answer, for which it has limited time."""
+        if self._transport is not None:
+            self._expect_within(self._config.request_timeout_seconds)
+            self._transport.close()
 
     def _next(self) -> None:
         """Look whether a request is complete."""
@@ -286,7 +293,7 @@ class _Connection(asyncio.Protocol):
         self.answering = False
         self.idle_from = -math.inf
         if self._http.our_state is h11.MUST_CLOSE:
-            self.close()
+            self._finish()
             return
         self._http.start_next_cycle()
         self._connections.rested(self)
@@ -297,7 +304,7 @@ class _Connection(asyncio.Protocol):
         if self._http.our_state in (h11.IDLE, h11.SEND_RESPONSE):
             headers = (("content-type", "text/plain"), ("connection", "close"))
             self._send(Response(status, headers, f"{line}\n".encode()))
-        self.close()
+        self._finish()
 
     def _send(self, response: Response) -> None:
         assert self._transport is not None  # noqa: S101 - connected, or not called

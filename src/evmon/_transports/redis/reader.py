@@ -25,8 +25,8 @@ Two of them are less than any event waits in the schedule, so that none is late,
 is as long as a stop may have to wait.
 """
 
-RECLAIM_INTERVAL: Final = 1.0
-"""Seconds between two looks for silent consumers, if the lease is not shorter still."""
+LOOKS: Final = 10
+"""Looks for silent consumers in the time of a lease."""
 
 PROMOTE_COUNT: Final = 100
 
@@ -63,7 +63,7 @@ class Reader:
         self._keys = keys
         self._consumer = consumer
         self._lease_ms = int(lease * 1000)
-        self._reclaim_every = min(RECLAIM_INTERVAL, lease / 2)
+        self._reclaim_every = lease / LOOKS
         self._recorder = recorder
         self._clock = clock
         self._groups_made = 0
