@@ -14,6 +14,8 @@ import evmon
 from evmon._telemetry.meter import InstrumentMeter
 from evmon._telemetry.snapshot import Snapshot
 
+pytest_plugins = ["tests.redis_server"]
+
 # Processes that tests start use the same evmon as the tests themselves.
 os.environ["PYTHONPATH"] = str(Path(evmon.__file__).parents[1])
 

@@ -1,5 +1,6 @@
 """Health: is the process alive, and is it ready for work? Two questions, two answers."""
 
+import asyncio
 import logging
 from typing import Final
 
@@ -9,11 +10,8 @@ from evmon._telemetry.instruments import CONSUMER_READY
 from evmon._telemetry.meter import Meter
 from evmon._transports.base import Transport
 
-HEARTBEAT: Final = 1.0
-"""Seconds between two signs of life of the event loop."""
-
 ALIVE_FOR: Final = 30.0
-"""Seconds without one after which the process is taken for stuck."""
+"""Seconds without an answer after which the event loop is taken for stuck."""
 
 _log = logging.getLogger("evmon.bus")
 
@@ -21,8 +19,9 @@ _log = logging.getLogger("evmon.bus")
 class HealthChecks:
     """Answers ``/livez`` and ``/readyz``; from any thread.
 
-    Liveness is the event loop's heartbeat alone: were Redis part of it, an outage of
-    Redis would restart every process that could go on afterwards.
+    Liveness is the event loop's alone: were Redis part of it, an outage of Redis would
+    restart every process that could go on afterwards. Each look at it asks the loop for
+    a sign, and reports whether the sign before it came: nothing beats when nobody looks.
 
     Args:
         transport: is asked what troubles it.
@@ -34,35 +33,34 @@ class HealthChecks:
         self._transport = transport
         self._clock = clock
         self._show = meter.bind(CONSUMER_READY)
-        self._beat = clock.monotonic()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._asked: float | None = None
         self._state = "starting"
         self._trouble = ""
         self._show(0)
 
-    async def run(self) -> None:
-        """Beat until cancelled."""
-        while True:
-            self._beat = self._clock.monotonic()
-            self._look()
-            await self._clock.sleep(HEARTBEAT)
-
     def started(self) -> None:
         """All parts run."""
+        self._loop = asyncio.get_running_loop()
         self._state = ""
-        self._look()
+        self.look()
 
     def draining(self) -> None:
         """The bus stops: nobody should send it anything new."""
         self._state = "draining"
-        self._look()
+        self.look()
 
     def livez(self) -> Health:
         """Whether the event loop turns."""
-        silent = self._clock.monotonic() - self._beat
-        if silent > ALIVE_FOR:
+        now = self._clock.monotonic()
+        asked = self._asked
+        if asked is not None and now - asked > ALIVE_FOR:
             return Health(
-                ok=False, detail=f"the event loop is stuck for {silent:.0f} s"
+                ok=False, detail=f"the event loop is stuck for {now - asked:.0f} s"
             )
+        if asked is None and self._loop is not None and not self._loop.is_closed():
+            self._asked = now
+            self._loop.call_soon_threadsafe(self._answer)
         return Health(ok=True, detail="alive")
 
     def readyz(self) -> Health:
@@ -72,9 +70,13 @@ class HealthChecks:
             return Health(ok=False, detail=reason)
         return Health(ok=True, detail="ready")
 
-    def _look(self) -> None:
+    def look(self) -> None:
+        """Show whether it is ready, and say so when that changed."""
         trouble = self._state or self._transport.trouble
         if trouble != self._trouble:
             _log.info("not ready: %s" if trouble else "ready%s", trouble)
         self._trouble = trouble
         self._show(0 if trouble else 1)
+
+    def _answer(self) -> None:
+        self._asked = None

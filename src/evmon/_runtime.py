@@ -146,6 +146,8 @@ class Runtime:
                 telemetry, settings.thresholds, settings.monitor, clock
             )
         self.health = health = HealthChecks(transport, meter, clock)
+        telemetry.before_collect(health.look)
+        telemetry.before_collect(transport.observe)
         self.routes = Routes(
             Exposition(
                 telemetry.scrape,
@@ -231,7 +233,6 @@ class Runtime:
         async with anyio.create_task_group() as parts:
             publisher_done = asyncio.Event()
             consumer_done = asyncio.Event()
-            parts.start_soon(self.health.run)
             parts.start_soon(self.transport.run)
             parts.start_soon(_and_then, self.publisher.run, publisher_done)
             discovering = anyio.CancelScope()

@@ -57,6 +57,33 @@ class Thresholds:
     retries_warning: int = setting(
         10, at_least(0), "Retries in the window above which to warn."
     )
+    batch_p95_min_runs: int = setting(
+        20, at_least(1), "Batches in the window before a 95th percentile means much."
+    )
+    lag_age_warning_seconds: float = setting(
+        300.0, above(0), "Age of the oldest unread event above which to warn."
+    )
+    lag_age_critical_seconds: float = setting(
+        1800.0, above(0), "Age of the oldest unread event that is critical."
+    )
+    drain_warning_seconds: float = setting(
+        600.0, above(0), "Time to work off a growing lag above which to warn."
+    )
+    lag_min_events: int = setting(
+        100, at_least(1), "Unread events before a growing lag means something."
+    )
+    pending_age_warning_seconds: float = setting(
+        300.0, above(0), "Age of the oldest pending event above which to warn."
+    )
+    pending_age_critical_seconds: float = setting(
+        3600.0, above(0), "Age of the oldest pending event that is critical."
+    )
+    dead_letter_age_warning_seconds: float = setting(
+        86_400.0, above(0), "Age of the oldest dead letter above which to warn."
+    )
+    buffer_warning_percent: float = setting(
+        80.0, between(0, 100), "Share of the publisher's buffer in use to warn above."
+    )
 
     def __post_init__(self) -> None:
         validate(self)

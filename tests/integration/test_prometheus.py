@@ -33,8 +33,8 @@ def demo():
         text=True,
     )
     try:
-        line = process.stdout.readline()
-        yield int(line.split("127.0.0.1:")[1].split("/")[0])
+        serving = next(line for line in process.stdout if "127.0.0.1:" in line)
+        yield int(serving.split("127.0.0.1:")[1].split("/")[0])
     finally:
         process.terminate()
         process.communicate(timeout=10)

@@ -17,6 +17,7 @@ from evmon._cli.dlq import dlq
 from evmon._cli.handlers import handlers_table
 from evmon._cli.load import load_bus
 from evmon._cli.output import console
+from evmon._cli.signals import dashboards_command, rules_command
 from evmon.errors import EvmonError
 
 USAGE_ERROR: Final = 2
@@ -63,10 +64,14 @@ def cli() -> None:
       evmon handlers shop.app:bus     what would be discovered
       evmon check                     how does the service on this machine do?
       evmon dlq list                  which events were put aside, and why?
+      evmon rules                     alert rules for Prometheus
+      evmon dashboards                dashboards for Grafana
     """
 
 
 cli.add_command(dlq)
+cli.add_command(rules_command)
+cli.add_command(dashboards_command)
 
 
 @cli.command("demo")
@@ -93,8 +98,19 @@ cli.add_command(dlq)
     type=click.Choice(sorted(FAULTS)),
     help="Something to go wrong for 15 s, so that a warning appears and clears.",
 )
+@click.option(
+    "--transport",
+    default="memory://",
+    show_default=True,
+    metavar="URL",
+    help="Where the events travel; redis://localhost:6379/0 for the real thing.",
+)
 def demo_command(
-    duration: float | None, rate: float, port: int | None, fault: str | None
+    duration: float | None,
+    rate: float,
+    port: int | None,
+    fault: str | None,
+    transport: str,
 ) -> int:
     r"""Run a sample shop service with steady traffic and a live summary.
 
@@ -102,8 +118,9 @@ def demo_command(
     Examples:
       evmon demo
       evmon demo --duration 60 --fault retries
+      evmon demo --transport redis://localhost:6379/0
     """
-    return asyncio.run(run_demo(duration, rate, port, fault))
+    return asyncio.run(run_demo(duration, rate, port, fault, transport))
 
 
 @cli.command("run")

@@ -22,7 +22,11 @@ PLAIN_INTERVAL: Final = 5.0
 
 
 async def run_demo(
-    duration: float | None, rate: float, port: int | None, fault: str | None
+    duration: float | None,
+    rate: float,
+    port: int | None,
+    fault: str | None,
+    transport: str = "memory://",
 ) -> int:
     """Run the shop until `duration` is over or a signal comes; returns the exit code.
 
@@ -31,6 +35,7 @@ async def run_demo(
         rate: events each second.
         port: of ``/metrics``; None means the default.
         fault: name of a fault, or None.
+        transport: where the events travel.
     """
     out = console()
     handler = RichHandler(
@@ -39,7 +44,7 @@ async def run_demo(
     logging.basicConfig(level="INFO", format="%(message)s", handlers=[handler])
     if not logging.getLogger("evmon.consumer").isEnabledFor(logging.DEBUG):
         logging.getLogger("evmon.consumer").setLevel(logging.CRITICAL)
-    shop = Shop(port, rate, fault)
+    shop = Shop(port, rate, fault, transport)
     async with shop.bus:
         out.print(Text(f"Serving {shop.bus.metrics_url} (Ctrl-C ends)"))
         if fault:

@@ -8,6 +8,7 @@ for the meter to know.
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from math import isnan
 from typing import Protocol
 
 from opentelemetry.metrics import Meter as OTelMeter
@@ -83,8 +84,20 @@ class InstrumentMeter:
                 explicit_bucket_boundaries_advisory=row.boundaries,
             ).record
         if row.kind is Kind.GAUGE:
-            return meter.create_gauge(row.name, row.unit, row.description).set
+            return _unless_nan(
+                meter.create_gauge(row.name, row.unit, row.description).set
+            )
         raise ValueError(f"{row.name} is observed, not recorded")
 
 
 def _nothing(_: float) -> None: ...
+
+
+def _unless_nan(record: Callable[..., None]) -> Callable[..., None]:
+    """OpenTelemetry's gauge cannot take a sample back: it warns and keeps the last."""
+
+    def call(value: float, attributes: Attributes) -> None:
+        if not isnan(value):
+            record(value, attributes)
+
+    return call

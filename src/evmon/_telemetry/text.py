@@ -20,7 +20,7 @@ from opentelemetry.sdk.metrics.export import (  # noqa: TID251 - renders what it
     Metric,
     Sum,
 )
-from prometheus_client.utils import floatToGoString as _go_float
+from prometheus_client import utils as prometheus_utils
 
 from evmon._telemetry.instruments import INSTRUMENTS, Instrument, Kind
 from evmon._telemetry.naming import prometheus_label, prometheus_name, prometheus_unit
@@ -37,7 +37,7 @@ _SHAPES: Final[Mapping[Kind, _Shape]] = {
     Kind.GAUGE: "gauge",
     Kind.HISTOGRAM: "histogram",
 }
-_number: Final = cast(Callable[[float], str], _go_float)
+_number: Final = cast(Callable[[float], str], prometheus_utils.floatToGoString)
 
 _PLAIN_BELOW: Final = 1_000_000
 """Go writes floats from here on with an exponent."""

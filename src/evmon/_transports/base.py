@@ -104,6 +104,13 @@ class Transport(Protocol):
         """Look after leases, upkeep and figures, until cancelled."""
         ...
 
+    def observe(self) -> None:
+        """Record how things stand, where that needs no waiting.
+
+        Called before each collection, from any thread.
+        """
+        ...
+
     def watch(self, lost: Callable[[Received], None]) -> None:
         """Call `lost` with every entry that another consumer took over.
 

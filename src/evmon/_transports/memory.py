@@ -7,26 +7,36 @@ import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, TypeVar
 
 from evmon._clock import SYSTEM_CLOCK, Clock
 from evmon._telemetry.transport import Standing, TransportRecorder, no_recorder
 from evmon._transports.base import Again, DeadLetter, Received
 from evmon.errors import TransportError
 
+T = TypeVar("T")
+
 _log = logging.getLogger("evmon.transport")
 
 CAPACITY: Final = 100_000
 DEAD_LETTERS_KEPT: Final = 10_000
-UPKEEP_INTERVAL: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class DeadEntry:
-    """A dead-lettered entry, with the reason."""
+    """A dead-lettered entry, with the reason, and when it came here."""
 
     received: Received
     letter: DeadLetter
+    put_aside: float
+
+
+def _first(queue: "deque[T]") -> "list[T]":
+    """The first of a queue, if there is one; for other threads than the queue's."""
+    try:
+        return [queue[0]]
+    except IndexError:
+        return []
 
 
 class MemoryTransport:
@@ -84,18 +94,11 @@ class MemoryTransport:
         """Nothing to open."""
 
     async def run(self) -> None:
-        """Show how things stand, until cancelled."""
-        while True:
-            self._recorder.stands(
-                Standing(
-                    length=self.length + self.pending,
-                    lag=len(self._ready),
-                    pending=self.pending,
-                    dead=len(self.dead_letters),
-                    scheduled=len(self._scheduled),
-                )
-            )
-            await self._clock.sleep(UPKEEP_INTERVAL)
+        """Nothing to look after."""
+
+    def observe(self) -> None:
+        """Record how things stand."""
+        self._recorder.stands(self._standing())
 
     def watch(self, lost: Callable[[Received], None]) -> None:
         """Nobody else takes entries here."""
@@ -108,8 +111,9 @@ class MemoryTransport:
     ) -> list[Exception | None]:
         """Append to the queue; what does not fit is refused."""
         room = max(self._capacity - self.length, 0)
+        now = self._clock.monotonic()
         self._ready.extend(
-            Received(str(number), raw)
+            Received(str(number), raw, token=now)
             for number, raw in zip(self._ids, batch[:room], strict=False)
         )
         if room:
@@ -131,6 +135,10 @@ class MemoryTransport:
         entries = [self._ready.popleft() for _ in range(count)]
         self._pending.update((entry.id, entry) for entry in entries)
         self._recorder.polled(self._clock.time())
+        now, waited = self._clock.monotonic(), self._recorder.waited
+        for entry in entries:
+            if entry.deliveries == 1 and not entry.attempts:
+                waited(now - entry.token)
         return entries
 
     def interrupt(self) -> None:
@@ -150,7 +158,7 @@ class MemoryTransport:
         """Put an entry aside (the oldest goes when 10,000 are kept), or schedule it."""
         self.ack(received)
         if dead is not None:
-            self.dead_letters.append(DeadEntry(received, dead))
+            self.dead_letters.append(DeadEntry(received, dead, self._clock.monotonic()))
         if again is not None:
             number = next(self._ids)
             entry = replace(
@@ -179,6 +187,24 @@ class MemoryTransport:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+    def _standing(self) -> Standing:
+        """How things stand; the token of an entry is when it was published."""
+        now = self._clock.monotonic()
+        # Each copy is made in one step: the loop may be at work meanwhile.
+        pending = [entry.token for entry in list(self._pending.values())]
+        unread = [entry.token for entry in _first(self._ready)]
+        dead = [entry.put_aside for entry in _first(self.dead_letters)]
+        return Standing(
+            length=self.length + self.pending,
+            lag=len(self._ready),
+            pending=len(pending),
+            pending_age=now - min(pending, default=now),
+            unread_age=now - min(unread, default=now),
+            dead=len(self.dead_letters),
+            dead_age=now - min(dead, default=now),
+            scheduled=len(self._scheduled),
+        )
 
     def _promote(self) -> None:
         """Move what is due from the schedule to the queue."""

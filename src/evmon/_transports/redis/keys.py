@@ -104,4 +104,4 @@ def _number(text: bytes) -> float:
         value = float(text)
     except ValueError:
         return 0.0
-    return value if 0 <= value < 1e12 else 0.0
+    return value if 0 <= value < 1e11 else 0.0

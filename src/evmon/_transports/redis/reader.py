@@ -18,6 +18,13 @@ from evmon.errors import TransportError
 MAX_BLOCK: Final = 2.0
 """Seconds that a read blocks at the most; its socket waits so much longer."""
 
+IDLE_BLOCK: Final = 0.5
+"""Seconds that a read blocks while nothing comes and nothing waits for a retry.
+
+Two of them are less than any event waits in the schedule, so that none is late, and it
+is as long as a stop may have to wait.
+"""
+
 RECLAIM_INTERVAL: Final = 1.0
 """Seconds between two looks for silent consumers, if the lease is not shorter still."""
 
@@ -63,6 +70,8 @@ class Reader:
         self._next_reclaim = 0.0
         self._next_promotion = 0.0
         self._turn = 0
+        self._idle = False
+        self._scheduled = True
         self.server_ahead = 0.0
         """Seconds by which the server's clock is ahead of ours."""
 
@@ -171,11 +180,15 @@ class Reader:
         for inbox, batch in acks:
             commands.append(("XACK", inbox.stream, self._group, *batch))
         now = self._clock.monotonic()
-        if now >= self._next_promotion:
+        promotes = now >= self._next_promotion
+        if promotes:
             self._next_promotion = now + max_wait
             keys = self._keys
             schedule = (2, keys.retry, keys.retry_entries)
             commands.append(("EVAL", scripts.PROMOTE, *schedule, PROMOTE_COUNT))
+            commands.append(("ZCARD", keys.retry))
+        if self._idle and not self._scheduled:
+            max_wait = max(max_wait, IDLE_BLOCK)
         commands.append(self._read_command(max_count, max_wait))
         sent = False
         try:
@@ -186,7 +199,11 @@ class Reader:
         finally:
             for inbox, batch in acks:
                 inbox.end_acks(batch, sent=sent)
-        return self._take(replies[-1])
+        if promotes:
+            self._scheduled = bool(replies[-2])
+        taken = self._take(replies[-1])
+        self._idle = not taken
+        return taken
 
     def _read_command(self, max_count: int, max_wait: float) -> Command:
         # COUNT is for each stream, and together they must fit the free slots: when these
@@ -206,9 +223,9 @@ class Reader:
         taken: list[Received] = []
         for stream, entries in reply or ():
             taken += self._by_stream[stream].take_new(entries)
-        if taken:
-            waited = self._clock.time() + self.server_ahead - time_of(taken[0].id)
-            self._recorder.waited(max(waited, 0.0))
+        now, waited = self._clock.time() + self.server_ahead, self._recorder.waited
+        for entry in taken:
+            waited(max(now - time_of(entry.id), 0.0))
         return taken
 
     async def _lost(self, inbox: Inbox, ids: Sequence[bytes]) -> None:

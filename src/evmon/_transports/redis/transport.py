@@ -163,6 +163,9 @@ class RedisTransport:
             tasks.start_soon(self._upkeep.run)
             tasks.start_soon(self._send_acks)
 
+    def observe(self) -> None:
+        """The server has to be asked; `run` does, every few seconds."""
+
     def watch(self, lost: Callable[[Received], None]) -> None:
         """Call `lost` with every entry that another consumer took over."""
         self._leases.lost = lost

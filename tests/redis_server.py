@@ -9,6 +9,8 @@ import time
 
 import pytest
 import redis as redis_client
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 
 class RedisServer:
@@ -40,17 +42,21 @@ class RedisServer:
             ]
         )
         deadline = time.monotonic() + 10
-        with self.client() as client:
+        with self.client(retry=Retry(NoBackoff(), 0)) as client:
             while True:
                 try:
                     client.ping()
                     return
+                except redis_client.AuthenticationError:
+                    return  # it answers, and wants a password
                 except redis_client.ConnectionError:
                     if time.monotonic() > deadline:
                         raise
                     time.sleep(0.02)
 
     def stop(self, number=signal.SIGTERM):
+        if self._process.poll() is not None:
+            return
         os.kill(self._process.pid, number)
         self._process.wait(10)
 

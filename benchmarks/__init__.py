@@ -1,0 +1,1 @@
+"""What evmon costs, against what it competes with: ``python -m benchmarks``."""

@@ -1,0 +1,52 @@
+"""What a look into the metadata cache saves."""
+
+from timeit import timeit
+
+from benchmarks.measure import Figure, Settings, alternate
+from benchmarks.servers import PrivateRedis
+from evmon import event_handler
+from evmon._cache import MetadataCache
+from evmon._handlers import HandlerSpec, scan
+from evmon._telemetry.aggregate import AggregateMeter
+
+METHODS = 100
+
+
+def provider_with(methods: int) -> type:
+    """A class whose every method handles events."""
+
+    async def handle(self: object, event: object) -> None: ...
+
+    return type(
+        "Provider",
+        (),
+        {
+            f"on_{number}": event_handler(f"order.created.{number}")(
+                type(handle)(handle.__code__, {}, f"on_{number}")
+            )
+            for number in range(methods)
+        },
+    )
+
+
+def measure(settings: Settings, redis: PrivateRedis) -> list[Figure]:  # noqa: ARG001
+    """A hit, telemetry on, against a scan of a class with 100 methods."""
+    provider = provider_with(METHODS)
+    cache: MetadataCache[HandlerSpec] = MetadataCache(1e6, meter=AggregateMeter())
+    found = cache.get_or_scan(provider, scan)
+    if len(found) != METHODS:
+        raise RuntimeError("the scan finds no handlers")
+    results = alternate(
+        {
+            "hit": lambda: (
+                timeit(lambda: cache.get_or_scan(provider, scan), number=50_000)
+                / 50_000
+            ),
+            f"scan of {METHODS} methods": lambda: (
+                timeit(lambda: scan(provider), number=50) / 50
+            ),
+        },
+        settings,
+    )
+    bars = {"bar": 1 / 100, "reach": 1 / 500, "at_least": False}
+    return [results.ratio("cache", "hit", f"scan of {METHODS} methods", **bars)]

@@ -1,0 +1,96 @@
+"""How long an event needs to its handler, when 1000 of them come each second."""
+
+import asyncio
+import json
+import time
+from typing import Final
+
+from redis.asyncio import Redis
+
+from benchmarks.measure import (
+    Figure,
+    Settings,
+    alternate,
+    percentile,
+    result_of,
+    start_job,
+)
+from benchmarks.servers import PrivateRedis
+
+RATE: Final = 1000
+WARM: Final = RATE // 2
+"""Events at the start that do not count."""
+
+
+def measure(settings: Settings, redis: PrivateRedis) -> list[Figure]:
+    """A publisher of its own process, the same for all; the consumer in another."""
+    count = settings.count(10 * RATE)
+
+    def p99(contender: str) -> float:
+        url = redis.empty()
+        with (
+            start_job(f"{contender}:latency", url=url, count=count) as consumer,
+            start_job(
+                "latency:feed", url=url, contender=contender, count=count
+            ) as feeder,
+        ):
+            waited = result_of(consumer)
+            result_of(feeder)
+        return percentile(waited[WARM:], 0.99) * 1000
+
+    results = alternate(
+        {
+            "evmon": lambda: p99("ours"),
+            "FastStream": lambda: p99("faststream_"),
+        },
+        settings,
+    )
+    name = "p99 at 1000 events/s, evmon / FastStream"
+    return [
+        results.ratio(
+            *("latency", "evmon", "FastStream"),
+            name=name,
+            at_least=False,
+            bar=0.5,
+            reach=0.25,
+        )
+    ]
+
+
+async def feed(url: str, contender: str, count: int) -> int:
+    """Send events at a steady pace, each with the moment in it."""
+    client = Redis.from_url(url)
+    stream = await _awaited_stream(client)
+    started = time.perf_counter()
+    sent = 0
+    while sent < count:
+        due = min(int((time.perf_counter() - started) * RATE), count)
+        if due > sent:
+            pipe = client.pipeline(transaction=False)
+            for _ in range(due - sent):
+                pipe.xadd(stream, await _fields(contender, {"at": time.time()}))
+            await pipe.execute()
+            sent = due
+        await asyncio.sleep(0.0005)
+    await client.aclose()
+    return sent
+
+
+async def _awaited_stream(client: Redis) -> bytes:
+    """The stream that the consumer reads, as soon as its group is there."""
+    while True:
+        for key in await client.keys():
+            if await client.type(key) == b"stream" and await client.xinfo_groups(key):
+                await asyncio.sleep(0.5)
+                return key
+        await asyncio.sleep(0.05)
+
+
+async def _fields(contender: str, data: dict[str, float]) -> dict[str, bytes]:
+    if contender == "ours":
+        from benchmarks.ours import EVENT, encoded
+
+        return {EVENT.decode(): encoded(data)}
+    from benchmarks.faststream_ import message
+
+    return await message(json.loads(json.dumps(data)))

@@ -1,0 +1,165 @@
+"""evmon's side of every comparison."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from redis.asyncio import Redis
+
+from benchmarks.events import TYPE, Meter, payload, payloads
+from evmon import ConsumerConfig, Event, EventBus, MetricsConfig
+from evmon._events import encode, new_id, now
+from evmon._transports.redis.keys import EVENT, Keys
+
+SERVICE = "bench"
+STREAM = Keys(SERVICE).stream()
+
+
+@asynccontextmanager
+async def running(url: str, handler: Any = None, **settings: Any) -> AsyncIterator[Any]:
+    """A bus that runs, with one handler if there is one."""
+    drain = ConsumerConfig(drain_timeout=0.5)
+    bus = EventBus(SERVICE, url, consumer=drain, **settings)
+    if handler is not None:
+        bus.add_handler(TYPE, handler)
+    async with bus:
+        yield bus
+
+
+def encoded(data: Any) -> bytes:
+    """An event as it travels."""
+    event = Event(id=new_id(), source=SERVICE, type=TYPE, time=now(), data=data)
+    return encode(event)
+
+
+async def fill(url: str, count: int) -> None:
+    """Append events for consumers."""
+    client = Redis.from_url(url)
+    for start in range(0, count, 1000):
+        pipe = client.pipeline(transaction=False)
+        for number in range(start, min(start + 1000, count)):
+            pipe.xadd(STREAM, {EVENT: encoded(payload(number))})
+        await pipe.execute()
+    await client.aclose()
+
+
+async def consume(url: str, count: int) -> float:
+    """Handle what is there; returns events a second."""
+    await fill(url, count)
+    meter = Meter(count)
+
+    async def handle(event: Event[Any]) -> None:  # noqa: ARG001
+        meter.seen()
+
+    async with running(url, handle):
+        await meter.done.wait()
+        return meter.rate
+
+
+async def consume_share(url: str, work: int, idle: float = 0.5) -> dict[str, float]:
+    """Handle what comes until nothing does: one consumer of several.
+
+    Args:
+        url: of the server.
+        work: how much each event gives to do.
+        idle: seconds without an event after which it is over.
+    """
+    seen, first, last = 0, 0.0, 0.0
+
+    async def handle(event: Event[Any]) -> None:  # noqa: ARG001
+        nonlocal seen, first, last
+        first = first or time.monotonic()
+        sum(range(work))
+        seen += 1
+        last = time.monotonic()
+
+    client = Redis.from_url(url)
+    await client.incr("ready")
+    while not await client.exists("go"):
+        await asyncio.sleep(0.005)
+    await client.aclose()
+    async with running(url, handle):
+        began = time.monotonic()
+        while time.monotonic() - max(last, began) < idle:
+            await asyncio.sleep(0.05)
+    return {"seen": seen, "first": first, "last": last}
+
+
+async def publish_many(url: str, count: int, batch: int = 1000) -> float:
+    """Publish in batches; returns events a second."""
+    meter = Meter(count)
+    async with running(url) as bus:
+        for start in range(0, count, batch):
+            numbers = range(start, start + batch)
+            await bus.publish_many((TYPE, payload(number)) for number in numbers)
+            for _ in range(batch):
+                meter.seen()
+        return meter.rate
+
+
+async def publish_concurrently(url: str, count: int, tasks: int = 100) -> float:
+    """Publish from many tasks at once, each awaiting its own events."""
+    meter = Meter(count)
+    async with running(url) as bus:
+
+        async def publisher() -> None:
+            for data in payloads(count // tasks):
+                await bus.publish(TYPE, data)
+                meter.seen()
+
+        await asyncio.gather(*(publisher() for _ in range(tasks)))
+        return meter.rate
+
+
+async def latency(url: str, count: int) -> list[float]:
+    """How long after it was sent each event reaches its handler, in seconds."""
+    waited: list[float] = []
+    done = asyncio.Event()
+
+    async def handle(event: Event[Any]) -> None:
+        waited.append(time.time() - event.data["at"])
+        if len(waited) >= count:
+            done.set()
+
+    async with running(url, handle):
+        await asyncio.wait_for(done.wait(), 120)
+    return waited
+
+
+async def idle(url: str, seconds: float) -> float:
+    """Share of a processor that an idle service takes, in percent."""
+
+    async def handle(event: Event[Any]) -> None: ...
+
+    async with running(url, handle, metrics=MetricsConfig(port=0)):
+        await asyncio.sleep(2)
+        wall, cpu = time.monotonic(), time.process_time()
+        await asyncio.sleep(seconds)
+        return 100 * (time.process_time() - cpu) / (time.monotonic() - wall)
+
+
+async def grow(early: int, late: int) -> float:
+    """Megabytes by which the process grows between two numbers of events."""
+    import psutil
+
+    process = psutil.Process()
+    meter = Meter(10**9)
+
+    async def handle(event: Event[Any]) -> None:  # noqa: ARG001
+        meter.seen()
+
+    sizes = []
+    async with running("memory://", handle) as bus:
+        sent = 0
+        for limit in (early, late):
+            while sent < limit:
+                numbers = range(sent, sent + 1000)
+                await bus.publish_many((TYPE, payload(number)) for number in numbers)
+                sent += 1000
+                while bus._runtime.transport.backlog:
+                    await asyncio.sleep(0)
+            await asyncio.sleep(0.2)
+            sizes.append(process.memory_info().rss)
+    return (sizes[1] - sizes[0]) / 1e6

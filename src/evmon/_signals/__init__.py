@@ -1,0 +1,1 @@
+"""Alert rules, dashboards and tables, all made from `Thresholds` and the instruments."""

@@ -1,0 +1,62 @@
+"""All files of the repository that are made from `Thresholds` and the instruments."""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+from evmon._signals import tables
+from evmon._signals.alertmanager import alertmanager
+from evmon._signals.dashboards import boards, render
+from evmon._signals.rule_tests import rule_tests
+from evmon._signals.rules import DEFAULTS, rules
+from evmon._thresholds import Thresholds
+
+_BLOCK: Final = re.compile(
+    r"(?P<start><!-- made: (?P<name>\S+)(?: (?P<about>\S+))? -->\n).*?"
+    r"(?P<end><!-- end -->)",
+    re.DOTALL,
+)
+
+
+def generated(
+    root: Path, limits: Thresholds = Thresholds()
+) -> Iterator[tuple[Path, str]]:
+    """Each file and what should be in it.
+
+    Pages of the documentation are written by hand but for what stands between
+    ``<!-- made: NAME -->`` and ``<!-- end -->``.
+
+    Args:
+        root: of the repository.
+        limits: that everything holds services to.
+    """
+    alerts = root / "alerts"
+    yield alerts / "evmon-rules.yaml", rules(limits)
+    tests = rule_tests(limits, DEFAULTS, "evmon-rules.yaml")
+    yield alerts / "evmon-rules.test.yaml", tests
+    yield alerts / "alertmanager.yaml", alertmanager()
+    for board in boards(limits):
+        yield root / "dashboards" / f"{board.uid}.json", render(board)
+    for page in sorted((root / "docs").rglob("*.md")):
+        text = page.read_text("utf-8")
+        if _BLOCK.search(text):
+            yield page, _with_blocks(text, limits)
+
+
+def _with_blocks(text: str, limits: Thresholds) -> str:
+    makers: Mapping[str, Callable[[str], str]] = {
+        "instruments": lambda _: tables.instruments_table(),
+        "boundaries": lambda _: tables.boundaries_table(),
+        "settings": lambda _: tables.settings_table(),
+        "limits": lambda _: tables.limits_table(limits),
+        "alerts": lambda runbooks: tables.alerts_table(limits, runbooks),
+        "alert": lambda name: tables.alert_table(name, limits),
+        "rule": lambda name: f"```promql\n{tables.alert_rule(name, limits)}\n```",
+    }
+
+    def made(match: re.Match[str]) -> str:
+        content = makers[match["name"]](match["about"] or "")
+        return f"{match['start']}\n{content}\n\n{match['end']}"
+
+    return _BLOCK.sub(made, text)

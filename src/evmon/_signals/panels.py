@@ -1,0 +1,126 @@
+"""What a panel shows, apart from how Grafana writes it down."""
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from evmon._signals.promql import by, series
+from evmon._telemetry.instruments import Instrument
+
+Kind = Literal["stat", "timeseries", "heatmap", "table", "alertlist"]
+Unit = Literal[
+    "percent",
+    "decbytes",
+    "ms",
+    "s",
+    "short",
+    "ops",
+    "eps",
+    "bool_yes_no",
+    "dateTimeFromNow",
+]
+
+PROCESS: Final = 'job=~"$job",instance=~"$instance"'
+"""Which processes a panel is about."""
+
+TO: Final = f'{PROCESS},messaging_destination_name=~"$destination"'
+OF_GROUP: Final = f'{TO},messaging_consumer_group_name=~"$group"'
+RATE: Final = "$__rate_interval"
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """PromQL, and the name of its series in the legend."""
+
+    expr: str
+    legend: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """A line in a panel, and the colour beyond it."""
+
+    value: float
+    colour: Literal["yellow", "red"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Panel:
+    """One panel.
+
+    Attributes:
+        title: what is seen.
+        description: what it means, and what to do when it looks bad.
+        unit: in Grafana's words.
+        queries: what is drawn.
+        kind: of panel.
+        limits: lines, from the mildest on.
+        below: whether it is bad to be below a limit.
+        width: of 24 columns.
+        minimum: of the axis.
+        no_value: what is shown when there is nothing to show.
+    """
+
+    title: str
+    description: str
+    unit: Unit
+    queries: tuple[Query, ...]
+    kind: Kind = "timeseries"
+    limits: tuple[Limit, ...] = ()
+    below: bool = False
+    width: int = 8
+    minimum: float | None = 0
+    no_value: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """Panels under a heading."""
+
+    title: str
+    panels: tuple[Panel, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Board:
+    """A dashboard.
+
+    Attributes:
+        uid: under which it is linked to.
+        title: of it.
+        description: what it is for.
+        rows: from the top.
+        has_groups: whether destination and group can be chosen.
+    """
+
+    uid: str
+    title: str
+    description: str
+    rows: tuple[Row, ...]
+    has_groups: bool = False
+
+
+def rate(
+    row: Instrument, selector: str, labels: tuple[str, ...], suffix: str = ""
+) -> str:
+    """How often in a second, by labels."""
+    return by(labels, f"rate({series(row, selector, suffix)}[{RATE}])")
+
+
+def or_zero(expression: str) -> str:
+    """The expression, and 0 where there is nothing: no fault is no gap."""
+    return f"{expression} or vector(0)"
+
+
+def quantiles(row: Instrument, selector: str) -> tuple[Query, ...]:
+    """The median, and the 95th and 99th percentile, of a histogram."""
+    buckets = by(("le",), f"rate({series(row, selector, '_bucket')}[{RATE}])")
+    return tuple(
+        Query(f"histogram_quantile({q}, {buckets})", f"p{q * 100:.0f}")
+        for q in (0.5, 0.95, 0.99)
+    )
+
+
+def heat(row: Instrument, selector: str) -> tuple[Query, ...]:
+    """The buckets of a histogram, as a heatmap takes them."""
+    buckets = f"increase({series(row, selector, '_bucket')}[{RATE}])"
+    return (Query(by(("le",), buckets), "{{le}}"),)

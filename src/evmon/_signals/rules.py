@@ -1,0 +1,140 @@
+"""The rules file, for Prometheus and for prometheus-operator."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+import yaml
+
+from evmon._signals.alert import Alert
+from evmon._signals.core_alerts import core_alerts
+from evmon._signals.promql import duration, number
+from evmon._signals.recording import recordings
+from evmon._signals.transport_alerts import transport_alerts
+from evmon._thresholds import Thresholds
+
+RUNBOOKS: Final = "https://github.com/evmon/evmon/blob/main/docs/runbooks"
+GRAFANA: Final = "http://localhost:3000"
+Format = Literal["prometheus", "operator"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuleOptions:
+    """What may differ from one place to another, beside the limits.
+
+    Attributes:
+        runbooks: address of the folder of runbooks.
+        grafana: address of Grafana.
+        pace: factor of all ``for:`` durations; a drill takes a small one.
+    """
+
+    runbooks: str = RUNBOOKS
+    grafana: str = GRAFANA
+    pace: float = 1.0
+
+
+DEFAULTS: Final = RuleOptions()
+
+
+def alerts(limits: Thresholds) -> tuple[Alert, ...]:
+    """Every alert, with the limits that it holds."""
+    return (*core_alerts(limits), *transport_alerts(limits))
+
+
+def rules(
+    limits: Thresholds, options: RuleOptions = DEFAULTS, form: Format = "prometheus"
+) -> str:
+    """The rules file.
+
+    Args:
+        limits: what the alerts hold services to.
+        options: addresses and pace.
+        form: a rules file for Prometheus, or a ``PrometheusRule`` for the operator.
+
+    Example:
+        >>> "EvmonMemoryHigh" in rules(Thresholds(memory_warning_mb=512))
+        True
+    """
+    groups: dict[str, Any] = {
+        "groups": [
+            {
+                "name": "evmon.rules",
+                "rules": [
+                    {"record": rule.name, "expr": rule.expr}
+                    for rule in recordings(limits)
+                ],
+            },
+            {
+                "name": "evmon.alerts",
+                "rules": [_rule(alert, options) for alert in alerts(limits)],
+            },
+        ]
+    }
+    if form == "operator":
+        groups = {
+            "apiVersion": "monitoring.coreos.com/v1",
+            "kind": "PrometheusRule",
+            "metadata": {
+                "name": "evmon",
+                "labels": {"app.kubernetes.io/name": "evmon"},
+            },
+            "spec": groups,
+        }
+    return HEADER + to_yaml(groups)
+
+
+HEADER: Final = (
+    "# Made by 'evmon rules' from Thresholds; change those, not this file.\n"
+)
+
+
+def annotations(alert: Alert, options: RuleOptions) -> Mapping[str, str]:
+    """What people read about an alert."""
+    value = f' {{{{ $value | printf "%.4g" }}}}{alert.unit}'
+    limit = f"; the limit is {number(alert.limit)}{alert.unit}"
+    if alert.op == "==":
+        value = limit = ""
+    dashboard = "evmon-events" if alert.by[1:2] != ("instance",) else "evmon-overview"
+    return {
+        "summary": alert.summary,
+        "description": f"{alert.detail}{value}{limit}.",
+        "runbook_url": f"{options.runbooks}/{alert.name}.md",
+        "dashboard_url": f"{options.grafana}/d/{dashboard}"
+        "?var-job={{ $labels.job | urlquery }}",
+    }
+
+
+def _rule(alert: Alert, options: RuleOptions) -> dict[str, Any]:
+    rule: dict[str, Any] = {"alert": alert.name, "expr": alert.condition}
+    if alert.hold_seconds:
+        rule["for"] = duration(alert.hold_seconds * options.pace)
+    rule["labels"] = {"severity": alert.severity}
+    rule["annotations"] = dict(annotations(alert, options))
+    return rule
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes texts of several lines as blocks, which people can read."""
+
+    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002
+        """Write everything out."""
+        return True
+
+
+def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    style = "|" if "\n" in text else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Dumper.add_representer(str, _text)
+
+
+def to_yaml(data: Any) -> str:
+    """Data as YAML, in the order that it has, long lines left whole."""
+    text: str = yaml.dump(data, Dumper=_Dumper, sort_keys=False, width=10_000)
+    return text
+
+
+def names(limits: Thresholds) -> Iterator[str]:
+    """The names of the alerts, each once."""
+    yield from dict.fromkeys(alert.name for alert in alerts(limits))

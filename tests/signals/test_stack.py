@@ -1,0 +1,114 @@
+"""The stack's files, by schema and by the tools that read them."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+
+@pytest.fixture
+def compose(root):
+    return yaml.safe_load((root / "docker-compose.yml").read_text("utf-8"))
+
+
+def _run(*command, **options):
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=60, check=False, **options
+    )
+
+
+def test_the_compose_file_fits_the_specification(root):
+    done = _run(
+        *(sys.executable, "-m", "check_jsonschema"),
+        *("--builtin-schema", "vendor.compose-spec", str(root / "docker-compose.yml")),
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_port_is_on_loopback(compose):
+    for name, service in compose["services"].items():
+        for port in service.get("ports", ()):
+            assert port.startswith("127.0.0.1:"), name
+
+
+def test_every_image_is_pinned(compose):
+    for name, service in compose["services"].items():
+        tag = service["image"].rpartition(":")[2]
+        assert tag not in ("latest", service["image"]), name
+
+
+def test_every_service_but_the_collector_is_looked_after(compose, root):
+    dockerfile = (root / "Dockerfile").read_text("utf-8")
+
+    for name, service in compose["services"].items():
+        checked = "healthcheck" in service or (
+            "build" in service and "HEALTHCHECK" in dockerfile
+        )
+        # The Collector's image has no shell and no client to ask it with.
+        assert checked or name == "otel-collector", name
+
+
+def test_grafana_has_no_password_of_ours(compose):
+    environment = compose["services"]["grafana"]["environment"]
+
+    assert environment["GF_SECURITY_ADMIN_PASSWORD"].startswith(
+        "${GRAFANA_ADMIN_PASSWORD:?"
+    )
+
+
+def test_what_is_mounted_is_there(compose, root):
+    for name, service in compose["services"].items():
+        for volume in service.get("volumes", ()):
+            source = volume.replace("${SLACK_URL_FILE:-", "").replace("}", "")
+            source = source.split(":")[0]
+            if source.startswith("./"):
+                assert (root / source).exists(), f"{name}: {source}"
+
+
+def test_promtool_finds_prometheus_configuration_right(root, tmp_path):
+    shutil.copy(root / "stack/prometheus.yml", tmp_path)
+    shutil.copy(root / "alerts/evmon-rules.yaml", tmp_path)
+
+    done = _run("promtool", "check", "config", str(tmp_path / "prometheus.yml"))
+
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_grafana_finds_sources_and_dashboards(root, compose):
+    folder = root / "stack/grafana/provisioning"
+    sources = yaml.safe_load((folder / "datasources/evmon.yaml").read_text("utf-8"))
+    found = yaml.safe_load((folder / "dashboards/evmon.yaml").read_text("utf-8"))
+    services = compose["services"]
+
+    assert sources["apiVersion"] == found["apiVersion"] == 1
+    for source in sources["datasources"]:
+        assert source.keys() >= {"name", "uid", "type", "access", "url"}
+        host = source["url"].removeprefix("http://").partition(":")[0]
+        assert host in services
+    mounted = [v.split(":")[1] for v in services["grafana"]["volumes"]]
+    for provider in found["providers"]:
+        assert provider["type"] == "file"
+        assert provider["options"]["path"] in mounted
+
+
+def test_the_collectors_pipelines_have_all_their_parts(root):
+    config = yaml.safe_load((root / "stack/otel-collector.yaml").read_text("utf-8"))
+
+    for pipeline in config["service"]["pipelines"].values():
+        for kind, names in pipeline.items():
+            assert set(names) <= config[kind].keys()
+
+
+def test_the_image_is_small_and_runs_as_nobody(root):
+    lines = Path(root / "Dockerfile").read_text("utf-8").splitlines()
+    instructions = [line.split(" ", 1) for line in lines if line]
+
+    user = [rest for name, rest in instructions if name == "USER"][-1]
+    assert user.partition(":")[0] not in ("0", "root")
+    for name, rest in instructions:
+        if name in ("CMD", "ENTRYPOINT", "RUN"):
+            assert rest.startswith("["), f"{name} is not in exec form"

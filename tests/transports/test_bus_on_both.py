@@ -1,0 +1,519 @@
+"""What a user of the bus may rely on, whatever transport carries the events."""
+
+import asyncio
+import threading
+
+import pytest
+
+from evmon import (
+    BusStateError,
+    ConsumerConfig,
+    Delivery,
+    Event,
+    EventBus,
+    EventLimits,
+    InvalidEventError,
+    PublishError,
+    Reject,
+    RetryLater,
+    RetryPolicy,
+)
+from evmon._telemetry import instruments as i
+
+QUICK = RetryPolicy(max_retries=2, base_delay=0.001)
+
+
+@pytest.fixture(params=["memory", "redis"])
+def url(request):
+    if request.param == "memory":
+        return "memory://"
+    return request.getfixturevalue("server").url
+
+
+class Stage:
+    """A bus and a look at what it measured."""
+
+    def __init__(self, url, **settings):
+        self.bus = EventBus(
+            **{"service": "shop", "transport": url, "retry": QUICK, **settings}
+        )
+
+    async def __aenter__(self):
+        await self.bus.start()
+        return self.bus
+
+    async def __aexit__(self, *_):
+        await self.bus.stop()
+
+    def total(self, instrument, **attributes):
+        snapshot = self.bus._runtime.telemetry.snapshot()
+        return snapshot.total(instrument, attributes)
+
+    def calls(self, **attributes):
+        snapshot = self.bus._runtime.telemetry.snapshot()
+        return snapshot.distribution(i.PROCESS_DURATION, attributes).count
+
+    def dead(self, reason):
+        return self.total(i.DEAD_LETTERS, **{i.DEAD_LETTER_REASON: reason})
+
+    @property
+    def all_dead(self):
+        return self.total(i.DEAD_LETTERS)
+
+    async def until_dead(self, reason, count=1):
+        await pytest.eventually(lambda: self.dead(reason) == count)
+        assert self.all_dead == count
+
+    async def until_idle(self):
+        await pytest.eventually(lambda: not self.total(i.EVENTS_IN_FLIGHT))
+
+
+@pytest.fixture
+def stage(url):
+    return lambda **settings: Stage(url, **settings)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "reached"),
+    [
+        ("order.created", ["order.created"]),
+        ("order.*", ["order.created", "order.shipped"]),
+        ("order.**", ["order.created", "order.shipped", "order.item.added"]),
+    ],
+)
+async def test_an_event_reaches_the_handlers_whose_pattern_matches(
+    stage, pattern, reached
+):
+    seen, rest = [], []
+    s = stage()
+    s.bus.add_handler(pattern, lambda e: seen.append(e.type))
+    s.bus.add_handler("**", lambda e: rest.append(e.type))
+    async with s as bus:
+        sent = ["order.created", "order.shipped", "order.item.added", "user.left"]
+        for event_type in sent:
+            await bus.publish(event_type)
+        await pytest.eventually(lambda: len(rest) == 4)
+        await s.until_idle()
+
+    assert sorted(reached) == sorted(seen)
+    assert sorted(sent) == sorted(rest)
+
+
+async def test_an_event_arrives_as_it_was_sent(stage):
+    seen = []
+    s = stage()
+    s.bus.add_handler("order.created", seen.append)
+    async with s as bus:
+        sent = await bus.publish(
+            "order.created",
+            {"text": "Grüße \u2028 \x00", "none": None, "list": [1, 2.5, True]},
+            traceparent="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+        )
+        await pytest.eventually(lambda: seen)
+
+    assert seen == [sent]
+
+
+async def test_every_handler_of_an_event_is_called_once(stage):
+    seen = []
+    s = stage()
+    for name in "abc":
+        s.bus.add_handler("a", lambda e, name=name: seen.append(name))
+    async with s as bus:
+        await bus.publish("a")
+        await pytest.eventually(lambda: len(seen) == 3)
+        await s.until_idle()
+
+    assert sorted(seen) == ["a", "b", "c"]
+
+
+async def test_sync_handlers_run_in_threads_and_async_ones_in_the_loop(stage):
+    threads = {}
+
+    def in_thread(event: Event) -> None:
+        threads["sync"] = threading.current_thread()
+
+    async def in_loop(event: Event) -> None:
+        threads["async"] = threading.current_thread()
+
+    s = stage()
+    s.bus.add_handler("a", in_thread)
+    s.bus.add_handler("a", in_loop)
+    async with s as bus:
+        await bus.publish("a")
+        await pytest.eventually(lambda: len(threads) == 2)
+
+    assert threads["async"] is threading.main_thread()
+    assert threads["sync"] is not threading.main_thread()
+
+
+async def test_publish_many_answers_for_each_event(stage):
+    seen = []
+    s = stage()
+    s.bus.add_handler("a", lambda e: seen.append(e.data))
+    async with s as bus:
+        results = await bus.publish_many([("a", n) for n in range(2500)])
+        await pytest.eventually(lambda: len(seen) == 2500)
+        await s.until_idle()
+        assert await bus.publish_many([]) == []
+
+    assert results == [None] * 2500
+    assert sorted(seen) == list(range(2500))
+
+
+async def test_what_was_not_awaited_is_sent_before_the_bus_stops(stage, url):
+    seen = []
+    s = stage()
+    s.bus.add_handler("a", lambda e: seen.append(e.data))
+    async with s as bus:
+        for n in range(50):
+            bus.publish_nowait("a", n)
+    if url != "memory://":  # the next process handles it
+        later = stage()
+        later.bus.add_handler("a", lambda e: seen.append(e.data))
+        async with later:
+            await pytest.eventually(lambda: len(seen) == 50)
+
+    assert sorted(seen) == list(range(50))
+
+
+async def test_what_was_not_awaited_is_sent_soon(stage):
+    seen = []
+    s = stage()
+    s.bus.add_handler("a", lambda e: seen.append(e.data))
+    async with s as bus:
+        bus.publish_nowait("a", 1)
+        await pytest.eventually(lambda: seen == [1])
+
+
+async def test_a_failing_handler_is_retried_by_its_policy_until_it_succeeds(stage):
+    attempts = []
+
+    async def flaky(event: Event, delivery: Delivery) -> None:
+        attempts.append(delivery.attempt)
+        if delivery.attempt < 3:
+            raise ConnectionError("down")
+
+    s = stage(retry=RetryPolicy(max_retries=0))
+    s.bus.add_handler("a", flaky, retry=QUICK)
+    async with s as bus:
+        await bus.publish("a")
+        await pytest.eventually(lambda: len(attempts) == 3)
+        await s.until_idle()
+        assert s.all_dead == 0
+        assert s.total(i.RETRY_ATTEMPTS, **{i.RETRY_COMPONENT: "handler"}) == 2
+        assert s.calls(**{i.ERROR_TYPE: "ConnectionError"}) == 2
+
+    assert attempts == [1, 2, 3]
+
+
+async def test_a_retry_longer_than_a_second_keeps_the_attempts(stage):
+    attempts = []
+
+    async def flaky(event: Event, delivery: Delivery) -> None:
+        attempts.append(delivery.attempt)
+        if delivery.attempt < 3:
+            raise ConnectionError("down")
+
+    policy = RetryPolicy(max_retries=2, base_delay=1.01, multiplier=1, jitter="none")
+    s = stage(retry=policy)
+    s.bus.add_handler("a", flaky)
+    s.bus.add_handler("a", lambda e: attempts.append("other"))
+    async with s as bus:
+        await bus.publish("a")
+        await pytest.eventually(lambda: attempts.count("other") and 3 in attempts)
+        await s.until_idle()
+        assert s.all_dead == 0
+
+    assert [a for a in attempts if a != "other"] == [1, 2, 3]
+    assert attempts.count("other") == 1
+
+
+async def test_exhausted_retries_end_in_a_dead_letter(stage):
+    attempts = []
+
+    async def fail(event: Event, delivery: Delivery) -> None:
+        attempts.append(delivery.attempt)
+        raise ValueError("never")
+
+    s = stage()
+    s.bus.add_handler("a", fail)
+    async with s as bus:
+        await bus.publish("a")
+        await s.until_dead("handler_error")
+        await s.until_idle()
+        assert s.total(i.RETRY_EXHAUSTED, **{i.RETRY_COMPONENT: "handler"}) == 1
+
+    assert attempts == [1, 2, 3]
+
+
+async def test_the_failure_of_one_handler_is_not_that_of_another(stage):
+    seen = []
+
+    async def fail(event: Event) -> None:
+        raise ValueError("never")
+
+    s = stage()
+    s.bus.add_handler("a", fail)
+    s.bus.add_handler("a", seen.append)
+    async with s as bus:
+        await bus.publish("a")
+        await s.until_dead("handler_error")
+
+    assert len(seen) == 1
+
+
+async def test_a_rejected_event_is_dead_lettered_at_once(stage):
+    calls = []
+
+    async def reject(event: Event) -> None:
+        calls.append(event)
+        raise Reject("cancelled")
+
+    s = stage()
+    s.bus.add_handler("a", reject)
+    async with s as bus:
+        await bus.publish("a")
+        await s.until_dead("rejected")
+
+    assert len(calls) == 1
+
+
+@pytest.mark.parametrize("delay", [0, 0.01, 1.05])
+async def test_a_handler_may_ask_for_a_later_try(stage, delay):
+    attempts = []
+
+    async def later(event: Event, delivery: Delivery) -> None:
+        attempts.append(delivery.attempt)
+        if delivery.attempt == 1:
+            raise RetryLater(delay)
+
+    s = stage()
+    s.bus.add_handler("a", later)
+    async with s as bus:
+        await bus.publish("a")
+        await pytest.eventually(lambda: attempts == [1, 2])
+        await s.until_idle()
+        assert s.all_dead == 0
+
+
+async def test_asking_for_ever_for_a_later_try_ends_in_a_dead_letter(stage):
+    attempts = []
+
+    async def later(event: Event) -> None:
+        attempts.append(event)
+        raise RetryLater(0)
+
+    s = stage()
+    s.bus.add_handler("a", later)
+    async with s as bus:
+        await bus.publish("a")
+        await s.until_dead("handler_error")
+
+    assert len(attempts) == 3
+
+
+async def test_an_event_that_nobody_handles_is_dead_lettered(stage):
+    seen = []
+    s = stage()
+    s.bus.add_handler("a", seen.append)
+    async with s as bus:
+        await bus.publish_many([("b", None), ("a", None), ("b", None)])
+        await s.until_dead("unknown_type", 2)
+        await pytest.eventually(lambda: seen)
+
+    assert len(seen) == 1
+
+
+async def test_data_that_a_handler_does_not_take_is_dead_lettered(stage):
+    seen = []
+
+    async def handle(data: int) -> None:
+        seen.append(data)
+
+    s = stage()
+    s.bus.add_handler("a", handle)
+    async with s as bus:
+        await bus.publish("a", "seven")
+        await bus.publish("a", 7)
+        await s.until_dead("invalid_data")
+        await pytest.eventually(lambda: seen == [7])
+
+
+def _deep(levels):
+    value = 0
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        ("x" * 2000, "too_large"),
+        (_deep(20), "too_deep"),
+        (object(), None),
+        ({1j: 1}, None),
+    ],
+    ids=["large", "deep", "object", "key"],
+)
+@pytest.mark.parametrize("how", ["publish", "publish_many", "publish_nowait"])
+async def test_what_is_no_event_is_refused_before_it_is_sent(stage, data, reason, how):
+    seen = []
+    s = stage(limits=EventLimits(max_bytes=1000, max_depth=10))
+    s.bus.add_handler("a", lambda e: seen.append(e.data))
+    async with s as bus:
+        with pytest.raises(InvalidEventError) as caught:
+            if how == "publish":
+                await bus.publish("a", data)
+            elif how == "publish_nowait":
+                bus.publish_nowait("a", data)
+            else:
+                await bus.publish_many([("a", "before"), ("a", data)])
+        await bus.publish("a", "good")
+        await pytest.eventually(lambda: "good" in seen)
+        await s.until_idle()
+        assert s.all_dead == 0
+
+    assert reason in (None, caught.value.reason)
+    assert set(seen) <= {"before", "good"}
+    assert ("before" in seen) == (how == "publish_many")
+
+
+@pytest.mark.parametrize("event_type", ["", "order.*", "a b", "a\n", ".", "x" * 256])
+async def test_a_wrong_type_is_refused(stage, event_type):
+    async with stage() as bus:
+        with pytest.raises(InvalidEventError):
+            await bus.publish(event_type)
+
+
+async def test_stopping_waits_for_handlers_that_run(stage):
+    started, done = [], []
+
+    async def slow(event: Event) -> None:
+        started.append(event.data)
+        await asyncio.sleep(0.1)
+        done.append(event.data)
+
+    s = stage()
+    s.bus.add_handler("a", slow)
+    async with s as bus:
+        await bus.publish_many([("a", n) for n in range(10)])
+        await pytest.eventually(lambda: len(started) == 10)
+
+    assert sorted(done) == list(range(10))
+    with pytest.raises(BusStateError):
+        await s.bus.publish("a")
+
+
+async def test_stopping_does_not_wait_for_ever(stage, caplog):
+    hanging = asyncio.Event()
+
+    async def hang(event: Event) -> None:
+        hanging.set()
+        await asyncio.sleep(60)
+
+    s = stage(consumer=ConsumerConfig(drain_timeout=0.05))
+    s.bus.add_handler("a", hang)
+    async with s as bus:
+        await bus.publish("a")
+        await asyncio.wait_for(hanging.wait(), 5)
+
+    assert "1 events were not done in time" in caplog.text
+
+
+async def test_a_handler_that_takes_too_long_is_cancelled(stage):
+    cancelled = []
+
+    async def hang(event: Event) -> None:
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            cancelled.append(event)
+            raise
+
+    s = stage(consumer=ConsumerConfig(handler_timeout=0.02))
+    s.bus.add_handler("a", hang)
+    async with s as bus:
+        await bus.publish("a")
+        await s.until_dead("handler_error")
+        assert s.calls(**{i.ERROR_TYPE: "TimeoutError"}) == 3
+
+    assert len(cancelled) == 3
+
+
+async def test_no_more_events_are_handled_at_once_than_allowed(stage):
+    running, most, done = 0, 0, 0
+
+    async def handle(event: Event) -> None:
+        nonlocal running, most, done
+        running += 1
+        most = max(most, running)
+        await asyncio.sleep(0.001)
+        running -= 1
+        done += 1
+
+    s = stage(consumer=ConsumerConfig(max_concurrency=3))
+    s.bus.add_handler("a", handle)
+    async with s as bus:
+        await bus.publish_many([("a", n) for n in range(50)])
+        await pytest.eventually(lambda: done == 50)
+
+    assert most == 3
+
+
+async def test_what_was_sent_and_consumed_is_counted_exactly(stage):
+    seen = []
+    s = stage()
+    s.bus.add_handler("order.created", seen.append)
+    s.bus.add_handler("order.*", seen.append)
+    async with s as bus:
+        await bus.publish("order.created")
+        await bus.publish_many([("order.created", n) for n in range(100)])
+        await bus.publish("order.shipped")
+        bus.publish_nowait("order.shipped")
+        await bus.publish("nobody.cares")
+        await s.until_dead("unknown_type")
+        await pytest.eventually(lambda: len(seen) == 204)
+        await s.until_idle()
+
+        system = bus._runtime.transport.system
+        for instrument in (i.SENT_MESSAGES, i.CONSUMED_MESSAGES):
+            assert s.total(instrument) == 104
+            by = {i.SYSTEM: system, i.DESTINATION: "shop"}
+            assert s.total(instrument, **by) == 104
+            assert s.total(instrument, **{i.EVENT_TYPE: "order.created"}) == 101
+            assert s.total(instrument, **{i.EVENT_TYPE: "_unknown"}) == 1
+        assert s.calls() == 204
+        assert s.total(i.PUBLISHER_BUFFER_SIZE) == 0
+        assert s.total(i.EVENTS_LOST) == 0
+        assert bus.monitor.get_warnings() == ()
+
+
+async def test_a_full_buffer_refuses_what_is_not_awaited(stage):
+    from evmon import Batching
+
+    s = stage(batching=Batching(max_buffered=3))
+    s.bus.add_handler("a", lambda e: None)
+    async with s as bus:
+        for _ in range(3):
+            bus.publish_nowait("a")
+        with pytest.raises(PublishError, match="buffer is full"):
+            bus.publish_nowait("a")
+        await bus.publish("a")  # awaited, it waits for room
+
+
+async def test_many_publishers_at_once_lose_nothing(stage):
+    seen = []
+    s = stage()
+    s.bus.add_handler("a", lambda e: seen.append(e.id))
+    async with s as bus:
+
+        async def publisher():
+            return [(await bus.publish("a")).id for _ in range(20)]
+
+        sent = await asyncio.gather(*(publisher() for _ in range(20)))
+        await pytest.eventually(lambda: len(seen) == 400)
+        await s.until_idle()
+
+    assert sorted(n for ids in sent for n in ids) == sorted(seen)
