@@ -183,13 +183,16 @@ class World:
         return False
 
     def left(self) -> tuple[int, int, int]:
-        """Pending, unread and scheduled entries; a group that is gone read nothing."""
+        """Pending and scheduled entries, and whether any is unread (1).
+
+        A group that is gone read nothing.
+        """
         ask = self.server.ask
         pending, last = 0, "-"
         for group in ask("XINFO", "GROUPS", STREAM):
             if group["name"] == GROUP:
                 pending, last = group["pending"], f"({group['last-delivered-id']}"
-        unread = len(ask("XRANGE", STREAM, last, "+", "COUNT", 1000))
+        unread = len(ask("XRANGE", STREAM, last, "+", "COUNT", 1))
         return pending, unread, ask("ZCARD", RETRY)
 
     def truth(self) -> Truth:

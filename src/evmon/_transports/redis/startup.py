@@ -9,7 +9,7 @@ from evmon._transports.redis.link import Link
 from evmon.errors import ConfigError, TransportError
 
 OLDEST: Final = (7, 0, 0)
-"""Redis 7.0 tells XAUTOCLAIM what was trimmed, and the lag of a group."""
+"""Redis 7.0 tells XCLAIM what was trimmed, and the lag of a group."""
 
 OLDEST_SAFE: Final = (7, 0, 5)
 """Before 7.0.5, XAUTOCLAIM can be made to write past its memory (CVE-2022-35951)."""

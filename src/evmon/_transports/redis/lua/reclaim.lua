@@ -4,11 +4,19 @@
 -- ARGV  1 group, 2 consumer, 3 silence in ms, 4 cursor, 5 how many at the most
 -- Returns the next cursor, {id, fields, deliveries} of each entry, and the ids of those
 -- that were trimmed while they were pending.
-local reply =
-  redis.call('XAUTOCLAIM', KEYS[1], ARGV[1], ARGV[2], ARGV[3], ARGV[4], 'COUNT', ARGV[5])
-local entries = {}
-for _, entry in ipairs(reply[2]) do
-  local pending = redis.call('XPENDING', KEYS[1], ARGV[1], entry[1], entry[1], 1)
-  entries[#entries + 1] = {entry[1], entry[2], pending[1] and pending[1][4] or 1}
+--
+-- Not XAUTOCLAIM: it drops what was trimmed without a look at the silence, and so would
+-- tell as lost what another consumer is about to finish.
+local pending = redis.call(
+  'XPENDING', KEYS[1], ARGV[1], 'IDLE', ARGV[3], ARGV[4], '+', ARGV[5])
+local entries, trimmed = {}, {}
+for _, p in ipairs(pending) do
+  local entry = redis.call('XCLAIM', KEYS[1], ARGV[1], ARGV[2], ARGV[3], p[1])[1]
+  if entry then
+    entries[#entries + 1] = {p[1], entry[2], p[4] + 1}
+  else
+    trimmed[#trimmed + 1] = p[1]
+  end
 end
-return {reply[1], entries, reply[3]}
+local more = #pending == tonumber(ARGV[5])
+return {more and '(' .. pending[#pending][1] or '0-0', entries, trimmed}
