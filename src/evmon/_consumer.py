@@ -81,6 +81,7 @@ class Consumer:
             self._breaker,
             recorder.error_types,
             self._open,
+            self._succeeded,
             self._end,
             self._count_in_flight,
             clock,
@@ -227,12 +228,13 @@ class Consumer:
             self._done(received)
             self._workers.drop(received)
 
+    def _succeeded(self, received: Received) -> None:
+        """An entry is done: all of its handlers returned."""
+        self._transport.ack(received)
+        self._done(received)
+
     async def _end(self, work: Work) -> None:
-        """Settle an event that all of its handlers are through with."""
-        if not (work.dead or work.again):
-            self._transport.ack(work.received)
-            self._done(work.received)
-            return
+        """Settle an event that some of its handlers are not done with."""
         letter = again = None
         if work.dead:
             letter = given_up(work.event, work.dead, work.attempts)

@@ -68,7 +68,8 @@ class Workers:
         breaker: holds calls back.
         error_types: names errors.
         in_flight: entries by `id`; one that is gone from it is handled no more.
-        ended: is told of an event that all of its handlers are through with.
+        succeeded: is told of an entry that all of its handlers are through with.
+        ended: is told of an event that some of its handlers gave up, or want again.
         idle: is told when nothing is left to do.
         clock: time.
     """
@@ -80,6 +81,7 @@ class Workers:
         breaker: Breaker,
         error_types: ErrorTypes,
         in_flight: Mapping[int, Received],
+        succeeded: Callable[[Received], None],
         ended: Callable[[Work], Awaitable[None]],
         idle: Callable[[], None],
         clock: Clock,
@@ -90,6 +92,7 @@ class Workers:
         self._breaker = breaker
         self._error_types = error_types
         self._in_flight = in_flight
+        self._succeeded = succeeded
         self._ended = ended
         self._out_of_work = idle
         self._clock = clock
@@ -185,34 +188,44 @@ class Workers:
             call.series.succeeded(max(self._clock.monotonic() - started, 0.0))
             self._breaker.succeeded()
             work.open_calls -= 1
-        if not work.open_calls:
+        if work.open_calls:
+            return
+        if work.dead or work.again:
             await self._ended(work)
+        else:
+            self._succeeded(work.received)
 
-    async def _call(self, work: Work, handler: Handler, n: int) -> None:
+    def _call(self, work: Work, handler: Handler, n: int) -> Awaitable[Any]:
         received = work.received
         if n or received.deliveries > 1:
             delivery = Delivery(n + 1, received.deliveries > 1)
         else:
             delivery = FIRST_DELIVERY
         if self._timeout is not None:
-            with anyio.fail_after(self._timeout):
-                await self._invoke(handler, work.event, delivery)
-        else:
-            await self._invoke(handler, work.event, delivery)
+            return self._within(self._timeout, handler, work.event, delivery)
+        if handler.is_async:
+            return handler.call(work.event, delivery)  # type: ignore[no-any-return]
+        return self._in_thread(handler, work.event, delivery)
 
-    async def _invoke(
+    async def _within(
+        self, seconds: float, handler: Handler, event: "Event[Any]", delivery: Delivery
+    ) -> None:
+        with anyio.fail_after(seconds):
+            if handler.is_async:
+                await handler.call(event, delivery)
+            else:
+                await self._in_thread(handler, event, delivery)
+
+    async def _in_thread(
         self, handler: Handler, event: "Event[Any]", delivery: Delivery
     ) -> None:
-        if handler.is_async:
-            result = handler.call(event, delivery)
-        else:
-            result = await anyio.to_thread.run_sync(
-                handler.call,
-                event,
-                delivery,
-                abandon_on_cancel=True,
-                limiter=self._limiter,
-            )
+        result = await anyio.to_thread.run_sync(
+            handler.call,
+            event,
+            delivery,
+            abandon_on_cancel=True,
+            limiter=self._limiter,
+        )
         if hasattr(result, "__await__"):
             await result
 
