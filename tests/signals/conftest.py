@@ -2,10 +2,16 @@
 
 import json
 import re
+import sys
 from pathlib import Path
 
 import promql_parser as promql
 import pytest
+
+# Grafana's SDK needs Python 3.11; `evmon dashboards` says so, which is tested everywhere.
+collect_ignore = (
+    [] if sys.version_info >= (3, 11) else ["test_dashboards.py", "test_generated.py"]
+)
 
 ROOT = Path(__file__).parents[2]
 VARIABLES = {

@@ -15,6 +15,10 @@ LIMIT_OPTION: Final = click.option(
 _RUNBOOKS: Final = click.option(
     "--runbooks", metavar="URL", help="Address of the folder of runbooks."
 )
+_NO_SDK: Final = (
+    "dashboards are built with grafana-foundation-sdk, which needs Python 3.11 or newer;"
+    " those with the default limits are in the source's dashboards/"
+)
 
 
 @click.command("rules")
@@ -80,8 +84,13 @@ def dashboards_command(
       evmon dashboards --set memory_warning=512MB --out grafana/
       evmon dashboards --format configmap --out k8s/
     """
-    from evmon._signals import dashboards, rules
+    from evmon._signals import rules
     from evmon._signals.limits import with_settings
+
+    try:
+        from evmon._signals import dashboards
+    except ImportError as error:
+        raise click.ClickException(_NO_SDK) from error
 
     chosen: dashboards.Format = "configmap" if form == "configmap" else "json"
     suffix = "yaml" if chosen == "configmap" else "json"

@@ -1,13 +1,13 @@
 """All files of the repository that are made from `Thresholds` and the instruments."""
 
 import re
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
 from evmon._signals import tables
 from evmon._signals.alertmanager import alertmanager
-from evmon._signals.dashboards import boards, render
 from evmon._signals.rule_tests import rule_tests
 from evmon._signals.rules import DEFAULTS, rules
 from evmon._thresholds import Thresholds
@@ -36,8 +36,11 @@ def generated(
     tests = rule_tests(limits, DEFAULTS, "evmon-rules.yaml")
     yield alerts / "evmon-rules.test.yaml", tests
     yield alerts / "alertmanager.yaml", alertmanager()
-    for board in boards(limits):
-        yield root / "dashboards" / f"{board.uid}.json", render(board)
+    if sys.version_info >= (3, 11):  # as Grafana's SDK needs it
+        from evmon._signals.dashboards import boards, render
+
+        for board in boards(limits):
+            yield root / "dashboards" / f"{board.uid}.json", render(board)
     for page in sorted((root / "docs").rglob("*.md")):
         text = page.read_text("utf-8")
         if _BLOCK.search(text):
