@@ -386,6 +386,15 @@ def test_only_functions_can_be_declared():
         event_handler("a")(7)
 
 
+def test_a_builtin_takes_the_event():
+    seen = []
+    event = Event(id="1", source="test", type="a", time=now())
+
+    handler_of(seen.append, "a").call(event, FIRST_DELIVERY)
+
+    assert seen == [event]
+
+
 def test_a_function_that_says_nothing_of_itself_is_refused():
     class Opaque:
         __signature__ = "nonsense"

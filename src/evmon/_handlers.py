@@ -270,6 +270,8 @@ def _caller(
 
 def _hints(function: Callable[..., Any], name: str) -> list[Any]:
     """The annotation of each positional parameter, None where there is none."""
+    if inspect.isbuiltin(function):
+        return [None]  # those that have a signature differ from one Python to another
     try:
         signature = inspect.signature(function)
     except (TypeError, ValueError) as error:
