@@ -6,7 +6,6 @@ import os
 from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
-from urllib.parse import urlsplit
 
 import click
 from rich.table import Table
@@ -15,6 +14,7 @@ from rich.text import Text
 from evmon._cli.output import console
 from evmon._config import RedisConfig, environment, resolve
 from evmon._registry import matches
+from evmon._transports import scheme_of
 from evmon.errors import DEAD_LETTER_REASONS, ConfigError
 
 if TYPE_CHECKING:
@@ -245,7 +245,7 @@ def _with_queue(
     from evmon._transports.redis.connection import SCHEMES
     from evmon._transports.redis.queue import DeadLetterQueue
 
-    scheme = urlsplit(url).scheme
+    scheme = scheme_of(url)
     if scheme not in SCHEMES:
         known = ", ".join(f"{name}://" for name in SCHEMES)
         raise ConfigError(f"--transport {scheme}://…: must be one of {known}")
