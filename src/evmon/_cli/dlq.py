@@ -6,7 +6,6 @@ import os
 from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
-from urllib.parse import urlsplit
 
 import click
 from rich.table import Table
@@ -15,6 +14,7 @@ from rich.text import Text
 from evmon._cli.output import console
 from evmon._config import RedisConfig, environment, resolve
 from evmon._registry import matches
+from evmon._transports import scheme_of
 from evmon.errors import DEAD_LETTER_REASONS, ConfigError
 
 if TYPE_CHECKING:
@@ -156,7 +156,7 @@ def show_command(letter_id: str, transport: str, service: str, *, as_json: bool)
     if as_json:
         click.echo(json.dumps({**_summary(letter), "event": payload}, indent=2))
         return 0
-    for name, value in {"id": letter.id, **letter.facts}.items():
+    for name, value in _facts(letter).items():
         line = ", ".join(value.split("\n"))
         click.echo(f"{_plain(name):<16} {_plain(line)}")
     click.echo(f"{'event':<16} {_plain(payload)}")
@@ -184,21 +184,26 @@ def replay_command(
     limit: int | None,
     *,
     dry_run: bool,
-) -> None:
+) -> int:
     """Put dead letters back into their stream, for the handlers that gave them up."""
 
-    async def run(queue: "DeadLetterQueue") -> int:
-        count = 0
+    async def run(queue: "DeadLetterQueue") -> tuple[int, int]:
+        count = stuck = 0
         async for letter in Choice(event_type, reason, limit).of(queue):
-            if dry_run:
+            if not letter.can_be_replayed:
+                stuck += 1
+            elif dry_run:
                 count += 1
             elif await queue.replay(letter):
                 count += 1
                 await asyncio.sleep(1 / rate)
-        return count
+        return count, stuck
 
-    count = _with_queue(transport, service, run)
+    count, stuck = _with_queue(transport, service, run)
     click.echo(f"{count} dead letters {'would be ' if dry_run else ''}replayed")
+    if stuck:
+        click.echo(f"evmon: {stuck} have too many fields to be replayed", err=True)
+    return 1 if stuck else 0
 
 
 @dlq.command("purge")
@@ -245,7 +250,7 @@ def _with_queue(
     from evmon._transports.redis.connection import SCHEMES
     from evmon._transports.redis.queue import DeadLetterQueue
 
-    scheme = urlsplit(url).scheme
+    scheme = scheme_of(url)
     if scheme not in SCHEMES:
         known = ", ".join(f"{name}://" for name in SCHEMES)
         raise ConfigError(f"--transport {scheme}://…: must be one of {known}")
@@ -261,8 +266,14 @@ def _with_queue(
     return asyncio.run(main())
 
 
+def _facts(letter: "Letter") -> dict[str, str]:
+    """What was noted, with the letter's own id, by which it is shown."""
+    facts = {"id": letter.id, **letter.facts}
+    return {**facts, "id": letter.id, "entry_id": letter.facts.get("id", "")}
+
+
 def _summary(letter: "Letter") -> dict[str, Any]:
-    facts: dict[str, Any] = {"id": letter.id, **letter.facts}
+    facts: dict[str, Any] = dict(_facts(letter))
     facts["handlers"] = [name for name in facts.get("handlers", "").split("\n") if name]
     return facts
 

@@ -1,7 +1,7 @@
 """Transports: how events travel. A URL says which one."""
 
+import re
 from typing import Final
-from urllib.parse import urlsplit
 
 from evmon._clock import SYSTEM_CLOCK, Clock
 from evmon._config import RedisConfig
@@ -15,6 +15,12 @@ _REDIS: Final = (
     *("redis", "rediss", "unix"),
     *("redis+sentinel", "rediss+sentinel", "redis+cluster", "rediss+cluster"),
 )
+
+
+def scheme_of(url: str) -> str:
+    """The scheme of a URL, however wrong the rest is; empty when there is none."""
+    found = re.match(r"([a-z][a-z0-9+.-]*):", url, re.IGNORECASE)
+    return found[1].lower() if found else ""
 
 
 def open_transport(
@@ -39,7 +45,7 @@ def open_transport(
     Raises:
         ConfigError: no transport has this scheme, or the URL is wrong.
     """
-    scheme = urlsplit(url).scheme
+    scheme = scheme_of(url)
     recorder = TransportRecorder(meter, service, group or service)
     if scheme == "memory":
         return MemoryTransport(service, clock, recorder=recorder)

@@ -38,6 +38,10 @@ SCHEMES: Final = tuple(_KINDS)
 _OPTIONS: Final = frozenset(
     {"db", "password", "username", "ssl_ca_certs", "ssl_certfile", "ssl_keyfile"}
 )
+_ENCODE: Final = (
+    "transport: the URL cannot be taken apart; special characters in its login must be"
+    " percent-encoded, such as %2F for '/'"
+)
 _PORTS: Final = {"sentinel": 26379, "server": 6379, "cluster": 6379, "socket": 0}
 
 
@@ -81,10 +85,17 @@ def parse_address(url: str, config: RedisConfig) -> Address:
     Raises:
         ConfigError: says what is wrong with the URL, without its passwords.
     """
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # its message would tell the password
+        raise ConfigError(_ENCODE) from None
     kind = _KINDS[parts.scheme]
     options = dict(parse_qsl(parts.query, keep_blank_values=True))
     unknown = sorted(options.keys() - _OPTIONS)
+    # Where a password was cut in two, its second half must not be shown as something else.
+    rest = [parts.path, parts.fragment, *(name + options[name] for name in unknown)]
+    if kind != "socket" and any("@" in part for part in rest):
+        raise ConfigError(_ENCODE)
     if unknown:
         known = ", ".join(sorted(_OPTIONS))
         raise ConfigError(f"transport option {unknown[0]!r}: must be one of {known}")

@@ -10,7 +10,12 @@ from redis import exceptions as redis_errors
 from evmon.errors import TransportError
 
 MASK: Final = "***"
-FAILURES: Final = (redis_errors.RedisError, OSError, asyncio.TimeoutError)
+FAILURES: Final = (
+    redis_errors.RedisError,
+    redis_errors.RedisClusterException,  # no RedisError, for redis-py
+    OSError,
+    asyncio.TimeoutError,
+)
 """What redis-py raises when the server, or the way to it, fails."""
 
 

@@ -26,6 +26,8 @@ from evmon._transports.redis.keys import (
 from evmon._transports.redis.link import Link
 
 PAGE: Final = 100
+MAX_PARTS: Final = 7000
+"""Names and values of an entry that a script can append; Lua's stack ends at 8,000."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,11 @@ class Letter:
         """How often it was replayed before."""
         text = self.facts.get("redriven", "")
         return int(text) if text.isdecimal() else 0
+
+    @property
+    def can_be_replayed(self) -> bool:
+        """Whether it is small enough; only a stranger's entry is not."""
+        return len(self.fields) <= MAX_PARTS
 
 
 class DeadLetterQueue:

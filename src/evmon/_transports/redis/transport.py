@@ -144,17 +144,12 @@ class RedisTransport:
             ConfigError: `require_durable`, and the server may forget events.
             TransportError: the server cannot be reached, or refuses.
         """
-        deadline = self._clock.monotonic() + self._config.connect_within
-        while True:
-            try:
-                await check_server(self._link, self._config.require_durable)
-                await self._reader.make_groups()
-                break
-            except TransportError as error:
-                if self._clock.monotonic() >= deadline:
-                    raise
-                _log.warning("%s cannot be used yet: %s", self.address, error)
-            await self._clock.sleep(RETRY_OPEN)
+        try:
+            await self._open()
+        except BaseException:
+            # Nobody closes what was not opened.
+            await self._disconnect()
+            raise
 
     async def run(self) -> None:
         """Look after leases, acks, figures and leftovers, until cancelled."""
@@ -277,8 +272,24 @@ class RedisTransport:
         except TransportError as error:
             _log.warning("closed without a word to the server: %s", error)
         finally:
-            await self._reading_link.close()
-            await self._link.close()
+            await self._disconnect()
+
+    async def _open(self) -> None:
+        deadline = self._clock.monotonic() + self._config.connect_within
+        while True:
+            try:
+                await check_server(self._link, self._config.require_durable)
+                await self._reader.make_groups()
+                break
+            except TransportError as error:
+                if self._clock.monotonic() >= deadline:
+                    raise
+                _log.warning("%s cannot be used yet: %s", self.address, error)
+            await self._clock.sleep(RETRY_OPEN)
+
+    async def _disconnect(self) -> None:
+        await self._reading_link.close()
+        await self._link.close()
 
     def _by_stream(
         self, batch: Sequence[bytes], types: Sequence[str]
