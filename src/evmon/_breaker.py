@@ -89,7 +89,8 @@ class Breaker:
             self._look()
 
     def _look(self) -> None:
-        if self._failures >= self._limit and self._open_until is None:
+        too_many = self._failures and self._failures >= self._limit
+        if too_many and self._open_until is None:
             _log.warning(
                 "%d of the last %d handler calls failed: reading pauses",
                 self._failures,

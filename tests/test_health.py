@@ -1,0 +1,225 @@
+"""Alive and ready are two questions: Redis is part of the second one alone."""
+
+import asyncio
+import http.client
+import signal
+from urllib.parse import urlsplit
+
+import pytest
+
+from evmon import Event, EventBus, MetricsConfig, RedisConfig
+from evmon._health import ALIVE_FOR, HealthChecks
+from evmon._telemetry import instruments as i
+
+
+class Troubled:
+    """As much of a transport as a health check asks."""
+
+    trouble = ""
+
+
+@pytest.fixture
+def transport():
+    return Troubled()
+
+
+@pytest.fixture
+def health(transport, measured, clock):
+    return HealthChecks(transport, measured.meter, clock)
+
+
+@pytest.fixture
+async def beating(health):
+    task = asyncio.create_task(health.run())
+    await pytest.settle()
+    yield health
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+def answers(health):
+    ready = health.readyz()
+    return ready.ok, ready.detail
+
+
+async def test_it_is_not_ready_before_all_parts_run(beating, measured):
+    assert answers(beating) == (False, "starting")
+    assert measured.total(i.CONSUMER_READY) == 0
+    beating.started()
+
+    assert answers(beating) == (True, "ready")
+    assert measured.total(i.CONSUMER_READY) == 1
+
+
+async def test_it_is_not_ready_while_it_drains(beating, measured):
+    beating.started()
+    beating.draining()
+
+    assert answers(beating) == (False, "draining")
+    assert measured.total(i.CONSUMER_READY) == 0
+    assert beating.livez().ok
+
+
+async def test_trouble_of_the_transport_is_told_and_clears(
+    beating, transport, clock, measured, caplog
+):
+    caplog.set_level("INFO")
+    beating.started()
+    transport.trouble = "the connection is broken"
+    assert answers(beating) == (False, "the connection is broken")
+    assert beating.livez().ok
+    await clock.advance(10)
+    assert measured.total(i.CONSUMER_READY) == 0
+    transport.trouble = ""
+    await clock.advance(1)
+
+    assert answers(beating) == (True, "ready")
+    assert measured.total(i.CONSUMER_READY) == 1
+    assert caplog.text.count("not ready: the connection is broken") == 1
+    assert "ready: " in caplog.text
+
+
+async def test_it_is_alive_while_the_loop_turns(beating, clock):
+    await clock.advance(1000)
+
+    assert beating.livez().ok
+    assert beating.livez().detail == "alive"
+
+
+async def test_it_is_not_alive_when_the_loop_is_stuck(beating, clock):
+    clock.now += ALIVE_FOR
+    assert beating.livez().ok
+    clock.now += 1
+
+    assert not beating.livez().ok
+    assert beating.livez().detail == "the event loop is stuck for 31 s"
+    await clock.advance(1)
+    assert beating.livez().ok
+
+
+# Over HTTP
+
+
+async def get(bus, path):
+    def ask():
+        parts = urlsplit(bus.metrics_url)
+        connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=5)
+        try:
+            connection.request("GET", path)
+            response = connection.getresponse()
+            return response.status, response.read().decode().strip()
+        finally:
+            connection.close()
+
+    return await asyncio.to_thread(ask)
+
+
+async def until(bus, path, status, within=10.0):
+    deadline = asyncio.get_running_loop().time() + within
+    while True:
+        answer = await get(bus, path)
+        if answer[0] == status:
+            return answer[1]
+        assert asyncio.get_running_loop().time() < deadline, answer
+        await asyncio.sleep(0.02)
+
+
+def bus_on(url, **settings):
+    bus = EventBus(
+        service="shop", transport=url, metrics=MetricsConfig(port=0), **settings
+    )
+    bus.add_handler("a", lambda event: None)
+    return bus
+
+
+@pytest.mark.parametrize("transport", ["memory", "redis"])
+async def test_a_running_bus_is_alive_and_ready(transport, request):
+    url = "memory://"
+    if transport == "redis":
+        url = request.getfixturevalue("server").url
+    async with bus_on(url) as bus:
+        assert await get(bus, "/livez") == (200, "alive")
+        assert await get(bus, "/readyz") == (200, "ready")
+        assert (await get(bus, "/metrics"))[0] == 200
+        assert "\nevmon_ready 1.0" in (await get(bus, "/metrics"))[1]
+        assert (await get(bus, "/other"))[0] == 404
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+async def test_without_its_server_a_bus_is_alive_and_not_ready(own_server, number):
+    server = own_server()
+    async with bus_on(server.url, redis=RedisConfig(timeout=0.5)) as bus:
+        assert (await get(bus, "/readyz"))[0] == 200
+        await asyncio.to_thread(server.stop, number)
+        detail = await until(bus, "/readyz", 503)
+        assert detail == "the connection to Redis is broken"
+        assert await get(bus, "/livez") == (200, "alive")
+        await asyncio.to_thread(server.start)
+        assert await until(bus, "/readyz", 200) == "ready"
+
+
+async def test_a_server_that_hangs_makes_a_bus_unready(own_server):
+    import os
+
+    server = own_server()
+    redis = RedisConfig(timeout=0.2, upkeep_interval=0.1)
+    async with bus_on(server.url, redis=redis) as bus:
+        os.kill(server.pid, signal.SIGSTOP)
+        try:
+            detail = await until(bus, "/readyz", 503)
+            assert (await get(bus, "/livez"))[0] == 200
+        finally:
+            os.kill(server.pid, signal.SIGCONT)
+        assert "Redis" in detail
+        assert await until(bus, "/readyz", 200) == "ready"
+
+
+async def test_a_bus_that_waits_for_its_server_is_alive_and_not_ready(own_server):
+    server = own_server()
+    server.stop()
+    bus = bus_on(server.url)
+    starting = asyncio.create_task(bus.start())
+    await pytest.eventually(lambda: bus.metrics_url and ":0/" not in bus.metrics_url)
+    assert await get(bus, "/livez") == (200, "alive")
+    assert await get(bus, "/readyz") == (503, "starting")
+    await asyncio.to_thread(server.start)
+    await starting
+    assert await get(bus, "/readyz") == (200, "ready")
+    await bus.stop()
+
+
+async def test_waiting_long_for_its_server_does_not_look_like_a_stuck_loop(clock):
+    bus = EventBus(
+        transport="redis://127.0.0.1:1",
+        redis=RedisConfig(connect_within=1000),
+        clock=clock,
+    )
+    starting = asyncio.create_task(bus.start())
+    await pytest.settle()
+    health = bus._runtime.health
+    while clock.now < 1_000 + 3 * ALIVE_FOR:
+        await clock.advance(0.25)
+        assert health.livez().ok
+        assert not health.readyz().ok
+    starting.cancel()
+    await asyncio.gather(starting, return_exceptions=True)
+
+
+async def test_a_bus_that_drains_is_alive_and_not_ready():
+    running, gate = asyncio.Event(), asyncio.Event()
+
+    async def slow(event: Event) -> None:
+        running.set()
+        await gate.wait()
+
+    bus = EventBus(metrics=MetricsConfig(port=0))
+    bus.add_handler("a", slow)
+    await bus.start()
+    await bus.publish("a")
+    await running.wait()
+    stopping = asyncio.create_task(bus.stop())
+    await pytest.settle()
+    assert await get(bus, "/readyz") == (503, "draining")
+    assert await get(bus, "/livez") == (200, "alive")
+    gate.set()
+    await stopping
