@@ -26,6 +26,18 @@ async def publish(url: str, count: int, batch: int = BATCH) -> float:
     return meter.rate
 
 
+async def publish_singly(url: str, count: int) -> float:
+    """Encode and append one event after the other; returns events a second."""
+    meter = Meter(count)
+    client = Redis.from_url(url)
+    await client.ping()
+    for number in range(count):
+        await client.xadd(STREAM, {b"event": _encoded(number)})
+        meter.seen()
+    await client.aclose()
+    return meter.rate
+
+
 async def fill(url: str, count: int) -> None:
     """Append events for consumers."""
     client = Redis.from_url(url)

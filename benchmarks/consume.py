@@ -2,26 +2,35 @@
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from typing import Any, Final
 
 from benchmarks.measure import OFF, Figure, Settings, alternate, job
 from benchmarks.servers import PrivateRedis
+
+_IN_MEMORY: Final = "memory://, publish and consume"
 
 
 def measure(settings: Settings, redis: PrivateRedis) -> list[Figure]:
     """One consumer, a stream that is full, a handler that does nothing."""
 
     def consumer(
-        target: str, count: int, environ: Mapping[str, str] | None = None
+        target: str, count: int, environ: Mapping[str, str] | None = None, **more: Any
     ) -> Callable[[], float]:
         events = settings.count(count)
-        return lambda: job(target, environ, url=redis.empty(), count=events)
+        return lambda: job(target, environ, url=redis.empty(), count=events, **more)
 
     results = alternate(
         {
             "bare loop": consumer("bare:consume", 200_000),
             "evmon": consumer("ours:consume", 200_000),
             "evmon, telemetry off": consumer("ours:consume", 200_000, OFF),
+            "evmon, 10 streams": consumer("ours:consume", 200_000, streams=10),
+            _IN_MEMORY: consumer("ours:through_memory", 200_000),
+            f"{_IN_MEMORY}, telemetry off": consumer(
+                "ours:through_memory", 200_000, OFF
+            ),
             "FastStream": consumer("faststream_:consume", 5_000),
+            "FastStream, plain": consumer("faststream_:consume", 5_000, plain=True),
             "taskiq": consumer("taskiq_:consume", 5_000),
         },
         settings,
@@ -31,5 +40,8 @@ def measure(settings: Settings, redis: PrivateRedis) -> list[Figure]:
         ratio("evmon, telemetry off", bar=0.90, reach=0.97),
         ratio("bare loop", bar=0.50, reach=0.80),
         ratio("FastStream", bar=10, reach=25),
+        ratio("FastStream, plain"),
         ratio("taskiq"),
+        results.ratio("consume", "evmon, 10 streams", "evmon"),
+        results.ratio("consume", _IN_MEMORY, f"{_IN_MEMORY}, telemetry off"),
     ]

@@ -18,8 +18,10 @@ from redis.asyncio import Redis
 from benchmarks.events import GROUP, STREAM, Meter, payload, payloads
 
 
-def measured(url: str) -> RedisBroker:
-    """A broker that measures."""
+def broker_of(url: str, *, plain: bool = False) -> RedisBroker:
+    """A broker that measures, unless it is a plain one."""
+    if plain:
+        return RedisBroker(url, logger=None)
     registry = CollectorRegistry()
     reader = PrometheusMetricReader(registry=registry)
     return RedisBroker(
@@ -57,11 +59,11 @@ async def fill(url: str, count: int) -> None:
     await client.aclose()
 
 
-async def consume(url: str, count: int) -> float:
+async def consume(url: str, count: int, *, plain: bool = False) -> float:
     """Handle what is there; returns events a second."""
     await fill(url, count)
     meter = Meter(count)
-    broker = measured(url)
+    broker = broker_of(url, plain=plain)
 
     @broker.subscriber(stream=subscription())
     async def handle(event: dict[str, Any]) -> None:  # noqa: ARG001
@@ -73,10 +75,12 @@ async def consume(url: str, count: int) -> float:
     return meter.rate
 
 
-async def publish_concurrently(url: str, count: int, tasks: int = 100) -> float:
+async def publish_concurrently(
+    url: str, count: int, tasks: int = 100, *, plain: bool = False
+) -> float:
     """Publish from many tasks at once."""
     meter = Meter(count)
-    broker = measured(url)
+    broker = broker_of(url, plain=plain)
 
     async def publisher() -> None:
         for data in payloads(count // tasks):
@@ -93,7 +97,7 @@ async def latency(url: str, count: int) -> list[float]:
     """How long after it was sent each event reaches its handler, in seconds."""
     waited: list[float] = []
     done = asyncio.Event()
-    broker = measured(url)
+    broker = broker_of(url)
 
     @broker.subscriber(stream=subscription())
     async def handle(event: dict[str, Any]) -> None:

@@ -9,6 +9,7 @@ from redis.asyncio import Redis
 
 from benchmarks.measure import (
     Figure,
+    Results,
     Settings,
     alternate,
     percentile,
@@ -26,6 +27,8 @@ def measure(settings: Settings, redis: PrivateRedis) -> list[Figure]:
     """A publisher of its own process, the same for all; the consumer in another."""
     count = settings.count(10 * RATE)
 
+    halves: dict[str, list[float]] = {"ours": [], "faststream_": []}
+
     def p99(contender: str) -> float:
         url = redis.empty()
         with (
@@ -36,6 +39,7 @@ def measure(settings: Settings, redis: PrivateRedis) -> list[Figure]:
         ):
             waited = result_of(consumer)
             result_of(feeder)
+        halves[contender].append(percentile(waited[WARM:], 0.5) * 1000)
         return percentile(waited[WARM:], 0.99) * 1000
 
     results = alternate(
@@ -53,7 +57,12 @@ def measure(settings: Settings, redis: PrivateRedis) -> list[Figure]:
             at_least=False,
             bar=0.5,
             reach=0.25,
-        )
+        ),
+        Results({"evmon": halves["ours"], "FastStream": halves["faststream_"]}).ratio(
+            *("latency", "evmon", "FastStream"),
+            name="p50 at 1000 events/s, evmon / FastStream",
+            at_least=False,
+        ),
     ]
 
 

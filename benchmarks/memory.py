@@ -25,6 +25,12 @@ def measure(settings: Settings, redis: PrivateRedis) -> list[Figure]:  # noqa: A
             unit="MB",
         ),
         Figure("memory", "size of a handler", job("memory:handler_size"), unit="B"),
+        Figure(
+            "memory",
+            "size of an event in flight",
+            job("ours:in_flight_size", count=1000),
+            unit="B",
+        ),
     ]
 
 

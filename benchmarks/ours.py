@@ -2,14 +2,14 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
 from redis.asyncio import Redis
 
 from benchmarks.events import TYPE, Meter, payload, payloads
-from evmon import ConsumerConfig, Event, EventBus, MetricsConfig
+from evmon import ConsumerConfig, Event, EventBus, MetricsConfig, RedisConfig
 from evmon._events import encode, new_id, now
 from evmon._transports.redis.keys import EVENT, Keys
 
@@ -34,28 +34,77 @@ def encoded(data: Any) -> bytes:
     return encode(event)
 
 
-async def fill(url: str, count: int) -> None:
-    """Append events for consumers."""
+async def fill(url: str, count: int, streams: Sequence[str] = (STREAM,)) -> None:
+    """Append events for consumers, to one stream after the other."""
     client = Redis.from_url(url)
     for start in range(0, count, 1000):
+        stream = streams[start // 1000 % len(streams)]
         pipe = client.pipeline(transaction=False)
         for number in range(start, min(start + 1000, count)):
-            pipe.xadd(STREAM, {EVENT: encoded(payload(number))})
+            pipe.xadd(stream, {EVENT: encoded(payload(number))})
         await pipe.execute()
     await client.aclose()
 
 
-async def consume(url: str, count: int) -> float:
+async def consume(url: str, count: int, streams: int = 1) -> float:
     """Handle what is there; returns events a second."""
-    await fill(url, count)
+    names = tuple(f"s{number}" for number in range(1, streams))
+    await fill(url, count, [STREAM, *(Keys(SERVICE).stream(name) for name in names)])
     meter = Meter(count)
 
     async def handle(event: Event[Any]) -> None:  # noqa: ARG001
         meter.seen()
 
-    async with running(url, handle):
+    rule = (lambda _: "") if names else None
+    redis = RedisConfig(streams=names, stream_for=rule)
+    async with running(url, handle, redis=redis):
         await meter.done.wait()
         return meter.rate
+
+
+async def through_memory(url: str, count: int) -> float:  # noqa: ARG001
+    """Publish and handle in one process; returns events a second."""
+    meter = Meter(count)
+
+    async def handle(event: Event[Any]) -> None:  # noqa: ARG001
+        meter.seen()
+
+    async with running("memory://", handle) as bus:
+        for start in range(0, count, 1000):
+            numbers = range(start, min(start + 1000, count))
+            await bus.publish_many((TYPE, payload(number)) for number in numbers)
+            while bus._runtime.transport.backlog:
+                await asyncio.sleep(0)
+        await meter.done.wait()
+        return meter.rate
+
+
+async def in_flight_size(count: int) -> float:
+    """Bytes that the consumer needs for an event that its handler holds up."""
+    import tracemalloc
+
+    reached, go_on = asyncio.Event(), asyncio.Event()
+    running_now = 0
+
+    async def handle(event: Event[Any]) -> None:  # noqa: ARG001
+        nonlocal running_now
+        running_now += 1
+        if running_now == count:
+            reached.set()
+        await go_on.wait()
+
+    consumer = ConsumerConfig(max_concurrency=count, batch_size=count)
+    bus = EventBus(SERVICE, "memory://", consumer=consumer)
+    bus.add_handler(TYPE, handle)
+    async with bus:
+        tracemalloc.start()
+        before, _ = tracemalloc.get_traced_memory()
+        await bus.publish_many((TYPE, payload(number)) for number in range(count))
+        await reached.wait()
+        after, _ = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        go_on.set()
+    return (after - before) / count
 
 
 async def consume_share(url: str, work: int, idle: float = 0.5) -> dict[str, float]:

@@ -216,12 +216,7 @@ class Runtime:
         try:
             if self._server is not None:
                 self._server.start()
-            # Waiting for a server is no sign of a stuck process.
-            heart = asyncio.create_task(self.health.run(), name="evmon-opening")
-            try:
-                await self.transport.open()
-            finally:
-                heart.cancel()
+            await self.transport.open()
             try:
                 await self._run_parts(started)
             finally:
