@@ -1,15 +1,11 @@
 """`EventBus`: the one object that an application holds."""
 
-import asyncio
 import dataclasses
-import os
-import signal
-import sys
 import weakref
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from types import ModuleType, TracebackType
-from typing import Any, Final
+from typing import Any
 
 from typing_extensions import Self
 
@@ -31,13 +27,13 @@ from evmon._monitor import Monitor
 from evmon._registry import Registry
 from evmon._retry import RetryPolicy
 from evmon._runtime import Runtime, Settings, preview
+from evmon._serving import run_until_signal
 from evmon._settings import from_environment
 from evmon._telemetry.asgi import ASGIApp, asgi_app
 from evmon._telemetry.exposition import Routes
 from evmon._thresholds import Thresholds
 from evmon.errors import BusStateError, ConfigError, PublishError
 
-_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 _running: "weakref.WeakSet[EventBus]" = weakref.WeakSet()
 
 
@@ -329,15 +325,7 @@ class EventBus:
         """
         if self._metrics is None:
             self._metrics = resolve(MetricsConfig(), environment())
-        if sys.platform == "win32":
-            asyncio.run(self._serve())
-            return
-        try:
-            import uvloop
-        except ImportError:
-            asyncio.run(self._serve())
-        else:
-            uvloop.run(self._serve())
+        run_until_signal(self)
 
     async def preview(self) -> tuple[tuple[Handler, ...], Discovery]:
         """Discover without starting: what would be registered, and what would fail.
@@ -351,35 +339,6 @@ class EventBus:
             self._settings, registry, self._providers, self._packages, self._clock
         )
         return registry.handlers, discovery
-
-    async def _serve(self) -> None:
-        loop = asyncio.get_running_loop()
-        stop = asyncio.Event()
-        received: list[int] = []
-
-        def on_signal(number: int) -> None:
-            received.append(number)
-            if len(received) > 1:
-                os._exit(128 + number)
-            stop.set()
-
-        for number in _SIGNALS:
-            loop.add_signal_handler(number, on_signal, number)
-        try:
-            async with self:
-                waits = [
-                    asyncio.ensure_future(stop.wait()),
-                    asyncio.ensure_future(self.wait()),
-                ]
-                try:
-                    await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-                finally:
-                    for wait in waits:
-                        wait.cancel()
-                    await asyncio.wait(waits)
-        finally:
-            for number in _SIGNALS:
-                loop.remove_signal_handler(number)
 
     def _event(
         self,

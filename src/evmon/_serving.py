@@ -1,0 +1,62 @@
+"""A service on its own: runs until a signal comes, or until it falls."""
+
+import asyncio
+import os
+import signal
+import sys
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Final, Protocol
+
+_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+
+
+class Service(AbstractAsyncContextManager[Any], Protocol):
+    """What starts when it is entered, and stops in order when it is left."""
+
+    async def wait(self) -> None:
+        """Wait until it stops by itself."""
+        ...
+
+
+def run_until_signal(service: Service) -> None:
+    """Run a service, on uvloop if that is installed.
+
+    The first SIGINT or SIGTERM stops it in order, a second one ends the process at once.
+    """
+    if sys.platform == "win32":
+        asyncio.run(_serve(service))
+        return
+    try:
+        import uvloop
+    except ImportError:
+        asyncio.run(_serve(service))
+    else:
+        uvloop.run(_serve(service))
+
+
+async def _serve(service: Service) -> None:
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+
+    def on_signal(number: int) -> None:
+        if stop.is_set():
+            os._exit(128 + number)
+        stop.set()
+
+    for number in _SIGNALS:
+        loop.add_signal_handler(number, on_signal, number)
+    try:
+        async with service:
+            waits = [
+                asyncio.ensure_future(stop.wait()),
+                asyncio.ensure_future(service.wait()),
+            ]
+            try:
+                await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for wait in waits:
+                    wait.cancel()
+                await asyncio.wait(waits)
+    finally:
+        for number in _SIGNALS:
+            loop.remove_signal_handler(number)
