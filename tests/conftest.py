@@ -208,8 +208,8 @@ def own_server(tmp_path):
         folder = tmp_path / f"redis{len(started)}"
         folder.mkdir()
         server = RedisServer(folder, *options)
-        server.start()
         started.append(server)
+        server.start()
         return server
 
     yield make

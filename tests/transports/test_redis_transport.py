@@ -1073,3 +1073,23 @@ async def test_a_crashed_process_loses_nothing(server, client):
     async with bus:
         await pytest.eventually(lambda: len(seen) == 20)
         await pytest.eventually(lambda: pending(client) == 0)
+
+
+async def test_a_server_that_became_a_replica_is_left_for_the_new_primary(
+    own_server, measured
+):
+    server = own_server()
+    recorder = TransportRecorder(measured.meter, "shop", "shop")
+    t = RedisTransport(server.url, "shop", recorder=recorder)
+    await t.open()
+    with server.client() as client:
+        client.replicaof("127.0.0.1", 1)
+        with pytest.raises(TransportError, match=r"READONLY|read only"):
+            await t.publish([b"a"], ["a"], "t")
+        assert t.trouble == "the connection to Redis is broken"
+        client.replicaof("NO", "ONE")
+        await t.publish([b"a"], ["a"], "t")
+        assert client.xlen(STREAM) == 1
+    assert t.trouble == ""
+    assert measured.total(i.RECONNECTS) == 1
+    await t.close()
