@@ -94,7 +94,8 @@ class Measured:
 class RedisServer:
     """A real server on a free port, with an append-only file in a directory of its own."""
 
-    def __init__(self, folder, *options):
+    def __init__(self, binary, folder, *options):
+        self._binary = binary
         self.folder = folder
         self.port = _free_port()
         self._options = options
@@ -114,7 +115,7 @@ class RedisServer:
     def start(self):
         self._process = subprocess.Popen(
             [
-                *("redis-server", "--port", str(self.port), "--bind", "127.0.0.1"),
+                *(self._binary, "--port", str(self.port), "--bind", "127.0.0.1"),
                 *("--dir", str(self.folder), "--save", "", "--appendonly", "yes"),
                 *("--logfile", str(self.folder / "redis.log"), *self._options),
             ]
@@ -181,11 +182,19 @@ def measured():
     measured.provider.shutdown()
 
 
-@pytest.fixture(scope="session")
-def redis_server(tmp_path_factory):
-    if shutil.which("redis-server") is None:
+@pytest.fixture(
+    scope="session", params=["redis-server", *filter(shutil.which, ["valkey-server"])]
+)
+def redis_binary(request):
+    """Redis, and after it Valkey where that is installed."""
+    if shutil.which(request.param) is None:
         pytest.fail("these tests need redis-server: apt install redis-server")
-    server = RedisServer(tmp_path_factory.mktemp("redis"))
+    return request.param
+
+
+@pytest.fixture(scope="session")
+def redis_server(redis_binary, tmp_path_factory):
+    server = RedisServer(redis_binary, tmp_path_factory.mktemp("redis"))
     server.start()
     yield server
     server.stop()
@@ -200,14 +209,14 @@ def server(redis_server):
 
 
 @pytest.fixture
-def own_server(tmp_path):
+def own_server(redis_binary, tmp_path):
     """A server that the test may stop, start and set up as it likes."""
     started = []
 
     def make(*options):
         folder = tmp_path / f"redis{len(started)}"
         folder.mkdir()
-        server = RedisServer(folder, *options)
+        server = RedisServer(redis_binary, folder, *options)
         started.append(server)
         server.start()
         return server

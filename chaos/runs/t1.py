@@ -5,6 +5,7 @@ import time
 
 from chaos.checker import Load, Verdict, check
 from chaos.result import Options, Result
+from chaos.scrapes import untrue
 from chaos.world import World, world
 
 EVENTS = 100_000
@@ -37,9 +38,11 @@ async def run(options: Options) -> list[Result]:
         await w.published()
         await w.settled()
         load = Load(w.kills, w.proxy.cuts, w.server.restarts, CONSUMERS)
-        verdict = check(w.truth(), load)
+        truth = w.truth()
+        verdict = check(truth, load)
+        told, untruths = await untrue(w)
         took = time.monotonic() - started
-    return [_result(w, verdict, took)]
+    return [_result(w, verdict, took, (told, len(truth.handled)), untruths)]
 
 
 async def faults(w: World, what: list[str], seconds: float) -> None:
@@ -57,11 +60,18 @@ async def faults(w: World, what: list[str], seconds: float) -> None:
             await w.proxy.cut(CUT_SECONDS)
 
 
-def _result(w: World, verdict: Verdict, took: float) -> Result:
+def _result(
+    w: World,
+    verdict: Verdict,
+    took: float,
+    counted: tuple[int, int],
+    untruths: list[str],
+) -> Result:
     figures = {
         **verdict.figures,
+        "runs told": f"{counted[0]:,} of {counted[1]:,}",
         "kills": w.kills,
         "redis kills": w.server.restarts,
         "cuts": w.proxy.cuts,
     }
-    return Result("T1 kills", figures, [*verdict.problems, *w.crashes], took)
+    return Result("T1 kills", figures, [*verdict.problems, *untruths, *w.crashes], took)
