@@ -98,7 +98,7 @@ def _which(command: Command) -> Command:
 
 @click.group()
 def dlq() -> None:
-    """Look at dead letters, replay them, purge them.
+    r"""Look at dead letters, replay them, purge them.
 
     \b
     Examples:
@@ -106,7 +106,7 @@ def dlq() -> None:
       evmon dlq show 1700000000000-0 --service shop
       evmon dlq replay --service shop --type 'order.*' --rate 50
       evmon dlq purge --service shop --reason unknown_type --yes
-    """  # noqa: D301 - \b is the sign that click wants, not two characters
+    """
 
 
 @dlq.command("list")
@@ -129,7 +129,13 @@ def list_command(
     *,
     as_json: bool,
 ) -> None:
-    """List dead letters."""
+    r"""List dead letters.
+
+    \b
+    Examples:
+      evmon dlq list --service shop
+      evmon dlq list --service shop --reason handler_error --json
+    """
 
     async def run(queue: "DeadLetterQueue") -> "list[Letter]":
         choice = Choice(event_type, reason, limit)
@@ -147,7 +153,12 @@ def list_command(
 @_where
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def show_command(letter_id: str, transport: str, service: str, *, as_json: bool) -> int:
-    """Show one dead letter with its payload. Exits with 1 when there is none."""
+    r"""Show one dead letter with its payload. Exits with 1 when there is none.
+
+    \b
+    Examples:
+      evmon dlq show 1700000000000-0 --service shop
+    """
     letter = _with_queue(transport, service, lambda queue: queue.letter(letter_id))
     if letter is None:
         click.echo(f"evmon: no dead letter {_plain(letter_id)} of {service}", err=True)
@@ -185,7 +196,13 @@ def replay_command(
     *,
     dry_run: bool,
 ) -> int:
-    """Put dead letters back into their stream, for the handlers that gave them up."""
+    r"""Put dead letters back into their stream, for the handlers that gave them up.
+
+    \b
+    Examples:
+      evmon dlq replay --service shop --reason handler_error --dry-run
+      evmon dlq replay --service shop --type 'order.*' --rate 50
+    """
 
     async def run(queue: "DeadLetterQueue") -> tuple[int, int]:
         count = stuck = 0
@@ -220,7 +237,12 @@ def purge_command(
     dry_run: bool,
     yes: bool,
 ) -> None:
-    """Delete dead letters for good."""
+    r"""Delete dead letters for good.
+
+    \b
+    Examples:
+      evmon dlq purge --service shop --reason rejected --yes
+    """
     choice = Choice(event_type, reason)
 
     async def count_them(queue: "DeadLetterQueue") -> int:
