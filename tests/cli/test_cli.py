@@ -12,7 +12,7 @@ import pytest
 from prometheus_client import CollectorRegistry, Gauge, start_http_server
 
 from evmon import EventBus, MetricsConfig, Thresholds, __version__
-from evmon._cli import main
+from evmon._cli.app import cli, main
 from evmon._cli.output import console
 
 APP = """
@@ -198,6 +198,21 @@ def test_check_tells_what_is_breached_why_and_what_next(service, capsys):
         finding["severity"],
         finding["limit"],
     ) == ("EvmonMemoryHigh", "warning", 1.0)
+
+
+def _commands(command, path=()):
+    yield (*path, "--help")
+    for name, below in getattr(command, "commands", {}).items():
+        yield from _commands(below, (*path, name))
+
+
+@pytest.mark.parametrize("arguments", [*_commands(cli)], ids=" ".join)
+def test_every_help_has_examples_on_lines_of_their_own(arguments, capsys):
+    assert main(arguments) == 0
+
+    lines = capsys.readouterr().out.splitlines()
+    example = lines[lines.index("  Examples:") + 1]
+    assert example.startswith(f"    evmon {' '.join(arguments[:-1])}")
 
 
 @pytest.mark.parametrize(

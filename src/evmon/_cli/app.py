@@ -55,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="evmon")
 def cli() -> None:
-    r"""Event handlers that you can see into.
+    """Event handlers that you can see into.
 
     \b
     Examples:
@@ -112,7 +112,7 @@ def demo_command(
     fault: str | None,
     transport: str,
 ) -> int:
-    r"""Run a sample shop service with steady traffic and a live summary.
+    """Run a sample shop service with steady traffic and a live summary.
 
     \b
     Examples:
@@ -137,7 +137,7 @@ def demo_command(
 def run_command(
     target: str, metrics_host: str | None, metrics_port: int | None, log_level: str
 ) -> int:
-    r"""Run the bus BUS of module MODULE until SIGINT or SIGTERM.
+    """Run the bus BUS of module MODULE until SIGINT or SIGTERM.
 
     \b
     Examples:
@@ -160,7 +160,7 @@ def run_command(
 @click.argument("target", metavar="MODULE:BUS")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def handlers_command(target: str, *, as_json: bool) -> int:
-    r"""Show what would be discovered, without starting anything.
+    """Show what would be discovered, without starting anything.
 
     Exits with 1 when a provider cannot be looked at.
 
@@ -203,7 +203,7 @@ def handlers_command(target: str, *, as_json: bool) -> int:
     help="Seconds to wait for the service.",
 )
 def check_command(url: str, timeout: float, *, as_json: bool) -> int:
-    r"""Take one look at a running service: summary, warnings, recommendations.
+    """Take one look at a running service: summary, warnings, recommendations.
 
     Exits with 0 when all is well, 1 when a limit is breached, 2 when the service cannot
     be reached.

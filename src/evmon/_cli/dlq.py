@@ -98,7 +98,7 @@ def _which(command: Command) -> Command:
 
 @click.group()
 def dlq() -> None:
-    r"""Look at dead letters, replay them, purge them.
+    """Look at dead letters, replay them, purge them.
 
     \b
     Examples:
@@ -129,7 +129,7 @@ def list_command(
     *,
     as_json: bool,
 ) -> None:
-    r"""List dead letters.
+    """List dead letters.
 
     \b
     Examples:
@@ -153,7 +153,7 @@ def list_command(
 @_where
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def show_command(letter_id: str, transport: str, service: str, *, as_json: bool) -> int:
-    r"""Show one dead letter with its payload. Exits with 1 when there is none.
+    """Show one dead letter with its payload. Exits with 1 when there is none.
 
     \b
     Examples:
@@ -196,7 +196,7 @@ def replay_command(
     *,
     dry_run: bool,
 ) -> int:
-    r"""Put dead letters back into their stream, for the handlers that gave them up.
+    """Put dead letters back into their stream, for the handlers that gave them up.
 
     \b
     Examples:
@@ -237,7 +237,7 @@ def purge_command(
     dry_run: bool,
     yes: bool,
 ) -> None:
-    r"""Delete dead letters for good.
+    """Delete dead letters for good.
 
     \b
     Examples:

@@ -36,7 +36,7 @@ _NO_SDK: Final = (
 def rules_command(
     settings: tuple[str, ...], form: str, runbooks: str | None, grafana: str | None
 ) -> None:
-    r"""Print the recording and alert rules.
+    """Print the recording and alert rules.
 
     \b
     Examples:
@@ -76,7 +76,7 @@ def rules_command(
 def dashboards_command(
     settings: tuple[str, ...], form: str, out: Path, runbooks: str | None
 ) -> None:
-    r"""Write the Grafana dashboards.
+    """Write the Grafana dashboards.
 
     \b
     Examples:
