@@ -96,6 +96,7 @@ class Workers:
         self._ended = ended
         self._out_of_work = idle
         self._clock = clock
+        self._monotonic = clock.monotonic
         self._todo: deque[tuple[Work, Call, int]] = deque()
         self._running: dict[asyncio.Task[Any], Received] = {}
         self._idle: deque[asyncio.Future[None]] = deque()
@@ -163,7 +164,7 @@ class Workers:
         """Call a handler once (attempt `n`, from 0) and take note of what came of it."""
         if id(work.received) not in self._in_flight:
             return
-        started = self._clock.monotonic()
+        started = self._monotonic()
         failure: Exception | None = None
         self._running[task] = work.received
         try:
@@ -185,7 +186,7 @@ class Workers:
         if failure is not None:
             self._failed(work, call, n, failure, started, group)
         else:
-            call.series.succeeded(max(self._clock.monotonic() - started, 0.0))
+            call.series.succeeded(self._monotonic() - started)
             self._breaker.succeeded()
             work.open_calls -= 1
         if work.open_calls:
@@ -240,7 +241,7 @@ class Workers:
     ) -> None:
         name = call.handler.name
         error_type = self._error_types.of(error)
-        call.series.failed(max(self._clock.monotonic() - started, 0.0), error_type)
+        call.series.failed(self._monotonic() - started, error_type)
         if isinstance(error, (Reject, InvalidEventError)):
             self._breaker.succeeded()  # the handler works, the event does not
         elif not isinstance(error, RetryLater):

@@ -284,3 +284,24 @@ def test_a_finalizer_may_record_while_its_own_series_is_added_up():
 def test_what_is_observed_cannot_be_bound():
     with pytest.raises(ValueError, match="is observed, not recorded"):
         AggregateMeter().bind(i.PROCESS_CPU_TIME)
+
+
+def test_many_values_at_once_are_as_if_one_by_one():
+    values = [n / 10 for n in range(1000)]
+    one, many = AggregateMeter(), AggregateMeter()
+    for value in values:
+        one.bind(i.EVENT_WAIT)(value)
+    many.bind_many(i.EVENT_WAIT)(values)
+    with plain_instruments() as plain:
+        plain.meter.bind_many(i.EVENT_WAIT)(values)
+        (theirs,) = plain.collect()
+
+    (a,), (b,) = one.collect(), many.collect()
+    points = [metric.data.data_points[0] for metric in (a, b, theirs)]
+    assert len({(p.count, p.bucket_counts, p.min, p.max) for p in points}) == 1
+    assert points[0].sum == pytest.approx(points[1].sum)
+
+
+def test_only_a_histogram_takes_many_values_at_once():
+    with pytest.raises(TypeError, match="no histogram"):
+        AggregateMeter().bind_many(i.CACHE_LOOKUPS)

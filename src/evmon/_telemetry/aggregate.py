@@ -28,7 +28,7 @@ from opentelemetry.sdk.metrics.export import (  # noqa: TID251 - makes what it c
 )
 
 from evmon._telemetry.instruments import Instrument, Kind
-from evmon._telemetry.meter import Attributes, Record
+from evmon._telemetry.meter import Attributes, Record, RecordMany
 
 CARDINALITY_LIMIT: Final = 2000
 """Series of an instrument at the most, as in the OpenTelemetry SDK."""
@@ -68,6 +68,18 @@ class AggregateMeter:
 
     def bind(self, instrument: Instrument, attributes: Attributes = {}) -> Record:
         """Return the call that records into one series."""
+        return self._bound(instrument, attributes).record
+
+    def bind_many(
+        self, instrument: Instrument, attributes: Attributes = {}
+    ) -> RecordMany:
+        """Return the call that records several values into one series of a histogram."""
+        series = self._bound(instrument, attributes)
+        if not isinstance(series, _Distribution):
+            raise TypeError(f"{instrument.name} is no histogram")
+        return series.record_many
+
+    def _bound(self, instrument: Instrument, attributes: Attributes) -> "_Series":
         key = tuple(sorted(attributes.items()))
         with self._lock:
             known = self._series.setdefault(instrument, {})
@@ -77,7 +89,7 @@ class AggregateMeter:
                 if len(known) >= self._limit:
                     key, carried = tuple(OVERFLOW.items()), OVERFLOW
                 series = known.setdefault(key, _make(instrument, carried))
-        return series.record
+        return series
 
     def collect(self, now: int | None = None) -> list[Metric]:
         """What all series hold; instruments of which none has a sample are left out.
@@ -132,6 +144,18 @@ class _Noted:
                 fold()
 
         return record
+
+    def recorder_of_many(self) -> RecordMany:
+        """The call that records several values."""
+        values = self._values
+        note, fold = values.extend, self._fold_if_free
+
+        def record_many(new: Sequence[float]) -> None:
+            note(new)
+            if len(values) >= FOLD_AT:
+                fold()
+
+        return record_many
 
     def fold(self) -> None:
         """Add up all that was noted; the lock is held."""
@@ -189,6 +213,7 @@ class _Distribution:
         self._max = -inf
         self._noted = _Noted(self._add_up)
         self.record = self._noted.recorder()
+        self.record_many = self._noted.recorder_of_many()
 
     def _add_up(self, values: list[float]) -> None:
         change = sum(values)

@@ -6,7 +6,7 @@ Whether OpenTelemetry's own instruments stand behind the call or something quick
 for the meter to know.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from math import isnan
 from typing import Protocol
@@ -22,6 +22,9 @@ Record = Callable[[float], None]
 A gauge that is set to NaN has no sample, until it is set to a number again.
 """
 
+RecordMany = Callable[[Sequence[float]], None]
+"""Records several values in a histogram, in one call."""
+
 Attributes = Mapping[str, str]
 
 
@@ -36,6 +39,12 @@ class Meter(Protocol):
         """
         ...
 
+    def bind_many(
+        self, instrument: Instrument, attributes: Attributes = {}
+    ) -> RecordMany:
+        """Return the call that records several values into one series of a histogram."""
+        ...
+
 
 class NoMeter:
     """A meter that measures nothing, for parts used on their own."""
@@ -45,6 +54,14 @@ class NoMeter:
         instrument: Instrument,  # noqa: ARG002
         attributes: Attributes = {},  # noqa: ARG002
     ) -> Record:
+        """Return a call without effect."""
+        return _nothing
+
+    def bind_many(
+        self,
+        instrument: Instrument,  # noqa: ARG002
+        attributes: Attributes = {},  # noqa: ARG002
+    ) -> RecordMany:
         """Return a call without effect."""
         return _nothing
 
@@ -72,6 +89,18 @@ class InstrumentMeter:
         if instrument.kind in (Kind.COUNTER, Kind.UP_DOWN_COUNTER):
             series(0)
         return series
+
+    def bind_many(
+        self, instrument: Instrument, attributes: Attributes = {}
+    ) -> RecordMany:
+        """Return the call that records several values into one series."""
+        record = self.bind(instrument, attributes)
+
+        def record_many(values: Sequence[float]) -> None:
+            for value in values:
+                record(value)
+
+        return record_many
 
     def _create(self, row: Instrument) -> Callable[..., None]:
         meter = self._meter
@@ -122,4 +151,4 @@ class _Gauge:
         ]
 
 
-def _nothing(_: float) -> None: ...
+def _nothing(_: object) -> None: ...

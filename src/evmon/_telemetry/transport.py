@@ -47,7 +47,7 @@ class TransportRecorder:
         to = {i.DESTINATION: label(destination)}
         by = {**to, i.GROUP: label(group)}
         self.polled = meter.bind(i.LAST_POLL_TIME, by)
-        self.waited = meter.bind(i.EVENT_WAIT, by)
+        self.waited = meter.bind_many(i.EVENT_WAIT, by)
         self.redelivered = meter.bind(i.REDELIVERIES, by)
         self._reclaims = meter.bind(i.RECLAIMS, by)
         self._lease_losses = meter.bind(i.LEASE_LOSSES, by)

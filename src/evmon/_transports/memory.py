@@ -135,10 +135,9 @@ class MemoryTransport:
         entries = [self._ready.popleft() for _ in range(count)]
         self._pending.update((entry.id, entry) for entry in entries)
         self._recorder.polled(self._clock.time())
-        now, waited = self._clock.monotonic(), self._recorder.waited
-        for entry in entries:
-            if entry.deliveries == 1 and not entry.attempts:
-                waited(now - entry.token)
+        now = self._clock.monotonic()
+        first_time = (e for e in entries if e.deliveries == 1 and not e.attempts)
+        self._recorder.waited([now - entry.token for entry in first_time])
         return entries
 
     def interrupt(self) -> None:

@@ -223,10 +223,20 @@ class Reader:
         taken: list[Received] = []
         for stream, entries in reply or ():
             taken += self._by_stream[stream].take_new(entries)
-        now, waited = self._clock.time() + self.server_ahead, self._recorder.waited
-        for entry in taken:
-            waited(max(now - time_of(entry.id), 0.0))
+        self._recorder.waited(self._waits(taken))
         return taken
+
+    def _waits(self, taken: Sequence[Received]) -> list[float]:
+        """Seconds since each entry was added; many share the millisecond in their id."""
+        now = self._clock.time() + self.server_ahead
+        waits = []
+        moment, wait = "", 0.0
+        for entry in taken:
+            added, _, _ = entry.id.partition("-")
+            if added != moment:
+                moment, wait = added, max(now - time_of(added), 0.0)
+            waits.append(wait)
+        return waits
 
     async def _lost(self, inbox: Inbox, ids: Sequence[bytes]) -> None:
         """Count entries that were trimmed while they were ours, and let go of them."""
