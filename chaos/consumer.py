@@ -92,15 +92,22 @@ class Handling:
 
 
 def keep_metrics(bus: EventBus, path: Path, ready: Path, done: threading.Event) -> None:
-    """Scrape into a file until `done`; runs in a thread."""
+    """Scrape into a file until `done`, and say when it is ready; runs in a thread."""
     while not done.wait(SCRAPE_INTERVAL if ready.exists() else 0.02):
-        if bus.metrics_url is None:
+        url = bus.metrics_url
+        if url is None:
             continue
         with contextlib.suppress(OSError):
-            with urllib.request.urlopen(bus.metrics_url, timeout=2) as reply:
-                text = reply.read()
-            _put(path, text)
-            _put(ready, bus.metrics_url.encode())
+            _put(path, _get(url))
+            if not ready.exists():
+                # Refused, with an OSError, until the group exists and was read from.
+                _get(url.replace("/metrics", "/readyz"))
+                _put(ready, url.encode())
+
+
+def _get(url: str) -> bytes:
+    with urllib.request.urlopen(url, timeout=2) as reply:
+        return bytes(reply.read())
 
 
 def _put(path: Path, content: bytes) -> None:
