@@ -15,6 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import anyio
 from redis.exceptions import RedisError
 
 from chaos import files
@@ -163,6 +164,16 @@ class World:
         for process in self.publishers:
             if process.returncode not in (0, -signal.SIGKILL):
                 self.crashes.append(f"a publisher ended with {process.returncode}")
+
+    async def length(self, entries: int, within: float = 60.0) -> None:
+        """Wait until the stream has that many entries.
+
+        Raises:
+            TimeoutError: it does not get them.
+        """
+        with anyio.fail_after(within):
+            while self.server.ask("XLEN", STREAM) < entries:
+                await asyncio.sleep(0.02)
 
     async def settled(self, within: float = 60.0) -> bool:
         """Wait until nothing is left to do; False when that does not come."""

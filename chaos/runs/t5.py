@@ -109,7 +109,7 @@ async def _run(seed: int, state: State, events: int) -> Result:
         await w.ready()
         poison = 0 if state.repeats or state.loses else 0.01
         w.publisher(events, RATE, poison=poison, chunk=50)
-        await asyncio.sleep(events / RATE / 3)
+        await w.length(events // 3)
         await state.do(w)
         # What comes from now on must come through, whatever was done.
         w.publisher(500, RATE, poison=0)
