@@ -7,6 +7,7 @@ from typing import Any, Final
 from benchmarks.measure import OFF, Figure, Settings, alternate, job
 from benchmarks.servers import PrivateRedis
 
+_MANY: Final = "many events in one call"
 _IN_MEMORY: Final = "memory://, publish and consume"
 
 
@@ -25,6 +26,12 @@ def measure(settings: Settings, redis: PrivateRedis) -> list[Figure]:
             "evmon": consumer("ours:consume", 200_000),
             "evmon, telemetry off": consumer("ours:consume", 200_000, OFF),
             "evmon, 10 streams": consumer("ours:consume", 200_000, streams=10),
+            _MANY: consumer("ours:consume", 200_000, many=True),
+            f"{_MANY}, telemetry off": consumer(
+                "ours:consume", 200_000, OFF, many=True
+            ),
+            f"bare loop, {_MANY}": consumer("bare:consume", 200_000, many=True),
+            f"FastStream, {_MANY}": consumer("faststream_:consume", 50_000, many=True),
             _IN_MEMORY: consumer("ours:through_memory", 200_000),
             f"{_IN_MEMORY}, telemetry off": consumer(
                 "ours:through_memory", 200_000, OFF
@@ -43,5 +50,8 @@ def measure(settings: Settings, redis: PrivateRedis) -> list[Figure]:
         ratio("FastStream, plain"),
         ratio("taskiq"),
         results.ratio("consume", "evmon, 10 streams", "evmon"),
+        results.ratio("consume", _MANY, f"{_MANY}, telemetry off"),
+        results.ratio("consume", _MANY, f"bare loop, {_MANY}"),
+        results.ratio("consume", _MANY, f"FastStream, {_MANY}"),
         results.ratio("consume", _IN_MEMORY, f"{_IN_MEMORY}, telemetry off"),
     ]

@@ -34,9 +34,10 @@ def broker_of(url: str, *, plain: bool = False) -> RedisBroker:
     )
 
 
-def subscription() -> StreamSub:
+def subscription(*, many: bool = False) -> StreamSub:
     """All that is in the stream, by a group."""
-    return StreamSub(STREAM, group=GROUP, consumer="c", last_id="0", max_records=100)
+    where: dict[str, Any] = {"group": GROUP, "consumer": "c", "last_id": "0"}
+    return StreamSub(STREAM, **where, max_records=100, batch=many)
 
 
 async def message(data: Any) -> dict[str, bytes]:
@@ -59,16 +60,23 @@ async def fill(url: str, count: int) -> None:
     await client.aclose()
 
 
-async def consume(url: str, count: int, *, plain: bool = False) -> float:
-    """Handle what is there; returns events a second."""
+async def consume(
+    url: str, count: int, *, plain: bool = False, many: bool = False
+) -> float:
+    """Handle what is there, one by one or many at once; returns events a second."""
     await fill(url, count)
     meter = Meter(count)
     broker = broker_of(url, plain=plain)
 
-    @broker.subscriber(stream=subscription())
     async def handle(event: dict[str, Any]) -> None:  # noqa: ARG001
         meter.seen()
 
+    async def handle_many(events: list[dict[str, Any]]) -> None:
+        for _ in events:
+            meter.seen()
+
+    subscribe = broker.subscriber(stream=subscription(many=many))
+    subscribe(handle_many if many else handle)
     async with broker:
         await broker.start()
         await meter.done.wait()

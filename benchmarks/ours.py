@@ -46,8 +46,10 @@ async def fill(url: str, count: int, streams: Sequence[str] = (STREAM,)) -> None
     await client.aclose()
 
 
-async def consume(url: str, count: int, streams: int = 1) -> float:
-    """Handle what is there; returns events a second."""
+async def consume(
+    url: str, count: int, streams: int = 1, *, many: bool = False
+) -> float:
+    """Handle what is there, one by one or many at once; returns events a second."""
     names = tuple(f"s{number}" for number in range(1, streams))
     await fill(url, count, [STREAM, *(Keys(SERVICE).stream(name) for name in names)])
     meter = Meter(count)
@@ -55,9 +57,13 @@ async def consume(url: str, count: int, streams: int = 1) -> float:
     async def handle(event: Event[Any]) -> None:  # noqa: ARG001
         meter.seen()
 
+    async def handle_many(events: list[Event[Any]]) -> None:
+        for _ in events:
+            meter.seen()
+
     rule = (lambda _: "") if names else None
     redis = RedisConfig(streams=names, stream_for=rule)
-    async with running(url, handle, redis=redis):
+    async with running(url, handle_many if many else handle, redis=redis):
         await meter.done.wait()
         return meter.rate
 

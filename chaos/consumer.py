@@ -48,6 +48,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--blocking", type=float, default=0.0, help="share, 2 x lease")
     parser.add_argument("--latency", type=int, default=0, help="1 measures it")
     parser.add_argument("--later", type=float, default=0.0, help="share tried twice")
+    parser.add_argument("--many", type=int, default=0, help="1: many in one call")
     parser.add_argument("--pattern", default="chaos.event")
     return parser.parse_args()
 
@@ -89,6 +90,13 @@ class Handling:
         if args.latency:
             line += f" {time.time() - event.time.timestamp():.4f}"
         self._journal.write(f"{line}\n")
+
+    async def handle_many(self, events: list[Event[Any]]) -> None:
+        """Handle events that came together, unless one of them is poison."""
+        if any(event.id.endswith(POISON) for event in events):
+            raise Reject("poison")
+        for event in events:
+            await self.handle(event, Delivery())
 
 
 def keep_metrics(bus: EventBus, path: Path, ready: Path, done: threading.Event) -> None:
@@ -145,7 +153,10 @@ def main() -> None:
         retry=RetryPolicy(max_retries=3, base_delay=0.05, max_delay=0.5),
         metrics=MetricsConfig(port=0, cache_seconds=0),
     )
-    bus.add_handler(args.pattern, Handling(args).handle)
+    handling = Handling(args)
+    bus.add_handler(
+        args.pattern, handling.handle_many if args.many else handling.handle
+    )
     done = threading.Event()
     metrics, ready = (
         args.folder / f"{kind}-{args.name}" for kind in ("metrics", "ready")

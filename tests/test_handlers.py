@@ -2,6 +2,7 @@
 
 import functools
 import types
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +20,8 @@ from evmon import (
     event_handler,
 )
 from evmon._events import now
-from evmon._handlers import FIRST_DELIVERY, bind, check_pattern, handler_of, scan
+from evmon._handlers import bind, check_pattern, handler_of, scan
+from evmon._signatures import FIRST_DELIVERY
 
 
 @dataclass
@@ -314,6 +316,42 @@ def test_data_that_does_not_fit_is_a_permanent_failure(kind):
     assert "\n" not in str(caught.value)
 
 
+def handle_many(events: list[Event]):
+    return events
+
+
+def handle_many_any(events: Sequence[Event[Any]]):
+    return events
+
+
+def handle_many_typed(events: list[Event[OrderClass]]):
+    return [e.data for e in events]
+
+
+@pytest.mark.parametrize("function", [handle_many, handle_many_any])
+def test_a_list_of_events_asks_for_many_in_one_call(function):
+    handler = handler_of(function, "a")
+    sent = [event(1), event(2)]
+
+    assert sent == handler.call_many(sent)
+    assert [sent[0]] == handler.call(sent[0], FIRST_DELIVERY)
+
+
+def test_the_data_of_each_of_many_is_validated():
+    handler = handler_of(handle_many_typed, "a")
+
+    assert [OrderClass(7)] == handler.call_many([event({"id": 7})])
+    assert [OrderClass(7)] == handler.call(event({"id": 7}), FIRST_DELIVERY)
+    with pytest.raises(InvalidEventError):
+        handler.call_many([event({"id": 7}), event({"id": "seven"})])
+
+
+@pytest.mark.parametrize("function", [handle_event, handle_data, len])
+def test_other_handlers_take_one_event_at_a_time(function):
+    assert handler_of(function, "a").call_many is None
+
+
+def handle_many_and_more(events: list[Event], how: Delivery): ...
 def handle_nothing(): ...
 def handle_keyword(*, event): ...
 def handle_unresolved(event: "Missing"): ...  # noqa: F821
@@ -322,6 +360,7 @@ def handle_unresolved(event: "Missing"): ...  # noqa: F821
 @pytest.mark.parametrize(
     ("function", "message"),
     [
+        (handle_many_and_more, "takes them and nothing else"),
         (handle_nothing, "takes no parameter"),
         (handle_keyword, "'event' is keyword-only"),
         (handle_unresolved, "cannot resolve its annotations"),

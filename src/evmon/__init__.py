@@ -14,8 +14,9 @@ from evmon._config import (
     RedisConfig,
 )
 from evmon._events import Event, EventLimits
-from evmon._handlers import Delivery, event_handler
+from evmon._handlers import event_handler
 from evmon._retry import RetryPolicy
+from evmon._signatures import Delivery
 from evmon._thresholds import Thresholds
 from evmon.errors import (
     BusStateError,

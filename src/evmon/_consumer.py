@@ -169,6 +169,7 @@ class Consumer:
     def _accept(self, entries: Sequence[Received], group: TaskGroup) -> None:
         """Decode and route what was read, and hand it to the workers."""
         labels: Counter[str] = Counter()
+        many: dict[Call, list[Work]] = {}
         for received in entries:
             self._open[id(received)] = received
             try:
@@ -189,7 +190,13 @@ class Consumer:
                 continue
             work = Work(received, event, len(calls), received.attempts)
             for call in calls:
-                self._workers.add(work, call)
+                # Whoever comes again comes alone: it may have brought the others down.
+                if call.takes_many and not received.again:
+                    many.setdefault(call, []).append(work)
+                else:
+                    self._workers.add(work, call)
+        for call, works in many.items():
+            self._workers.add_many(works, call)
         for route_label, count in labels.items():
             self._recorder.consumed(route_label, count)
         self._count_in_flight()
@@ -217,6 +224,7 @@ class Consumer:
                     handler,
                     self._recorder.handler(handler.name, handler.pattern),
                     handler.retry or self._policy,
+                    handler.call_many is not None,
                 )
                 for handler in route.handlers
             )

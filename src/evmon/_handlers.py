@@ -1,38 +1,19 @@
-"""Handlers: how they are declared, found on a provider, and called."""
+"""Handlers: how they are declared, and found on a provider."""
 
 import functools
 import inspect
 import types
-import typing
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal, TypeVar, get_origin
+from typing import Any, Final, TypeVar
 
-import msgspec
-
-from evmon._events import Event
 from evmon._retry import RetryPolicy
-from evmon.errors import ConfigError, DiscoveryError, InvalidEventError
+from evmon._signatures import CallMany, CallOne, calls_of, is_async
+from evmon.errors import ConfigError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 _DECLARATIONS: Final = "__evmon_handles__"
-
-
-@dataclass(frozen=True, slots=True)
-class Delivery:
-    """How an event came to a handler; ask for it by annotation.
-
-    Attributes:
-        attempt: calls of this handler with this event so far, this one included.
-        redelivered: whether a consumer had this event before and did not settle it.
-    """
-
-    attempt: int = 1
-    redelivered: bool = False
-
-
-FIRST_DELIVERY: Final = Delivery()
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +48,15 @@ class Handler:
             a coroutine function's call returns the coroutine.
         is_async: whether `call` returns something to await; otherwise it blocks and
             belongs in a thread.
+        call_many: likewise with many events, if it takes many.
     """
 
     name: str
     pattern: str
     retry: RetryPolicy | None
-    call: Callable[["Event[Any]", Delivery], Any] = field(compare=False, repr=False)
+    call: CallOne = field(compare=False, repr=False)
     is_async: bool = True
+    call_many: CallMany | None = field(default=None, compare=False, repr=False)
 
 
 def event_handler(
@@ -86,6 +69,10 @@ def event_handler(
     `Delivery` takes how it was delivered, and any other annotation takes the event's
     data, validated as that type (a pydantic model, a dataclass, a TypedDict …). Data
     that does not fit is a permanent failure.
+
+    A function with one parameter, annotated `list[Event]` or `list[Event[T]]`, takes many
+    events in one call: those that came in one read. When it fails, it is called again
+    with each of them alone, so that one bad event is no other's failure.
 
     Args:
         pattern: an event type, or a pattern: ``order.*`` is one further word,
@@ -173,12 +160,14 @@ def handler_of(
     """
     check_pattern(pattern)
     name = getattr(function, "__qualname__", None) or type(function).__qualname__
+    call, call_many = calls_of(function, name)
     return Handler(
         name=name.replace("<locals>.", ""),
         pattern=pattern,
         retry=retry,
-        call=_caller(function, name),
-        is_async=_is_async(function),
+        call=call,
+        is_async=is_async(function),
+        call_many=call_many,
     )
 
 
@@ -225,120 +214,3 @@ def _own_namespace(provider: Any) -> dict[str, Any]:
         if getattr(value, "__module__", None) == provider.__name__
         and not isinstance(value, type)
     }
-
-
-def _is_async(function: Callable[..., Any]) -> bool:
-    inner: Any = inspect.unwrap(function)
-    while isinstance(inner, functools.partial):
-        inner = inner.func
-    if not inspect.isroutine(inner):
-        inner = getattr(inner, "__call__", inner)  # noqa: B004 - the method itself
-    outer: Any = function.func if isinstance(function, functools.partial) else function
-    return inspect.iscoroutinefunction(inner) or inspect.iscoroutinefunction(outer)
-
-
-_Role = Literal["event", "delivery", "data"]
-
-
-def _caller(
-    function: Callable[..., Any], name: str
-) -> Callable[["Event[Any]", Delivery], Any]:
-    """How the function is called: computed once, so that a call is only a call."""
-    roles = [_role(hint) for hint in _hints(function, name)]
-    kinds = [role for role, _ in roles]
-    if kinds == ["event"] and roles[0][1] is None:
-        return lambda event, _: function(event)
-    converters = [_converter(hint) if hint is not None else None for _, hint in roles]
-
-    def call(event: "Event[Any]", delivery: Delivery) -> Any:
-        arguments: list[Any] = []
-        for role, convert in zip(kinds, converters, strict=True):
-            if role == "delivery":
-                arguments.append(delivery)
-                continue
-            data = event.data if convert is None else convert(event.data)
-            if role == "data":
-                arguments.append(data)
-            elif convert is None:
-                arguments.append(event)
-            else:
-                arguments.append(msgspec.structs.replace(event, data=data))
-        return function(*arguments)
-
-    return call
-
-
-def _hints(function: Callable[..., Any], name: str) -> list[Any]:
-    """The annotation of each positional parameter, None where there is none."""
-    if inspect.isbuiltin(function):
-        return [None]  # those that have a signature differ from one Python to another
-    try:
-        signature = inspect.signature(function)
-    except (TypeError, ValueError) as error:
-        raise DiscoveryError(f"{name}: its signature cannot be read") from error
-    target: Any = inspect.unwrap(function)
-    while isinstance(target, functools.partial):
-        target = target.func
-    if not inspect.isroutine(target):
-        target = type(target).__call__
-    try:
-        annotations = typing.get_type_hints(target)
-    except Exception as error:
-        raise DiscoveryError(
-            f"{name}: cannot resolve its annotations: {error}"
-        ) from error
-    hints: list[Any] = []
-    for parameter in signature.parameters.values():
-        if parameter.kind is parameter.VAR_KEYWORD:
-            continue
-        if parameter.kind is parameter.VAR_POSITIONAL:
-            if not hints:
-                hints.append(None)
-            continue
-        required = parameter.default is parameter.empty
-        if parameter.kind is parameter.KEYWORD_ONLY:
-            if required:
-                raise DiscoveryError(
-                    f"{name}: parameter {parameter.name!r} is keyword-only and has no"
-                    " default; an event can only give positional ones"
-                )
-            continue
-        if required or not hints:
-            hints.append(annotations.get(parameter.name))
-    if not hints:
-        raise DiscoveryError(f"{name}: takes no parameter, so it cannot take an event")
-    return hints
-
-
-def _role(hint: Any) -> tuple[_Role, Any]:
-    """What a parameter wants, and the type that the data must be of, if any."""
-    if hint is None or hint is Any or hint is Event:
-        return "event", None
-    if get_origin(hint) is Event:
-        (data_type,) = typing.get_args(hint)
-        open_type = data_type is Any or isinstance(data_type, TypeVar)
-        return "event", None if open_type else data_type
-    if hint is Delivery:
-        return "delivery", None
-    return "data", hint
-
-
-def _converter(hint: Any) -> Callable[[Any], Any]:
-    """How data is validated as a type: by its own pydantic, else by msgspec."""
-    validate = getattr(hint, "model_validate", None)
-    if validate is None and hasattr(hint, "__pydantic_validator__"):
-        validate = hint.__pydantic_validator__.validate_python
-    if validate is None:
-        validate = functools.partial(msgspec.convert, type=hint)
-
-    def convert(data: Any) -> Any:
-        try:
-            return validate(data)
-        except (ValueError, TypeError) as error:
-            kind = getattr(hint, "__name__", str(hint))
-            reason = " ".join(str(error).split())
-            raise InvalidEventError(
-                "invalid_data", f"data is not a {kind}: {reason:.500}"
-            ) from error
-
-    return convert

@@ -3,8 +3,9 @@
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final
 
 import anyio
@@ -16,8 +17,9 @@ from evmon._config import ConsumerConfig
 from evmon._dead_letters import short
 from evmon._events import Event
 from evmon._failpoints import ON, reach
-from evmon._handlers import FIRST_DELIVERY, Delivery, Handler
+from evmon._handlers import Handler
 from evmon._retry import Retrier, RetryPolicy
+from evmon._signatures import FIRST_DELIVERY, Delivery
 from evmon._telemetry.labels import ErrorTypes
 from evmon._telemetry.recorders import HandlerSeries
 from evmon._transports.base import Received
@@ -36,6 +38,7 @@ class Call:
     handler: Handler
     series: HandlerSeries
     policy: RetryPolicy
+    takes_many: bool = False
 
 
 @dataclass(slots=True, eq=False)
@@ -97,7 +100,7 @@ class Workers:
         self._out_of_work = idle
         self._clock = clock
         self._monotonic = clock.monotonic
-        self._todo: deque[tuple[Work, Call, int]] = deque()
+        self._todo: deque[tuple[Work | Sequence[Work], Call, int]] = deque()
         self._running: dict[asyncio.Task[Any], Received] = {}
         self._idle: deque[asyncio.Future[None]] = deque()
         self._count = 0
@@ -108,6 +111,13 @@ class Workers:
     def add(self, work: Work, call: Call) -> None:
         """Queue a call; `wake` lets somebody take it."""
         self._todo.append((work, call, work.received.attempts))
+
+    def add_many(self, works: Sequence[Work], call: Call) -> None:
+        """Queue one call with many events that come for the first time."""
+        if len(works) == 1:
+            self.add(works[0], call)
+        else:
+            self._todo.append((works, call, 0))
 
     def wake(self, group: TaskGroup) -> None:
         """Let one more worker look at what is to do; it wakes the next one.
@@ -147,7 +157,10 @@ class Workers:
                 work, call, n = self._todo.popleft()
                 if self._todo:
                     self.wake(group)
-                await self._handle(work, call, n, group, task)
+                if isinstance(work, Work):
+                    await self._handle(work, call, n, group, task)
+                else:
+                    await self._handle_many(work, call, group)
             self._out_of_work()
             waiting = loop.create_future()
             self._idle.append(waiting)
@@ -170,11 +183,7 @@ class Workers:
         try:
             await self._call(work, call.handler, n)
         except asyncio.CancelledError as error:
-            if self._cancelling:
-                raise
-            _forget_cancellation()
-            failure = RuntimeError("the handler cancelled itself")
-            failure.__cause__ = error
+            failure = self._cancelled(error)
         except Exception as error:  # noqa: BLE001 - handlers are other people's code
             failure = error
         finally:
@@ -196,39 +205,87 @@ class Workers:
         else:
             self._succeeded(work.received)
 
+    async def _handle_many(
+        self, works: Sequence[Work], call: Call, group: TaskGroup
+    ) -> None:
+        """Call a handler once with many events; if it fails, queue each one alone."""
+        works = self._still_ours(works)
+        if not works:
+            return
+        started = self._monotonic()
+        failure: Exception | None = None
+        try:
+            await self._call_many(works, call.handler)
+        except asyncio.CancelledError as error:
+            failure = self._cancelled(error)
+        except Exception as error:  # noqa: BLE001 - handlers are other people's code
+            failure = error
+        if ON:
+            reach("after_handler")
+        took = self._monotonic() - started
+        if failure is None:
+            call.series.succeeded(took)
+            self._breaker.succeeded()
+            for work in self._still_ours(works):
+                work.open_calls -= 1
+                if work.open_calls:
+                    continue
+                if work.dead or work.again:
+                    await self._ended(work)
+                else:
+                    self._succeeded(work.received)
+            return
+        error_type = self._error_types.of(failure)
+        call.series.failed(took, error_type)
+        _log.warning(
+            "handler %s failed with %d events at once, each is tried alone now: %s: %s",
+            call.handler.name,
+            len(works),
+            error_type,
+            short(failure),
+        )
+        for work in works:
+            self.add(work, call)
+        self.wake(group)
+
+    def _still_ours(self, works: Sequence[Work]) -> list[Work]:
+        return [work for work in works if id(work.received) in self._in_flight]
+
+    def _cancelled(self, error: asyncio.CancelledError) -> Exception:
+        """A handler's failure, if it was the handler that was cancelled."""
+        if self._cancelling:
+            raise error
+        _forget_cancellation()
+        failure = RuntimeError("the handler cancelled itself")
+        failure.__cause__ = error
+        return failure
+
     def _call(self, work: Work, handler: Handler, n: int) -> Awaitable[Any]:
         received = work.received
         if n or received.deliveries > 1:
             delivery = Delivery(n + 1, received.deliveries > 1)
         else:
             delivery = FIRST_DELIVERY
-        if self._timeout is not None:
-            return self._within(self._timeout, handler, work.event, delivery)
-        if handler.is_async:
+        if handler.is_async and self._timeout is None:
             return handler.call(work.event, delivery)  # type: ignore[no-any-return]
-        return self._in_thread(handler, work.event, delivery)
+        return self._guarded(handler, partial(handler.call, work.event, delivery))
 
-    async def _within(
-        self, seconds: float, handler: Handler, event: "Event[Any]", delivery: Delivery
-    ) -> None:
-        with anyio.fail_after(seconds):
+    def _call_many(self, works: Sequence[Work], handler: Handler) -> Awaitable[Any]:
+        assert handler.call_many is not None  # noqa: S101 - for the type checker
+        events = [work.event for work in works]
+        return self._guarded(handler, partial(handler.call_many, events))
+
+    async def _guarded(self, handler: Handler, call: Callable[[], Any]) -> None:
+        """Call a handler within its time, in a thread if it blocks."""
+        with anyio.fail_after(self._timeout):
             if handler.is_async:
-                await handler.call(event, delivery)
-            else:
-                await self._in_thread(handler, event, delivery)
-
-    async def _in_thread(
-        self, handler: Handler, event: "Event[Any]", delivery: Delivery
-    ) -> None:
-        result = await anyio.to_thread.run_sync(
-            handler.call,
-            event,
-            delivery,
-            abandon_on_cancel=True,
-            limiter=self._limiter,
-        )
-        if hasattr(result, "__await__"):
-            await result
+                await call()
+                return
+            result = await anyio.to_thread.run_sync(
+                call, abandon_on_cancel=True, limiter=self._limiter
+            )
+            if hasattr(result, "__await__"):
+                await result
 
     def _failed(
         self,

@@ -152,6 +152,7 @@ def test_handlers_are_shown_as_json(app, capsys):
         "pattern": "order.*",
         "handler": "Orders.audit",
         "kind": "sync",
+        "takes_many": False,
         "max_retries": None,
     } in shown["handlers"]
 

@@ -115,6 +115,24 @@ async def test_an_event_arrives_as_it_was_sent(stage):
     assert seen == [sent]
 
 
+async def test_a_handler_of_many_gets_a_batch_and_each_event_once(stage):
+    batches = []
+
+    async def store(events: list[Event[int]]):
+        batches.append([event.data for event in events])
+
+    s = stage()
+    s.bus.add_handler("a", store)
+    async with s as bus:
+        await bus.publish_many(("a", n) for n in range(500))
+        await pytest.eventually(lambda: sum(map(len, batches)) == 500)
+        await s.until_idle()
+
+    assert list(range(500)) == sorted(n for batch in batches for n in batch)
+    assert len(batches) < 50
+    assert s.all_dead == 0
+
+
 async def test_every_handler_of_an_event_is_called_once(stage):
     seen = []
     s = stage()

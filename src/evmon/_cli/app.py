@@ -176,6 +176,7 @@ def handlers_command(target: str, *, as_json: bool) -> int:
                 "pattern": handler.pattern,
                 "handler": handler.name,
                 "kind": "async" if handler.is_async else "sync",
+                "takes_many": handler.call_many is not None,
                 "max_retries": handler.retry.max_retries if handler.retry else None,
             }
             for handler in handlers

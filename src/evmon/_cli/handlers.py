@@ -16,6 +16,8 @@ def handlers_table(handlers: Iterable[Handler]) -> Table:
     for handler in sorted(handlers, key=lambda h: (h.pattern, h.name)):
         retries = str(handler.retry.max_retries) if handler.retry else "default"
         kind = "async" if handler.is_async else "thread"
+        if handler.call_many:
+            kind += ", many"
         cells = (handler.pattern, handler.name, kind, retries)
         table.add_row(*(Text(cell) for cell in cells))
     return table

@@ -27,6 +27,11 @@ class Received:
     handlers: tuple[str, ...] = ()
     token: Any = None
 
+    @property
+    def again(self) -> bool:
+        """Whether this is not the first time that it comes to a handler."""
+        return self.deliveries > 1 or self.attempts > 0
+
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
