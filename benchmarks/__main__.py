@@ -50,7 +50,10 @@ def main() -> int:
                 figures += theme.measure(settings, redis)
             if arguments.json:
                 write(arguments.json, settings, machine, figures)
-    Console().print(table(figures))
+    output = Console()
+    if not output.is_terminal:
+        output.width = 160
+    output.print(table(figures))
     return 1 if any(figure.verdict == "missed" for figure in figures) else 0
 
 

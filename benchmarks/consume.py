@@ -7,7 +7,7 @@ from typing import Any, Final
 from benchmarks.measure import OFF, Figure, Settings, alternate, job
 from benchmarks.servers import PrivateRedis
 
-_MANY: Final = "many events in one call"
+_MANY: Final = "many at once"
 _IN_MEMORY: Final = "memory://, publish and consume"
 
 
