@@ -65,7 +65,8 @@ async def test_an_instance_gives_its_handlers(running, registry, measured):
     running.register(Orders())
     await pytest.settle()
 
-    assert [h.name for h in registry.handlers] == ["Orders.created", "Orders.audit"]
+    names = [f"{__name__}.Orders.created", f"{__name__}.Orders.audit"]
+    assert names == [h.name for h in registry.handlers]
     assert outcome(measured, "registered") == 1
     assert 0 == running.pending == measured.total(i.DISCOVERY_QUEUE_SIZE)
 

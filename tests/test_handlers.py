@@ -406,6 +406,20 @@ def test_bound_methods_are_called_on_their_instance():
 
 
 @pytest.mark.parametrize(
+    ("function", "name"),
+    [
+        (handle_bare, f"{__name__}.handle_bare"),
+        (functools.partial(handle_bare), f"{__name__}.handle_bare"),
+        (functools.partial(functools.partial(handle_bare)), f"{__name__}.handle_bare"),
+        (CallableObject(), f"{__name__}.CallableObject"),
+        ([].append, "list.append"),
+    ],
+)
+def test_a_handler_is_named_after_its_module_and_function(function, name):
+    assert handler_of(function, "a").name.replace("builtins.", "") == name
+
+
+@pytest.mark.parametrize(
     "pattern", ["a", "a.b", "*", "**", "a.*", "a.**", "*.b.*", "*.**"]
 )
 def test_patterns_are_words_and_stars(pattern):

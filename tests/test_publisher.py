@@ -192,6 +192,33 @@ async def test_a_publisher_hears_that_its_event_was_refused(running, wire, measu
     assert sent(measured, **{"error.type": "TransportError"}) == 1
 
 
+async def test_a_lost_nowait_event_is_told_whoever_shares_its_batch(
+    make, wire, measured, caplog
+):
+    wire.failures = [TransportError("down")] * 3
+    publisher = make()
+    for number in range(3):
+        publisher.publish_nowait(event(number))
+    task = asyncio.create_task(publisher.run())
+    with pytest.raises(PublishError, match="down"):
+        await publisher.publish(event(3))
+    publisher.close()
+    await task
+
+    assert measured.total(i.EVENTS_LOST) == 3
+    assert "3 events were not published: down" in caplog.text
+
+
+async def test_giving_up_wakes_those_who_wait_for_room(make):
+    publisher = make(max_buffered=1)
+    waiting = [asyncio.create_task(publisher.publish(event(n))) for n in range(3)]
+    await asyncio.sleep(0)
+    publisher.abandon()
+    results = await asyncio.gather(*waiting, return_exceptions=True)
+
+    assert [PublishError, BusStateError, BusStateError] == [type(r) for r in results]
+
+
 async def test_a_refused_nowait_event_is_logged(make, wire, caplog):
     publisher = make(max_wait=0)
     task = asyncio.create_task(publisher.run())

@@ -131,3 +131,29 @@ def test_threads_may_register_at_the_same_time():
     assert all(
         registry.match(f"t{t}.{n}").handlers for t in range(8) for n in range(100)
     )
+
+
+def test_handlers_of_the_same_name_are_told_apart():
+    registry = Registry()
+    first, second, third = (registry.add([handler("a")])[0] for _ in range(3))
+    registry.add([handler("a", "other")])
+
+    keys = [h.key for h in registry.handlers]
+    assert keys == ["handle", "handle#2", "handle#3", "other"]
+
+    registry.remove([second])
+    registry.add([handler("a")])
+    assert {h.key for h in registry.handlers} == {*keys}
+
+    registry.remove([first, third])
+    registry.add([handler("a")])
+    assert {"handle", "handle#2", "other"} == {h.key for h in registry.handlers}
+
+
+def test_names_of_handlers_that_are_gone_are_forgotten():
+    registry = Registry()
+    for n in range(100):
+        keys = registry.add([handler("a", f"h{n % 7}"), handler("b", f"h{n % 7}")])
+        registry.remove(keys)
+
+    assert registry._numbers._highest == registry._numbers._free == {}

@@ -110,6 +110,7 @@ class EventBus:
         self._providers: list[Any] = []
         self._packages: list[str] = []
         self._runtime: Runtime | None = None
+        self._stopping = False
         self._stopped = False
 
     def __repr__(self) -> str:
@@ -287,15 +288,18 @@ class EventBus:
             await self._runtime.start(providers, self._packages)
         except BaseException:
             _running.discard(self)
-            self._stopped = True
+            self._stopping = self._stopped = True
             raise
 
     async def stop(self) -> None:
         """Drain, flush and release everything; does nothing the second time."""
         _running.discard(self)
-        if self._runtime is not None and not self._stopped:
-            self._stopped = True
-            await self._runtime.stop()
+        if self._runtime is not None and not self._stopping:
+            self._stopping = True
+            try:
+                await self._runtime.stop()
+            finally:
+                self._stopped = True
 
     async def wait(self) -> None:
         """Wait until the bus stops, for example because it failed."""

@@ -183,7 +183,7 @@ class Consumer:
             labels[route.label] += 1
             calls = self._plan(route)
             if received.handlers:
-                calls = tuple(c for c in calls if c.handler.name in received.handlers)
+                calls = tuple(c for c in calls if c.handler.key in received.handlers)
             refusal = self._refusal(received, event, calls)
             if refusal is not None:
                 group.start_soon(self._settle, received, refusal, None)

@@ -36,8 +36,17 @@ def given_up(
 
 def short(error: BaseException) -> str:
     """An error's text, on one line and printable whatever it holds."""
-    text = " ".join(str(error).split())[:MAX_MESSAGE]
-    return "".join(c if c.isprintable() else "?" for c in text)
+    try:
+        text = str(error)
+    except Exception:  # noqa: BLE001 - errors are other people's code
+        text = "an error that cannot say what it is"
+    return printable(text)
+
+
+def printable(text: str) -> str:
+    """A text on one line, short enough for a log, whoever wrote it."""
+    line = " ".join(text.split())[:MAX_MESSAGE]
+    return "".join(c if c.isprintable() else "?" for c in line)
 
 
 def _reason(error: BaseException) -> DeadLetterReason:

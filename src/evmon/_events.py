@@ -174,7 +174,9 @@ def _check_limits(raw: bytes, limits: EventLimits) -> None:
             )
 
 
-_STRUCTURE = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]', re.DOTALL)
+# It matches at every quote, closed or not: one that could fail would be tried again from
+# the next quote on, and take minutes for what a stranger can send.
+_STRUCTURE = re.compile(rb'"(?:[^"\\]|\\.?)*"?|[\[{]|[\]}]', re.DOTALL)
 
 
 def _depth(raw: bytes) -> int:

@@ -41,7 +41,7 @@ class Handler:
     """A handler that can be called.
 
     Attributes:
-        name: qualified name of the function, as it stands in metrics and logs.
+        name: module and qualified name of the function, as it stands in metrics.
         pattern: of the event types that it handles.
         retry: its policy; None means the bus' own.
         call: takes the event and how it was delivered. It awaits nothing itself:
@@ -49,6 +49,7 @@ class Handler:
         is_async: whether `call` returns something to await; otherwise it blocks and
             belongs in a thread.
         call_many: likewise with many events, if it takes many.
+        number: which of the registered handlers of that name it is, from 1.
     """
 
     name: str
@@ -57,6 +58,12 @@ class Handler:
     call: CallOne = field(compare=False, repr=False)
     is_async: bool = True
     call_many: CallMany | None = field(default=None, compare=False, repr=False)
+    number: int = 1
+
+    @property
+    def key(self) -> str:
+        """What tells it from all others, in logs, retries and dead letters."""
+        return self.name if self.number == 1 else f"{self.name}#{self.number}"
 
 
 def event_handler(
@@ -159,10 +166,10 @@ def handler_of(
         DiscoveryError: its signature asks for something that no event can give.
     """
     check_pattern(pattern)
-    name = getattr(function, "__qualname__", None) or type(function).__qualname__
+    name = _name_of(function)
     call, call_many = calls_of(function, name)
     return Handler(
-        name=name.replace("<locals>.", ""),
+        name=name,
         pattern=pattern,
         retry=retry,
         call=call,
@@ -183,6 +190,15 @@ def declarations_of(value: Any) -> tuple[Declaration, ...]:
         value = inspect.getattr_static(value, "__wrapped__", None)
         seen += 1
     return ()
+
+
+def _name_of(function: Any) -> str:
+    while isinstance(function, functools.partial):
+        function = function.func
+    named = function if hasattr(function, "__qualname__") else type(function)
+    module = getattr(named, "__module__", None)
+    name: str = named.__qualname__.replace("<locals>.", "")
+    return f"{module}.{name}" if module else name
 
 
 def _static_members(provider: Any) -> Iterator[tuple[str, Any]]:

@@ -32,6 +32,7 @@ class _Batch:
     labels: list[str] = field(default_factory=list)
     ids: list[str] = field(default_factory=list)
     types: list[str] = field(default_factory=list)
+    nobody_waits: list[int] = field(default_factory=list)
     ticket: str = field(default_factory=new_id)
     size: int = 0
     urgent: bool = False
@@ -189,6 +190,7 @@ class Publisher:
     def abandon(self) -> int:
         """Give up what is buffered (the drain took too long); returns how many."""
         self._closed = True
+        self._room.set()
         lost = 0
         while self._batches:
             batch = self._batches.popleft()
@@ -212,6 +214,8 @@ class Publisher:
         batch.types.append(event.type)
         batch.size += len(raw)
         self._buffered += 1
+        if not urgent:
+            batch.nobody_waits.append(len(batch.ids) - 1)
         if urgent and not batch.urgent:
             batch.urgent = True
             self._urgent.set()
@@ -289,10 +293,10 @@ class Publisher:
             by_error.setdefault(kind, (result, Counter()))[1][label] += 1
         for error, counts in by_error.values():
             self._recorder.sent(counts, error)
-            if error is not None and not batch.urgent:
-                # Whoever awaits an event is told; of these, nobody else will know.
-                count = sum(counts.values())
-                self._recorder.lost(count)
-                _log.error("%d events were not published: %s", count, error)
+        # Whoever awaits an event is told; of these, nobody else will know.
+        lost = [error for at in batch.nobody_waits if (error := results[at])]
+        if lost:
+            self._recorder.lost(len(lost))
+            _log.error("%d events were not published: %s", len(lost), lost[0])
         if not batch.done.done():
             batch.done.set_result(results)

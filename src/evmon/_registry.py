@@ -2,7 +2,8 @@
 
 import threading
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from heapq import heappop, heappush
 from typing import Final
 
 from evmon._handlers import Handler
@@ -56,6 +57,7 @@ class Registry:
         self._root = _Node()
         self._routes: dict[str, Route] = {}
         self._next = 0
+        self._numbers = _Numbers()
         self._observers: list[Callable[[int], None]] = []
 
     def __len__(self) -> int:
@@ -70,7 +72,9 @@ class Registry:
         """Register handlers; returns the keys by which `remove` takes them back."""
         keys = []
         with self._lock:
-            for handler in handlers:
+            for unnumbered in handlers:
+                number = self._numbers.take(unnumbered.name)
+                handler = replace(unnumbered, number=number)
                 self._handlers[self._next] = handler
                 _insert(self._root, self._next, handler)
                 keys.append(self._next)
@@ -97,6 +101,7 @@ class Registry:
             ]
             for key, handler in gone:
                 _delete(self._root, key, handler)
+                self._numbers.give_back(handler.name, handler.number)
             self._routes = {}
         self._tell(-len(gone))
         return len(gone)
@@ -126,6 +131,27 @@ class Registry:
         handlers = tuple(handler for _, handler in found)
         best = min((h.pattern for h in handlers), key=_specificity)
         return Route(handlers, label(best))
+
+
+class _Numbers:
+    """Numbers for handlers of the same name: the smallest that is free."""
+
+    def __init__(self) -> None:
+        self._highest: dict[str, int] = {}
+        self._free: dict[str, list[int]] = {}
+
+    def take(self, name: str) -> int:
+        free = self._free.get(name)
+        if free:
+            return heappop(free)
+        number = self._highest[name] = self._highest.get(name, 0) + 1
+        return number
+
+    def give_back(self, name: str, number: int) -> None:
+        free = self._free.setdefault(name, [])
+        heappush(free, number)
+        if len(free) == self._highest[name]:
+            del self._free[name], self._highest[name]
 
 
 def matches(pattern: str, event_type: str) -> bool:

@@ -223,6 +223,8 @@ class Runtime:
                 with anyio.CancelScope(shield=True):
                     await self.transport.close()
         finally:
+            # However it ended, nobody may wait for what is not sent any more.
+            self.publisher.abandon()
             self._count_handlers(-len(self._registry))
             self._cache.clear()
             if self._server is not None:

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from math import inf
 from typing import Any, Final
 
 import anyio
@@ -14,7 +15,7 @@ from anyio.abc import TaskGroup
 from evmon._breaker import Breaker
 from evmon._clock import Clock
 from evmon._config import ConsumerConfig
-from evmon._dead_letters import short
+from evmon._dead_letters import printable, short
 from evmon._events import Event
 from evmon._failpoints import ON, reach
 from evmon._handlers import Handler
@@ -239,7 +240,7 @@ class Workers:
         call.series.failed(took, error_type)
         _log.warning(
             "handler %s failed with %d events at once, each is tried alone now: %s: %s",
-            call.handler.name,
+            call.handler.key,
             len(works),
             error_type,
             short(failure),
@@ -253,7 +254,7 @@ class Workers:
 
     def _cancelled(self, error: asyncio.CancelledError) -> Exception:
         """A handler's failure, if it was the handler that was cancelled."""
-        if self._cancelling:
+        if self._cancelling or anyio.current_effective_deadline() == -inf:
             raise error
         _forget_cancellation()
         failure = RuntimeError("the handler cancelled itself")
@@ -296,7 +297,7 @@ class Workers:
         started: float,
         group: TaskGroup,
     ) -> None:
-        name = call.handler.name
+        name = call.handler.key
         error_type = self._error_types.of(error)
         call.series.failed(self._monotonic() - started, error_type)
         if isinstance(error, (Reject, InvalidEventError)):
@@ -316,7 +317,7 @@ class Workers:
         _log.error(
             "handler %s gave up %s after %d attempts: %s: %s",
             name,
-            work.event.id,
+            printable(work.event.id),
             n + 1,
             error_type,
             short(error),

@@ -14,7 +14,7 @@
         └── RetryLater         not a failure of the event: try again after a delay
 """
 
-from typing import Literal, get_args
+from typing import Final, Literal, get_args
 
 __all__ = [
     "BusStateError",
@@ -114,18 +114,22 @@ class Reject(HandlerSignal):
     """
 
 
+MAX_DELAY: Final = 31_536_000
+"""Seconds that an event may be put off: a year."""
+
+
 class RetryLater(HandlerSignal):
     """Raised by a handler: try this event again after a delay.
 
     The attempt counts towards the handler's ``max_retries``.
 
     Args:
-        delay: seconds to wait, 0 or more.
+        delay: seconds to wait, 0 to a year.
     """
 
     def __init__(self, delay: float) -> None:
-        if not delay >= 0:
-            msg = f"delay={delay!r}: seconds, 0 or more"
+        if not isinstance(delay, (int, float)) or not 0 <= delay <= MAX_DELAY:
+            msg = f"RetryLater({delay!r}): must be seconds, 0 to {MAX_DELAY:,} (a year)"
             raise ConfigError(msg)
         super().__init__(f"again in {delay} s")
         self.delay = delay

@@ -138,8 +138,8 @@ def test_handlers_are_shown_as_a_table(app, capsys):
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert rows == [
         ["PATTERN", "HANDLER", "KIND", "RETRIES"],
-        ["order.*", "Orders.audit", "thread", "default"],
-        ["order.created", "Orders.created", "async", "5"],
+        ["order.*", f"{app}.Orders.audit", "thread", "default"],
+        ["order.created", f"{app}.Orders.created", "async", "5"],
     ]
 
 
@@ -150,7 +150,7 @@ def test_handlers_are_shown_as_json(app, capsys):
     assert shown["failures"] == []
     assert {
         "pattern": "order.*",
-        "handler": "Orders.audit",
+        "handler": f"{app}.Orders.audit",
         "kind": "sync",
         "takes_many": False,
         "max_retries": None,

@@ -8,12 +8,12 @@ from typing import Final
 
 UNKNOWN: Final = "_unknown"
 OTHER: Final = "_OTHER"
-MAX_LENGTH: Final = 64
+MAX_LENGTH: Final = 128
 MAX_ERROR_TYPES: Final = 50
 
 
 def label(text: str) -> str:
-    r"""Return `text` as a value for an attribute: printable and 64 characters at most.
+    r"""Return `text` as a value for an attribute: printable and 128 characters at most.
 
     Example:
         >>> label("order\ud800.created")
