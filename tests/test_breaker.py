@@ -130,6 +130,18 @@ def test_a_try_that_comes_to_nothing_is_followed_by_another(breaker, clock):
     assert breaker.is_open
 
 
+def test_a_read_that_brings_nothing_uses_up_no_try(breaker, clock):
+    opened(breaker)
+    breaker.nothing_to_try()
+    assert breaker.wait() == 5
+    clock.now += 5
+    assert breaker.may_read()
+    breaker.nothing_to_try()
+    assert breaker.may_read()
+    breaker.succeeded()
+    assert not breaker.is_open
+
+
 def test_calls_that_ran_when_it_opened_do_not_count_as_the_try(breaker):
     opened(breaker)
     breaker.succeeded()

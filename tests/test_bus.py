@@ -12,6 +12,7 @@ import weakref
 import pytest
 
 from evmon import (
+    Batching,
     BusStateError,
     ConfigError,
     ConsumerConfig,
@@ -20,6 +21,7 @@ from evmon import (
     EventBus,
     InvalidEventError,
     MetricsConfig,
+    PublishError,
     RetryPolicy,
     event_handler,
     metrics_app,
@@ -234,6 +236,23 @@ async def test_the_bus_may_be_entered_and_left_in_different_tasks(bus, orders):
     await asyncio.create_task(bus.stop())
 
     assert len(orders.seen) == 2
+
+
+async def test_nobody_waits_for_a_bus_that_fell(monkeypatch):
+    bus = EventBus(service="shop", batching=Batching(max_size=1, max_buffered=2))
+    await bus.start()
+    monkeypatch.setattr(bus._runtime.transport, "publish", _broken)
+    waiting = [asyncio.create_task(bus.publish("order.created")) for _ in range(4)]
+    await asyncio.wait_for(bus.wait(), 5)
+    results = await asyncio.wait_for(
+        asyncio.gather(*waiting, return_exceptions=True), 5
+    )
+    with pytest.raises(BusStateError, match="takes no more events"):
+        await bus.publish("order.created")
+    with pytest.raises(ZeroDivisionError):
+        await bus.stop()
+
+    assert {type(result) for result in results} <= {PublishError, BusStateError}
 
 
 async def test_a_part_that_breaks_is_heard_of(bus, monkeypatch, caplog):

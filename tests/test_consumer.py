@@ -320,7 +320,64 @@ async def test_a_handler_may_be_given_a_time_limit(stage):
         await s.until_settled()
 
     assert s.reasons == ["handler_error"]
-    assert s.transport.dead_letters[0].letter.error_type == "builtins.TimeoutError"
+    letter = s.transport.dead_letters[0].letter
+    assert letter.error_type == "builtins.TimeoutError"
+    assert letter.error_message == "not done within 0.02 s (handler_timeout)"
+
+
+async def test_a_plain_handler_that_is_late_is_told_of_and_waited_for(stage, caplog):
+    calls = []
+
+    def slow(event):
+        calls.append(event)
+        time.sleep(0.15)
+
+    s = stage(handler_timeout=0.05)
+    s.on("a", slow)
+    async with s:
+        await s.send(raw("a"))
+        await s.until_settled()
+
+    assert len(calls) == 1, "no other try beside it"
+    assert s.reasons == []
+    assert "cannot be cancelled and keeps its place" in caplog.text
+
+
+async def test_the_log_shows_where_a_handler_failed(stage, caplog):
+    caplog.set_level("INFO")
+
+    def fail(event):
+        raise KeyError("customer")
+
+    s = stage()
+    s.on("a", fail)
+    async with s:
+        await s.send(raw("a", event_id="forged\n2026 ERROR all is lost"))
+        await s.until_settled()
+
+    again = [r for r in caplog.records if "again in" in r.message]
+    (gave_up,) = [r for r in caplog.records if "gave up" in r.message]
+    assert [r.levelname for r in again] == ["INFO", "INFO"]
+    assert 'raise KeyError("customer")' in gave_up.exc_text
+    assert not [r for r in caplog.records if "\n" in r.message]
+
+
+class MuteError(Exception):
+    def __str__(self):
+        raise RuntimeError("no words")
+
+
+async def test_an_error_that_cannot_say_what_it_is_harms_only_its_event(stage):
+    def fail(event):
+        raise MuteError
+
+    s = stage()
+    s.on("a", fail)
+    async with s:
+        await s.send(raw("a"))
+        await s.until_settled()
+
+    assert s.reasons == ["handler_error"]
 
 
 @pytest.mark.parametrize("how", ["raise", "cancel"])

@@ -114,11 +114,14 @@ async def test_a_class_that_needs_arguments_is_reported_with_the_way_out(
     assert "Needy was given up after 1 attempts" in caplog.text
 
 
-async def test_a_provider_without_handlers_is_counted_as_empty(running, measured):
+async def test_a_provider_without_handlers_is_counted_as_empty_and_told_of(
+    running, measured, caplog
+):
     running.register(object())
     await pytest.settle()
 
     assert outcome(measured, "empty") == 1
+    assert "has no handlers" in caplog.text
     assert running.pending == 0
 
 

@@ -147,6 +147,13 @@ def test_depth_agrees_with_a_walk_of_the_decoded_value(data):
     assert walk(data) == depth_of(json.dumps(data).encode())
 
 
+@pytest.mark.parametrize("start", [b"{" * 70, b"[" * 70 + b'"'])
+def test_a_string_that_never_ends_takes_no_longer_than_another(start):
+    # Read again from each of its quotes, this would take minutes.
+    with pytest.raises(InvalidEventError):
+        decode(start + rb"\"" * 120_000)
+
+
 @pytest.mark.parametrize("data", [object(), {1, object()}, "\ud800", float("nan")])
 def test_what_json_cannot_hold_is_refused_when_published(data):
     try:

@@ -351,6 +351,16 @@ def test_other_handlers_take_one_event_at_a_time(function):
     assert handler_of(function, "a").call_many is None
 
 
+async def handle_generator(event):
+    yield event
+
+
+def handle_plain_generator(event):
+    yield event
+
+
+def handle_parts(a: int, b: str): ...
+def handle_injected(session: functools.partial): ...
 def handle_many_and_more(events: list[Event], how: Delivery): ...
 def handle_nothing(): ...
 def handle_keyword(*, event): ...
@@ -360,6 +370,11 @@ def handle_unresolved(event: "Missing"): ...  # noqa: F821
 @pytest.mark.parametrize(
     ("function", "message"),
     [
+        (handle_generator, "is a generator, whose body would never run"),
+        (handle_plain_generator, "is a generator"),
+        (functools.partial(handle_plain_generator), "is a generator"),
+        (handle_parts, "several parameters ask for the data"),
+        (handle_injected, "no partial can be made of the data of an event"),
         (handle_many_and_more, "takes them and nothing else"),
         (handle_nothing, "takes no parameter"),
         (handle_keyword, "'event' is keyword-only"),
@@ -432,6 +447,20 @@ def test_patterns_are_words_and_stars(pattern):
 def test_anything_else_is_refused_where_it_is_written(pattern):
     with pytest.raises(ConfigError, match="must be words joined by dots"):
         event_handler(pattern)
+
+
+def test_a_pattern_that_is_left_out_is_told():
+    with pytest.raises(ConfigError, match="needs a pattern"):
+
+        @event_handler
+        async def handle(event): ...
+
+
+def test_a_retry_that_is_no_policy_is_refused_where_it_is_written():
+    with pytest.raises(ConfigError, match=r"retry=5: must be a RetryPolicy"):
+        event_handler("a", retry=5)
+    with pytest.raises(ConfigError, match=r"retry=5: must be a RetryPolicy"):
+        handler_of(handle_bare, "a", 5)
 
 
 def test_only_functions_can_be_declared():

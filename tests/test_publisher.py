@@ -233,10 +233,15 @@ async def test_a_refused_nowait_event_is_logged(make, wire, caplog):
 async def test_what_is_no_event_is_refused_before_it_is_sent(running, wire):
     with pytest.raises(InvalidEventError, match="cannot be JSON"):
         await running.publish(event(data=object()))
-    with pytest.raises(InvalidEventError, match="cannot be JSON"):
-        await running.publish_many([event(1), event(2, object()), event(3)])
+    first, second, third = await running.publish_many(
+        [event(1), event(2, object()), event(3)]
+    )
 
-    assert wire.batches == [1]
+    assert first is third is None
+    assert second.event_id == "2"
+    assert "cannot be JSON" in str(second)
+    assert isinstance(second.__cause__, InvalidEventError)
+    assert sum(wire.batches) == 2
 
 
 async def test_a_full_buffer_makes_publishers_wait(make, wire):

@@ -4,7 +4,7 @@ Declare handlers with `event_handler`, run them on an `EventBus`, and scrape
 ``/metrics``.
 """
 
-from evmon._bus import EventBus, metrics_app
+from evmon._bus import EventBus
 from evmon._config import (
     Batching,
     ConsumerConfig,
@@ -15,6 +15,7 @@ from evmon._config import (
 )
 from evmon._events import Event, EventLimits
 from evmon._handlers import event_handler
+from evmon._metrics_app import metrics_app
 from evmon._retry import RetryPolicy
 from evmon._signatures import Delivery
 from evmon._thresholds import Thresholds

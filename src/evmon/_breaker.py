@@ -57,6 +57,12 @@ class Breaker:
         """Whether to read; one event, while it is open. A retry is the better try."""
         return self._open_until is None or (not self._waiting and self._start_try())
 
+    def nothing_to_try(self) -> None:
+        """A read brought nothing: the next one is the try."""
+        if self._trying and not self._waiting:
+            self._trying = False
+            self._open_until = self._clock.monotonic()
+
     async def admit(self) -> None:
         """Wait until a retry may be made."""
         self._waiting += 1

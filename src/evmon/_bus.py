@@ -1,5 +1,6 @@
 """`EventBus`: the one object that an application holds."""
 
+import asyncio
 import dataclasses
 import weakref
 from collections.abc import Callable, Iterable, Mapping
@@ -29,12 +30,12 @@ from evmon._retry import RetryPolicy
 from evmon._runtime import Runtime, Settings, preview
 from evmon._serving import run_until_signal
 from evmon._settings import from_environment
-from evmon._telemetry.asgi import ASGIApp, asgi_app
 from evmon._telemetry.exposition import Routes
 from evmon._thresholds import Thresholds
 from evmon.errors import BusStateError, ConfigError, PublishError
 
-_running: "weakref.WeakSet[EventBus]" = weakref.WeakSet()
+running_buses: "weakref.WeakSet[EventBus]" = weakref.WeakSet()
+"""Those of this process that are started and not stopped."""
 
 
 class EventBus:
@@ -110,6 +111,7 @@ class EventBus:
         self._providers: list[Any] = []
         self._packages: list[str] = []
         self._runtime: Runtime | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping = False
         self._stopped = False
 
@@ -152,6 +154,11 @@ class EventBus:
     def metrics_url(self) -> str | None:
         """Where ``/metrics`` is served, if it is."""
         return self._runtime.metrics_url if self._runtime else None
+
+    @property
+    def routes(self) -> Routes | None:
+        """What answers ``/metrics``, ``/livez`` and ``/readyz``; None before `start`."""
+        return self._runtime.routes if self._runtime else None
 
     def register(self, provider: Any) -> None:
         """Queue a provider of handlers for discovery; thread-safe, returns at once.
@@ -247,13 +254,32 @@ class EventBus:
             for each event, in order, None or why it was refused.
 
         Raises:
-            InvalidEventError: an event is not one; those before it were sent.
+            InvalidEventError: the type of an event is none; those before it were sent.
             BusStateError: the bus is not running.
         """
         return await self._live().publisher.publish_many(
             event if isinstance(event, Event) else self._event(*event)
             for event in events
         )
+
+    def publish_sync(self, type: str, data: Any = None) -> "Event[Any]":  # noqa: A002
+        """Publish from a thread, such as that of a plain handler, and wait.
+
+        Raises:
+            InvalidEventError: the event is too large, too deep, or not JSON.
+            PublishError: the transport did not take it, after all retries.
+            BusStateError: the bus is not running, or this is the event loop's thread.
+        """
+        event = self._event(type, data)
+        publishing = self._live().publisher.publish(event)
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            assert self._loop is not None  # noqa: S101 - `start` found it
+            asyncio.run_coroutine_threadsafe(publishing, self._loop).result()
+            return event
+        publishing.close()
+        raise BusStateError("publish_sync() would block the loop: await publish()")
 
     def publish_nowait(self, type: str, data: Any = None) -> "Event[Any]":  # noqa: A002
         """Publish some time soon and do not wait; a failure is logged and counted.
@@ -282,18 +308,19 @@ class EventBus:
         self._runtime = Runtime(
             self._settings, self._registry, self._metrics, self._clock
         )
-        _running.add(self)
+        running_buses.add(self)
+        self._loop = asyncio.get_running_loop()
         providers, self._providers = self._providers, []
         try:
             await self._runtime.start(providers, self._packages)
         except BaseException:
-            _running.discard(self)
+            running_buses.discard(self)
             self._stopping = self._stopped = True
             raise
 
     async def stop(self) -> None:
         """Drain, flush and release everything; does nothing the second time."""
-        _running.discard(self)
+        running_buses.discard(self)
         if self._runtime is not None and not self._stopping:
             self._stopping = True
             try:
@@ -377,25 +404,6 @@ class EventBus:
         if self._stopped:
             raise BusStateError("the bus has stopped: make a new EventBus")
         return self._started()
-
-
-def metrics_app(bus: EventBus | None = None) -> ASGIApp:
-    """``/metrics`` as an ASGI app, for an application that has a web server already.
-
-    Args:
-        bus: whose metrics; None means the one that runs in this process when a request
-            comes. While none runs, the answer is 503.
-
-    Example:
-        >>> app = metrics_app()  # app.mount("/", evmon.metrics_app()) in Starlette
-    """
-
-    def routes() -> Routes | None:
-        source = bus or next(iter(_running), None)
-        runtime = source._runtime if source else None  # noqa: SLF001 - same module
-        return runtime.routes if runtime else None
-
-    return asgi_app(routes)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -90,7 +90,15 @@ class ConsumerConfig:
         100, at_least(1), "Events handled at the same time at the most."
     )
     handler_timeout: float | None = setting(
-        None, above(0), "Seconds after which a handler is cancelled; none by default."
+        None,
+        above(0),
+        "Seconds after which a coroutine handler is cancelled; none by default.",
+    )
+    ignore_unknown: bool = setting(
+        False,
+        ANY,
+        "Whether events without a handler are done, instead of dead-lettered: for a"
+        " group that wants only some types.",
     )
     max_deliveries: int = setting(
         5,

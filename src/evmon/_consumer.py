@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Sequence
+from math import inf
 from typing import Any, Final
 
 import anyio
@@ -90,7 +91,7 @@ class Consumer:
         self._counted = 0
         self._changed = asyncio.Event()
         self._stopping = False
-        self._drain_timeout = config.drain_timeout
+        self._drain_by = inf
 
     @property
     def in_flight(self) -> int:
@@ -122,8 +123,9 @@ class Consumer:
         Args:
             drain_timeout: seconds to wait for that; the configured ones by default.
         """
-        if drain_timeout is not None:
-            self._drain_timeout = drain_timeout
+        if drain_timeout is None:
+            drain_timeout = self._config.drain_timeout
+        self._drain_by = anyio.current_time() + drain_timeout
         self._stopping = True
         self._changed.set()
         self._transport.interrupt()
@@ -159,6 +161,8 @@ class Consumer:
                     reach("after_read")
                 self._recorder.received(self._clock.monotonic() - started)
                 self._accept(entries, group)
+            else:
+                self._breaker.nothing_to_try()
 
     async def _pause(self, seconds: float) -> None:
         """Sleep, but not through a stop."""
@@ -188,6 +192,9 @@ class Consumer:
             if refusal is not None:
                 group.start_soon(self._settle, received, refusal, None)
                 continue
+            if not calls:
+                self._succeeded(received)
+                continue
             work = Work(received, event, len(calls), received.attempts)
             for call in calls:
                 # Whoever comes again comes alone: it may have brought the others down.
@@ -209,7 +216,7 @@ class Consumer:
         if received.deliveries > self._config.max_deliveries:
             message = f"delivered {received.deliveries} times and never settled"
             return refused(event, "max_deliveries", received, message)
-        if not calls:
+        if not calls and not self._config.ignore_unknown:
             message = f"no handler for {event.type:.255}"
             return refused(event, "unknown_type", received, message)
         return None
@@ -290,7 +297,7 @@ class Consumer:
 
     async def _drain(self, group: TaskGroup) -> None:
         """Wait for what is in flight, and handle what would end with the process."""
-        with anyio.move_on_after(self._drain_timeout):
+        with anyio.CancelScope(deadline=self._drain_by):
             while self._open or self._transport.backlog:
                 if ON:
                     reach("during_drain")

@@ -192,6 +192,8 @@ class Discovery:
             else:
                 retries.start_soon(self._again, item, delay)
             return
+        if not found and not item.is_module_name:
+            _log.warning("%s has no handlers", type(item.subject).__qualname__)
         self._settle("registered" if found else "empty")
 
     async def _again(self, item: _Item, delay: float) -> None:

@@ -93,7 +93,10 @@ def event_handler(
         >>> @event_handler("order.created", retry=RetryPolicy(max_retries=5))
         ... async def created(event: Event) -> None: ...
     """
+    if callable(pattern):
+        raise ConfigError("@event_handler needs a pattern: @event_handler('order.*')")
     check_pattern(pattern)
+    _check_retry(retry)
     declaration = Declaration(pattern, retry)
 
     def declare(function: F) -> F:
@@ -166,6 +169,7 @@ def handler_of(
         DiscoveryError: its signature asks for something that no event can give.
     """
     check_pattern(pattern)
+    _check_retry(retry)
     name = _name_of(function)
     call, call_many = calls_of(function, name)
     return Handler(
@@ -190,6 +194,14 @@ def declarations_of(value: Any) -> tuple[Declaration, ...]:
         value = inspect.getattr_static(value, "__wrapped__", None)
         seen += 1
     return ()
+
+
+def _check_retry(retry: object) -> None:
+    if retry is not None and not isinstance(retry, RetryPolicy):
+        raise ConfigError(
+            f"retry={retry!r}: must be a RetryPolicy, such as"
+            " RetryPolicy(max_retries=5)"
+        )
 
 
 def _name_of(function: Any) -> str:

@@ -15,7 +15,12 @@ from evmon._events import DEFAULT_LIMITS, Event, EventLimits, encode, new_id
 from evmon._retry import Retrier, RetryPolicy
 from evmon._telemetry.recorders import PublishRecorder
 from evmon._transports.base import Transport
-from evmon.errors import BusStateError, PublishError, TransportError
+from evmon.errors import (
+    BusStateError,
+    InvalidEventError,
+    PublishError,
+    TransportError,
+)
 
 MAX_BATCH_BYTES: Final = 4 * 1024 * 1024
 """Bytes after which a batch takes no more events, so that no server chokes on it."""
@@ -108,29 +113,30 @@ class Publisher:
     async def publish_many(
         self, events: Iterable["Event[Any]"]
     ) -> list[PublishError | None]:
-        """Send many events; the result says for each why it was refused.
-
-        Raises:
-            InvalidEventError: an event is too large, too deep, or not JSON. Those
-                before it were sent.
-        """
+        """Send many events; the result says for each why it was refused."""
         sent: list[tuple[_Batch, int]] = []
+        outcome: list[PublishError | None] = []
         try:
             for event in events:
-                raw = encode(event, self._limits)
+                try:
+                    raw = encode(event, self._limits)
+                except InvalidEventError as error:
+                    outcome.append(_refused(event.id, error))
+                    continue
                 if self._buffered >= self._batching.max_buffered:
                     await self._wait_for_room()
                 batch = self._add(event, raw, urgent=True)
                 sent.append((batch, len(batch.ids) - 1))
+                outcome.append(None)
         finally:
             batches = {id(batch): batch for batch, _ in sent}
             for batch in batches.values():
                 await asyncio.shield(batch.done)
-        outcome: list[PublishError | None] = []
-        for batch, index in sent:
-            error = batch.done.result()[index]
-            refused = PublishError(batch.ids[index], str(error)) if error else None
-            outcome.append(refused)
+        accepted = [at for at, refused in enumerate(outcome) if refused is None]
+        for at, (batch, index) in zip(accepted, sent, strict=True):
+            failure = batch.done.result()[index]
+            if failure is not None:
+                outcome[at] = _refused(batch.ids[index], failure)
         return outcome
 
     def publish_nowait(self, event: "Event[Any]") -> None:
@@ -204,7 +210,7 @@ class Publisher:
             raise BusStateError("the bus is stopping: it takes no more events")
         batch = self._batches[-1] if self._batches else None
         if batch is None or self._is_full(batch):
-            batch = _Batch(asyncio.get_running_loop().create_future())
+            batch = _Batch(_future())
             self._batches.append(batch)
             self._wake.set()
             self._count_buffer()
@@ -300,3 +306,19 @@ class Publisher:
             _log.error("%d events were not published: %s", len(lost), lost[0])
         if not batch.done.done():
             batch.done.set_result(results)
+
+
+def _future() -> "asyncio.Future[Any]":
+    try:
+        return asyncio.get_running_loop().create_future()
+    except RuntimeError:
+        raise BusStateError(
+            "events are published on the event loop; use publish_sync() in a thread,"
+            " such as that of a plain handler"
+        ) from None
+
+
+def _refused(event_id: str, error: Exception) -> PublishError:
+    refused = PublishError(event_id, str(error))
+    refused.__cause__ = error
+    return refused

@@ -44,8 +44,17 @@ def calls_of(
     Raises:
         DiscoveryError: it asks for something that no event can give.
     """
+    if _is_generator(function):
+        raise DiscoveryError(f"{name}: is a generator, whose body would never run")
     roles = [_role(hint) for hint in _hints(function, name)]
     kinds = [role for role, _ in roles]
+    if kinds.count("data") > 1:
+        raise DiscoveryError(
+            f"{name}: several parameters ask for the data of an event; one takes all"
+            " of it, as a dataclass for instance"
+        )
+    for _, hint in roles:
+        _check_makeable(hint, name)
     if "events" in kinds:
         if len(kinds) > 1:
             raise DiscoveryError(
@@ -55,6 +64,30 @@ def calls_of(
     if kinds == ["event"] and roles[0][1] is None:
         return (lambda event, _: function(event)), None
     return _caller(function, roles), None
+
+
+def _is_generator(function: Any) -> bool:
+    while isinstance(function, functools.partial):
+        function = function.func
+    if not inspect.isroutine(function):
+        function = getattr(function, "__call__", function)  # noqa: B004 - the method
+    return inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function)
+
+
+def _check_makeable(hint: Any, name: str) -> None:
+    """Refuse a type of which nothing can be made of JSON, before an event comes."""
+    if hint is None or _own_validation(hint) is not None:
+        return
+    try:
+        info = msgspec.inspect.type_info(hint)
+    except Exception as error:
+        raise DiscoveryError(f"{name}: {hint!r} is no type of data: {error}") from error
+    if isinstance(info, msgspec.inspect.CustomType):
+        kind = getattr(hint, "__name__", hint)
+        raise DiscoveryError(
+            f"{name}: no {kind} can be made of the data of an event; use Event, Delivery,"
+            " a dataclass, a TypedDict or a pydantic model"
+        )
 
 
 def is_async(function: Callable[..., Any]) -> bool:
@@ -171,13 +204,17 @@ def _role(hint: Any) -> tuple[_Role, Any]:
     return "data", hint
 
 
-def _converter(hint: Any) -> Callable[[Any], Any]:
-    """How data is validated as a type: by its own pydantic, else by msgspec."""
+def _own_validation(hint: Any) -> Callable[[Any], Any] | None:
+    """The validation of a pydantic model or dataclass."""
     validate = getattr(hint, "model_validate", None)
     if validate is None and hasattr(hint, "__pydantic_validator__"):
         validate = hint.__pydantic_validator__.validate_python
-    if validate is None:
-        validate = functools.partial(msgspec.convert, type=hint)
+    return validate
+
+
+def _converter(hint: Any) -> Callable[[Any], Any]:
+    """How data is validated as a type: by its own pydantic, else by msgspec."""
+    validate = _own_validation(hint) or functools.partial(msgspec.convert, type=hint)
 
     def convert(data: Any) -> Any:
         try:

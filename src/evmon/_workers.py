@@ -278,15 +278,36 @@ class Workers:
 
     async def _guarded(self, handler: Handler, call: Callable[[], Any]) -> None:
         """Call a handler within its time, in a thread if it blocks."""
-        with anyio.fail_after(self._timeout):
-            if handler.is_async:
-                await call()
-                return
-            result = await anyio.to_thread.run_sync(
+        result = call() if handler.is_async else await self._in_thread(handler, call)
+        if not hasattr(result, "__await__"):
+            return
+        with anyio.move_on_after(self._timeout) as scope:
+            await result
+        if scope.cancelled_caught:
+            raise TimeoutError(f"not done within {self._timeout:g} s (handler_timeout)")
+
+    async def _in_thread(self, handler: Handler, call: Callable[[], Any]) -> Any:
+        # No thread can be cancelled. To give one up would let it run beside the next try
+        # of the same event, and threads pile up; so it is waited for, and told of.
+        late = None
+        if self._timeout is not None:
+            loop = asyncio.get_running_loop()
+            late = loop.call_later(self._timeout, self._tell_late, handler)
+        try:
+            return await anyio.to_thread.run_sync(
                 call, abandon_on_cancel=True, limiter=self._limiter
             )
-            if hasattr(result, "__await__"):
-                await result
+        finally:
+            if late is not None:
+                late.cancel()
+
+    def _tell_late(self, handler: Handler) -> None:
+        _log.warning(
+            "handler %s runs in a thread for more than %g s (handler_timeout): it cannot"
+            " be cancelled and keeps its place until it returns",
+            handler.key,
+            self._timeout,
+        )
 
     def _failed(
         self,
@@ -306,6 +327,11 @@ class Workers:
             self._breaker.failed()
         delay = self._retrier.next_delay(call.policy, n, error)
         if delay is not None and delay <= IN_PROCESS_DELAY:
+            _log.info(
+                "handler %s failed on %s, attempt %d, again in %.2f s: %s: %s",
+                *(name, printable(work.event.id), n + 1, delay),
+                *(error_type, short(error)),
+            )
             group.start_soon(self._again, work, call, n + 1, delay, group)
             return
         work.attempts = max(work.attempts, n + 1)
@@ -321,6 +347,7 @@ class Workers:
             n + 1,
             error_type,
             short(error),
+            exc_info=None if isinstance(error, Reject) else error,
             extra={"handler": name, "event_id": work.event.id, "attempts": n + 1},
         )
 

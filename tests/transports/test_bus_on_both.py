@@ -388,7 +388,9 @@ async def test_what_is_no_event_is_refused_before_it_is_sent(stage, data, reason
             elif how == "publish_nowait":
                 bus.publish_nowait("a", data)
             else:
-                await bus.publish_many([("a", "before"), ("a", data)])
+                results = await bus.publish_many([("a", "before"), ("a", data)])
+                assert results[0] is None
+                raise results[1].__cause__
         await bus.publish("a", "good")
         await pytest.eventually(lambda: "good" in seen)
         await s.until_idle()
@@ -404,6 +406,106 @@ async def test_a_wrong_type_is_refused(stage, event_type):
     async with stage() as bus:
         with pytest.raises(InvalidEventError):
             await bus.publish(event_type)
+
+
+async def test_a_handler_may_publish_while_the_bus_drains(stage):
+    started, seen = asyncio.Event(), []
+    s = stage()
+
+    async def forward(event: Event) -> None:
+        started.set()
+        await asyncio.sleep(0.1)
+        await s.bus.publish("b", event.data)
+
+    s.bus.add_handler("a", forward)
+    s.bus.add_handler("b", seen.append)
+    async with s as bus:
+        await bus.publish("a", 7)
+        await started.wait()
+
+    assert s.all_dead == 0
+    with pytest.raises(BusStateError):
+        await bus.publish("a")
+
+
+async def test_a_plain_handler_publishes_from_its_thread(stage):
+    seen, refused = [], []
+    s = stage()
+
+    def forward(event: Event) -> None:
+        try:
+            s.bus.publish_nowait("b")
+        except BusStateError as error:
+            refused.append(str(error))
+        s.bus.publish_sync("b", event.data)
+
+    s.bus.add_handler("a", forward)
+    s.bus.add_handler("b", lambda event: seen.append(event.data))
+    async with s as bus:
+        await bus.publish("a", 7)
+        await pytest.eventually(lambda: seen)
+        with pytest.raises(BusStateError, match="await publish"):
+            bus.publish_sync("b")
+
+    assert seen == [7]
+    assert "use publish_sync() in a thread" in refused[0]
+
+
+async def test_handlers_of_the_same_name_are_retried_apart(stage):
+    calls = []
+
+    def make(name, delay):
+        async def handle(event: Event, delivery: Delivery) -> None:
+            calls.append(name)
+            if delay and delivery.attempt == 1:
+                raise RetryLater(delay)
+
+        return handle
+
+    s = stage()
+    s.bus.add_handler("a", make("well", 0))
+    s.bus.add_handler("a", make("again", 1.01))
+    async with s as bus:
+        await bus.publish("a")
+        await pytest.eventually(lambda: len(calls) == 3, within=10)
+        await s.until_idle()
+
+    assert sorted(calls) == ["again", "again", "well"]
+
+
+@pytest.mark.parametrize("max_retries", [0, 3])
+async def test_a_stop_that_is_cancelled_is_no_failure_of_a_handler(stage, max_retries):
+    started = []
+
+    async def slow(event: Event) -> None:
+        started.append(event)
+        await asyncio.sleep(60)
+
+    s = stage(retry=RetryPolicy(max_retries=max_retries))
+    s.bus.add_handler("a", slow)
+    await s.bus.start()
+    await s.bus.publish_many([("a", n) for n in range(50)])
+    await pytest.eventually(lambda: len(started) == 50)
+    stopping = asyncio.create_task(s.bus.stop())
+    await asyncio.sleep(0.05)
+    stopping.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await stopping
+
+    assert s.total(i.RETRY_EXHAUSTED) == s.total(i.RETRY_ATTEMPTS) == s.all_dead == 0
+
+
+async def test_a_group_may_leave_types_alone_that_it_does_not_handle(stage):
+    seen = []
+    s = stage(consumer=ConsumerConfig(ignore_unknown=True))
+    s.bus.add_handler("order.*", seen.append)
+    async with s as bus:
+        await bus.publish("user.left")
+        await bus.publish("order.created")
+        await pytest.eventually(lambda: seen)
+        await s.until_idle()
+
+    assert s.all_dead == 0
 
 
 async def test_stopping_waits_for_handlers_that_run(stage):
