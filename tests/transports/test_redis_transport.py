@@ -11,6 +11,7 @@ from evmon import (
     Event,
     EventBus,
     RedisConfig,
+    RetryLater,
     RetryPolicy,
     TransportError,
 )
@@ -309,6 +310,31 @@ async def test_a_full_schedule_refuses_and_the_entry_stays_pending(make, client)
     assert pending(client) == 1
     assert client.xlen(DEAD) == 0
     assert await t.settle(two, WHY, None)
+
+
+async def test_a_full_schedule_is_emptied_while_every_slot_waits_for_room_in_it(
+    server, client
+):
+    failing, handled = True, set()
+
+    async def handler(event: Event) -> None:
+        if failing:
+            raise RetryLater(1.1)
+        handled.add(event.data)
+
+    bus = EventBus(
+        service="shop",
+        transport=server.url,
+        redis=RedisConfig(max_scheduled=2, upkeep_interval=0.1),
+        consumer=ConsumerConfig(max_concurrency=2, breaker_limit_percent=None),
+        retry=RetryPolicy(max_retries=100),
+    )
+    bus.add_handler("a", handler)
+    async with bus:
+        await bus.publish_many([("a", n) for n in range(4)])
+        await pytest.eventually(lambda: client.zcard(RETRY) == pending(client) == 2)
+        failing = False
+        await pytest.eventually(lambda: handled == {0, 1, 2, 3}, 20)
 
 
 @pytest.mark.parametrize("end", [(WHY, None), (None, Again(60, 1, ()))])

@@ -33,6 +33,12 @@ PROMOTE_COUNT: Final = 100
 _log = logging.getLogger("evmon.transport")
 
 
+def promotion(keys: Keys) -> Command:
+    """The command that moves what is due from the retry schedule to its stream."""
+    schedule = (keys.retry, keys.retry_entries)
+    return ("EVAL", scripts.PROMOTE, len(schedule), *schedule, PROMOTE_COUNT)
+
+
 class Reader:
     """The one reader of a consumer, for one or several streams.
 
@@ -183,10 +189,8 @@ class Reader:
         promotes = now >= self._next_promotion
         if promotes:
             self._next_promotion = now + max_wait
-            keys = self._keys
-            schedule = (2, keys.retry, keys.retry_entries)
-            commands.append(("EVAL", scripts.PROMOTE, *schedule, PROMOTE_COUNT))
-            commands.append(("ZCARD", keys.retry))
+            commands.append(promotion(self._keys))
+            commands.append(("ZCARD", self._keys.retry))
         if self._idle and not self._scheduled:
             max_wait = max(max_wait, IDLE_BLOCK)
         commands.append(self._read_command(max_count, max_wait))

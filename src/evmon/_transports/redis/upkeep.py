@@ -10,7 +10,7 @@ from evmon._transports.redis import scripts
 from evmon._transports.redis.inbox import Inbox
 from evmon._transports.redis.keys import Keys, time_of
 from evmon._transports.redis.link import Link
-from evmon._transports.redis.reader import Reader
+from evmon._transports.redis.reader import Reader, promotion
 from evmon.errors import TransportError
 
 TRIM_COUNT: Final = 10_000
@@ -74,7 +74,12 @@ class Upkeep:
         Raises:
             TransportError: the server could not be asked.
         """
-        self._recorder.stands(await self._look())
+        standing = await self._look()
+        self._recorder.stands(standing)
+        if standing.scheduled:
+            # Reads promote as well, but nothing is read while all slots wait for room
+            # in a full schedule, and none comes while nothing is promoted.
+            await self._link.call(*promotion(self._keys))
         for inbox in self._inboxes:
             forget = (inbox.group, int(FORGET_AFTER * 1000), "")
             await self._link.call("EVAL", scripts.FORGET, 1, inbox.stream, *forget)
