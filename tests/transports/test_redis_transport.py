@@ -617,6 +617,41 @@ async def test_what_is_handled_while_it_is_trimmed_is_not_lost(make, client, mea
     assert lost(measured) == 0
 
 
+@pytest.mark.parametrize("end", [(WHY, None), (None, Again(0, 1, ()))])
+async def test_what_fails_after_it_was_trimmed_is_settled_once(
+    make, client, measured, caplog, end
+):
+    t = await make()
+    await t.publish([b"a"])
+    (received,) = await t.read(10, 0.01)
+    client.xtrim(STREAM, maxlen=0, approximate=False)
+    for _ in range(2):
+        await t._leases.renew()
+
+    assert 1 == caplog.text.count("1 events were trimmed from the stream")
+    assert await t.settle(received, *end) is True
+    assert await t.settle(received, *end) is False
+    assert 1 == client.xlen(DEAD) + client.zcard(RETRY)
+    assert 0 == lost(measured)
+
+
+@pytest.mark.parametrize("renewals", [0, 1])
+async def test_what_was_trimmed_and_cannot_be_given_back_is_counted_as_lost(
+    make, client, measured, renewals
+):
+    t = await make()
+    await t.publish([b"a", b"b"])
+    entries = await t.read(10, 0.01)
+    client.xtrim(STREAM, maxlen=1, approximate=False)
+    for _ in range(renewals):
+        await t._leases.renew()
+    await t.release(entries)
+    await t.release(entries)
+
+    assert 1 == lost(measured)
+    assert 1 == pending(client)
+
+
 async def test_what_was_trimmed_unread_is_counted_once_as_lost(make, client, measured):
     one, two = await make(), await make()
     await one.publish([b"%d" % n for n in range(10)])

@@ -40,6 +40,10 @@ class Keys:
         """Where Redis remembers the last batch of a producer."""
         return f"{self._prefix}:producer:{name}"
 
+    def trimmed(self, consumer: str) -> str:
+        """Where Redis notes what was trimmed while a consumer held it."""
+        return f"{self._prefix}:trimmed:{consumer}"
+
 
 @dataclass(frozen=True, slots=True)
 class Extra:

@@ -15,6 +15,9 @@ from evmon.errors import TransportError
 RENEWALS: Final = 4
 """Renewals in the time of a lease, so that one or two may fail."""
 
+TRIMMED_SECONDS: Final = 86_400
+"""Seconds for which Redis notes, after the last of them, what was trimmed in our hands."""
+
 _log = logging.getLogger("evmon.transport")
 
 
@@ -25,6 +28,7 @@ class Leases:
         link: to the server.
         inboxes: what is held.
         consumer: name of this consumer.
+        trimmed: key under which is noted what was trimmed while we held it.
         lease: seconds of silence after which entries are taken over.
         recorder: measures.
         clock: time.
@@ -35,6 +39,7 @@ class Leases:
         link: Link,
         inboxes: Sequence[Inbox],
         consumer: str,
+        trimmed: str,
         lease: float,
         recorder: TransportRecorder,
         clock: Clock,
@@ -42,6 +47,7 @@ class Leases:
         self._link = link
         self._inboxes = inboxes
         self._consumer = consumer
+        self._trimmed = trimmed
         self._lease = lease
         self._recorder = recorder
         self._clock = clock
@@ -76,10 +82,16 @@ class Leases:
             ids = list(inbox.held)
             if not ids:
                 continue
-            taken = await self._link.call(
-                *("EVAL", scripts.RENEW, 1, inbox.stream),
-                *(inbox.group, self._consumer, *ids),
+            taken, trimmed = await self._link.call(
+                *("EVAL", scripts.RENEW, 2, inbox.stream, self._trimmed),
+                *(inbox.group, self._consumer, TRIMMED_SECONDS, *ids),
             )
+            if trimmed:
+                _log.warning(
+                    "%d events were trimmed from the stream while they are handled:"
+                    " should this process die now, they are lost",
+                    len(trimmed),
+                )
             for entry_id in taken:
                 received = inbox.held.pop(entry_id.decode(), None)
                 if received is not None:
@@ -98,7 +110,10 @@ class Leases:
             for entry_id in ids:
                 inbox.held.pop(entry_id, None)
             if ids:
-                await self._link.call(
-                    *("EVAL", scripts.RELEASE, 1, inbox.stream),
+                trimmed = await self._link.call(
+                    *("EVAL", scripts.RELEASE, 2, inbox.stream, self._trimmed),
                     *(inbox.group, self._consumer, int(self._lease * 1000), *ids),
                 )
+                if trimmed:
+                    self._recorder.lost("trimmed", trimmed)
+                    _log.error("%d events were trimmed and not done: lost", trimmed)

@@ -82,6 +82,7 @@ class RedisTransport:
         self._recorder = recorder = recorder or no_recorder()
         self._consumer = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
         self._producer = keys.producer(self._consumer)
+        self._trimmed = keys.trimmed(self._consumer)
         hidden = [address.password] if address.password else []
         timeout = config.timeout
         self._link = Link(connect(address, timeout, timeout), hidden, recorder, clock)
@@ -101,7 +102,13 @@ class RedisTransport:
             clock,
         )
         self._leases = Leases(
-            self._link, inboxes, self._consumer, config.lease, recorder, clock
+            self._link,
+            inboxes,
+            self._consumer,
+            self._trimmed,
+            config.lease,
+            recorder,
+            clock,
         )
         self._upkeep = Upkeep(
             self._link,
@@ -244,10 +251,10 @@ class RedisTransport:
             reach("before_settle")
         try:
             done = await self._link.call(
-                *("EVAL", scripts.SETTLE, 4, inbox.stream, self._keys.dead),
-                *(self._keys.retry, self._keys.retry_entries, inbox.group),
-                *(self._consumer, received.id, self._config.max_scheduled),
-                *(len(letter), *letter, *later),
+                *("EVAL", scripts.SETTLE, 5, inbox.stream, self._keys.dead),
+                *(self._keys.retry, self._keys.retry_entries, self._trimmed),
+                *(inbox.group, self._consumer, received.id),
+                *(self._config.max_scheduled, len(letter), *letter, *later),
             )
         except BrokenError:
             self._in_doubt.add(received)

@@ -1,20 +1,24 @@
 -- Renew the leases of what a consumer holds, and of nothing that another one took over.
 --
--- KEYS  1 stream
--- ARGV  1 group, 2 consumer, 3… ids
--- Returns the ids that are pending under another consumer now.
+-- KEYS  1 stream, 2 what was trimmed while this consumer held it
+-- ARGV  1 group, 2 consumer, 3 seconds to remember that, 4… ids
+-- Returns the ids that are pending under another consumer now, and those that were trimmed.
 --
--- An id that is pending under nobody was finished, or trimmed, or the group is gone: there
--- is no lease left to lose, and the one who handles it goes on.
-local taken = {}
-for i = 3, #ARGV do
+-- XCLAIM drops what was trimmed, so nobody else can get it any more; that it is ours still
+-- is noted in the same step, for the one who handles it goes on and may fail. An id that
+-- is pending under nobody was finished, or noted so, or the group is gone: there is no
+-- lease left to lose.
+local taken, trimmed = {}, {}
+for i = 4, #ARGV do
   local pending = redis.call('XPENDING', KEYS[1], ARGV[1], ARGV[i], ARGV[i], 1)[1]
   if pending then
-    if pending[2] == ARGV[2] then
-      redis.call('XCLAIM', KEYS[1], ARGV[1], ARGV[2], 0, ARGV[i], 'JUSTID')
-    else
+    if pending[2] ~= ARGV[2] then
       taken[#taken + 1] = ARGV[i]
+    elseif #redis.call('XCLAIM', KEYS[1], ARGV[1], ARGV[2], 0, ARGV[i], 'JUSTID') == 0 then
+      trimmed[#trimmed + 1] = ARGV[i]
+      redis.call('SADD', KEYS[2], KEYS[1] .. ' ' .. ARGV[i])
+      redis.call('EXPIRE', KEYS[2], ARGV[3])
     end
   end
 end
-return taken
+return {taken, trimmed}

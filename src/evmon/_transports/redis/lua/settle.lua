@@ -1,14 +1,18 @@
 -- End a pending entry that is not simply done: atomically, once, and only if it is ours.
 --
--- KEYS  1 stream, 2 dead letters, 3 retry schedule, 4 what is scheduled
+-- KEYS  1 stream, 2 dead letters, 3 retry schedule, 4 what is scheduled,
+--       5 what was trimmed while this consumer held it
 -- ARGV  1 group, 2 consumer, 3 id, 4 how many may be scheduled,
 --       5 how many of the rest make the dead letter (0: none), then its fields and values,
 --       then, when it is scheduled, the delay in ms and the fields and values of its next try
--- Returns 1, or 0 when the entry is not pending under this consumer any more.
+-- Returns 1, or 0 when the entry is not with this consumer any more: neither pending nor
+-- noted by a renewal, which finds out what was trimmed.
 --
 -- What Redis may refuse for want of memory comes before XACK, so that nothing is acked
 -- that did not arrive elsewhere.
-if #redis.call('XPENDING', KEYS[1], ARGV[1], ARGV[3], ARGV[3], 1, ARGV[2]) == 0 then
+local noted = KEYS[1] .. ' ' .. ARGV[3]
+if #redis.call('XPENDING', KEYS[1], ARGV[1], ARGV[3], ARGV[3], 1, ARGV[2]) == 0
+    and redis.call('SISMEMBER', KEYS[5], noted) == 0 then
   return 0
 end
 local dead = tonumber(ARGV[5])
@@ -31,4 +35,5 @@ if dead > 0 then
   redis.call('XADD', KEYS[2], '*', unpack(ARGV, 6, 5 + dead))
 end
 redis.call('XACK', KEYS[1], ARGV[1], ARGV[3])
+redis.call('SREM', KEYS[5], noted)
 return 1
