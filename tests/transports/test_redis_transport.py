@@ -669,6 +669,36 @@ async def test_what_was_trimmed_unread_is_counted_once_as_lost(make, client, mea
     assert lost(measured) == 5
 
 
+async def test_what_was_trimmed_before_the_very_first_read_is_counted_as_lost(
+    make, client, measured
+):
+    t = await make()
+    await t.publish([b"%d" % n for n in range(10)])
+    client.xtrim(STREAM, maxlen=4, approximate=False)
+    await t._upkeep.round()
+
+    assert 6 == lost(measured)
+    assert 4 == measured.total(i.CONSUMER_LAG)
+
+
+async def test_what_was_trimmed_before_the_group_was_made_is_no_loss(
+    make, client, measured
+):
+    one = await make(group="one")
+    await one.publish([b"%d" % n for n in range(10)])
+    for received in await read_all(one, 10):
+        one.ack(received)
+    await one.flush()
+    client.xtrim(STREAM, maxlen=4, approximate=False)
+    two = await make(group="two")
+    await two._upkeep.round()
+
+    assert 0 == lost(measured)
+    assert 4 == len(await read_all(two, 4))
+    await two._upkeep.round()
+    assert 0 == lost(measured) == measured.total(i.CONSUMER_LAG)
+
+
 async def test_everything_trimmed_unread_is_counted_as_lost(make, client, measured):
     t = await make()
     await t.publish([b"a"] * 5)
@@ -697,7 +727,8 @@ async def test_an_unknown_lag_is_no_sample(server, client):
     recorder = TransportRecorder(telemetry.meter, "shop", "shop")
     t = RedisTransport(server.url, "shop", recorder=recorder)
     await t.open()
-    await t.publish([b"%d" % n for n in range(5)])
+    await t.publish([b"%d" % n for n in range(6)])
+    await t.read(1, 0.01)
     await t._upkeep.round()
     assert telemetry.snapshot().total(i.CONSUMER_LAG) == 5
     assert telemetry.snapshot().total(i.CONSUMER_LAG_KNOWN) == 1
@@ -714,7 +745,8 @@ async def test_an_unknown_lag_is_no_noise_in_an_application_s_own_provider(
     make, client, measured, caplog
 ):
     t = await make()
-    await t.publish([b"%d" % n for n in range(5)])
+    await t.publish([b"%d" % n for n in range(6)])
+    await t.read(1, 0.01)
     client.xdel(STREAM, client.xrange(STREAM)[2][0])
     await t._upkeep.round()
 

@@ -128,9 +128,8 @@ class Reader:
             raise
 
     async def _make_group(self, inbox: Inbox) -> bool:
-        create = ("XGROUP", "CREATE", inbox.stream, self._group, "0", "MKSTREAM")
         try:
-            await self._link.call(*create)
+            await self._link.call("EVAL", scripts.GROUP, 1, inbox.stream, self._group)
         except TransportError as error:
             if not str(error).startswith("BUSYGROUP"):
                 raise

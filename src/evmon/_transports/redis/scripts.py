@@ -17,6 +17,7 @@ def _load(name: str) -> str:
 
 PUBLISH: Final = _load("publish")
 SETTLE: Final = _load("settle")
+GROUP: Final = _load("group")
 PROMOTE: Final = _load("promote")
 RECLAIM: Final = _load("reclaim")
 RECOVER: Final = _load("recover")
