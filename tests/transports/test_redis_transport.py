@@ -976,6 +976,18 @@ async def test_a_wrong_password_is_an_error_without_it(own_server, caplog):
     assert "wrong-one" not in f"{caught.value!r} {caught.value} {caplog.text} {t!r}"
 
 
+async def test_many_calls_at_once_wait_for_each_other(make, client, measured):
+    t = await make()
+    await t.publish([b"a"] * 500)
+    entries = await read_all(t, 500)
+    settled = await asyncio.gather(*(t.settle(e, WHY, None) for e in entries))
+
+    assert {True} == set(settled)
+    assert 500 == client.xlen(DEAD)
+    assert "" == t.trouble
+    assert 0 == measured.total(i.RECONNECTS)
+
+
 async def test_a_server_with_a_password_is_used(own_server):
     server = own_server("--requirepass", "p@ss/word")
     url = server.url.replace("//", "//:p%40ss%2Fword@")

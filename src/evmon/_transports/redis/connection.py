@@ -35,6 +35,9 @@ _KINDS: Final[Mapping[str, Kind]] = {
     "rediss+cluster": "cluster",
 }
 SCHEMES: Final = tuple(_KINDS)
+CONNECTIONS: Final = 100
+"""Connections of a client to one server, at the most."""
+
 _OPTIONS: Final = frozenset(
     {"db", "password", "username", "ssl_ca_certs", "ssl_certfile", "ssl_keyfile"}
 )
@@ -147,6 +150,7 @@ def connect(address: Address, timeout: float, connect_timeout: float) -> Client:
         "socket_timeout": timeout,
         "socket_connect_timeout": connect_timeout,
         "socket_keepalive": True,
+        "max_connections": CONNECTIONS,
         "protocol": 2,
         "retry": Retry(NoBackoff(), 0),
         "maint_notifications_config": MaintNotificationsConfig(enabled=False),

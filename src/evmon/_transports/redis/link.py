@@ -1,12 +1,13 @@
 """A link to the server: commands out, raw replies in, every failure a `TransportError`."""
 
+import asyncio
 import logging
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from evmon._clock import Clock
 from evmon._telemetry.transport import TransportRecorder
-from evmon._transports.redis.connection import Client
+from evmon._transports.redis.connection import CONNECTIONS, Client
 from evmon._transports.redis.errors import (
     FAILURES,
     BrokenError,
@@ -16,6 +17,10 @@ from evmon._transports.redis.errors import (
 from evmon.errors import TransportError
 
 Command: TypeAlias = "tuple[Any, ...]"
+
+CALLS: Final = CONNECTIONS // 2
+"""Calls at once, the rest waits: past its last connection redis-py fails at once, as if
+the server were gone."""
 
 _log = logging.getLogger("evmon.transport")
 
@@ -41,6 +46,7 @@ class Link:
         self._secrets = secrets
         self._recorder = recorder
         self._clock = clock
+        self._turns = asyncio.Semaphore(CALLS)
         self.broken = False
         """Whether the last thing heard was that the connection broke."""
         self.last_heard = -float("inf")
@@ -53,7 +59,8 @@ class Link:
             TransportError: the command, or the connection, failed.
         """
         try:
-            reply = await self._client.execute_command(*command)
+            async with self._turns:
+                reply = await self._client.execute_command(*command)
         except FAILURES as error:
             raise await self._failed(error) from error
         self._heard()
@@ -69,7 +76,8 @@ class Link:
             pipeline = self._client.pipeline(transaction=False)
             for command in commands:
                 pipeline.execute_command(*command)
-            replies: list[Any] = await pipeline.execute(raise_on_error=False)
+            async with self._turns:
+                replies: list[Any] = await pipeline.execute(raise_on_error=False)
         except FAILURES as error:
             raise await self._failed(error) from error
         self._heard()
