@@ -1,6 +1,7 @@
 """The publisher: events gather while the last batch is on its way."""
 
 import asyncio
+import itertools
 import logging
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
@@ -11,7 +12,7 @@ import anyio
 
 from evmon._clock import Clock
 from evmon._config import Batching
-from evmon._events import DEFAULT_LIMITS, Event, EventLimits, encode, new_id
+from evmon._events import DEFAULT_LIMITS, Event, EventLimits, encode
 from evmon._retry import Retrier, RetryPolicy
 from evmon._telemetry.recorders import PublishRecorder
 from evmon._transports.base import Transport
@@ -26,6 +27,7 @@ MAX_BATCH_BYTES: Final = 4 * 1024 * 1024
 """Bytes after which a batch takes no more events, so that no server chokes on it."""
 
 _log = logging.getLogger("evmon.publisher")
+_tickets = itertools.count(1)
 
 
 @dataclass(slots=True, eq=False)
@@ -38,7 +40,7 @@ class _Batch:
     ids: list[str] = field(default_factory=list)
     types: list[str] = field(default_factory=list)
     nobody_waits: list[int] = field(default_factory=list)
-    ticket: str = field(default_factory=new_id)
+    ticket: int = field(default_factory=_tickets.__next__)
     size: int = 0
     urgent: bool = False
 

@@ -22,6 +22,7 @@ from evmon._telemetry.transport import TransportRecorder
 from evmon._transports.base import Again, DeadLetter
 from evmon._transports.redis import RedisTransport
 from evmon._transports.redis.errors import BrokenError
+from evmon._transports.redis.scripts import PUBLISH
 
 STREAM = "evmon:{shop}:events"
 DEAD = "evmon:{shop}:dead"
@@ -98,11 +99,33 @@ async def read_for(transport, seconds):
 async def test_a_batch_that_is_tried_again_is_appended_once(make, client):
     t = await make()
     for _ in range(3):
-        assert await t.publish([b"a", b"b"], ["a", "b"], "ticket") == [None, None]
+        assert await t.publish([b"a", b"b"], ["a", "b"], 1) == [None, None]
     assert client.xlen(STREAM) == 2
 
-    await t.publish([b"c"], ["c"], "another ticket")
+    await t.publish([b"c"], ["c"], 2)
     assert [r.raw for r in await t.read(10, 0.01)] == [b"a", b"b", b"c"]
+
+
+async def test_a_try_that_arrives_after_the_next_batch_is_too_late(
+    server, client, monkeypatch
+):
+    bus = EventBus(service="shop", transport=server.url)
+    async with bus:
+        link = bus._runtime.transport._link
+        call, tries = link.call, []
+
+        async def note(*command):
+            if command[1] == PUBLISH:
+                tries.append(command)
+            return await call(*command)
+
+        monkeypatch.setattr(link, "call", note)
+        for n in range(12):  # more than one digit: numbers are compared, not texts
+            await bus.publish("a", n)
+        for late in tries:
+            await call(*late)
+
+    assert 12 == len(tries) == client.xlen(STREAM)
 
 
 async def test_without_a_ticket_every_try_counts(make, client):
@@ -115,15 +138,15 @@ async def test_without_a_ticket_every_try_counts(make, client):
 
 async def test_tickets_of_different_producers_do_not_meet(make, client):
     one, two = await make(), await make()
-    await one.publish([b"a"], ["a"], "t")
-    await two.publish([b"b"], ["b"], "t")
+    await one.publish([b"a"], ["a"], 1)
+    await two.publish([b"b"], ["b"], 1)
 
     assert client.xlen(STREAM) == 2
 
 
 async def test_a_ticket_is_not_remembered_for_ever(make, client):
     t = await make()
-    await t.publish([b"a"], ["a"], "t")
+    await t.publish([b"a"], ["a"], 1)
 
     (key,) = client.keys("*producer*")
     assert 0 < client.ttl(key) <= 86_400
@@ -133,7 +156,7 @@ async def test_missing_replicas_are_told_and_a_retry_appends_nothing_more(make, 
     t = await make(min_replicas=1, timeout=0.5)
     for _ in range(2):
         with pytest.raises(TransportError, match="0 of 1 replicas"):
-            await t.publish([b"a"], ["a"], "t")
+            await t.publish([b"a"], ["a"], 1)
 
     assert client.xlen(STREAM) == 1
 
@@ -143,10 +166,12 @@ async def test_a_batch_is_appended_whole_or_not_at_all(make, client):
     client.delete(f"{STREAM}:x")
     client.set(f"{STREAM}:x", "no stream")
     with pytest.raises(TransportError, match="WRONGTYPE"):
-        await t.publish([b"a", b"b"], ["other", "x"], "t")
+        await t.publish([b"a", b"b"], ["other", "x"], 1)
 
     assert client.xlen(STREAM) == 0
     client.delete(f"{STREAM}:x")
+    await t.publish([b"a", b"b"], ["other", "x"], 1)
+    assert client.xlen(STREAM) == client.xlen(f"{STREAM}:x") == 1
 
 
 async def test_a_server_without_memory_refuses_and_loses_nothing(make, own_server):
@@ -157,7 +182,7 @@ async def test_a_server_without_memory_refuses_and_loses_nothing(make, own_serve
         acked, dead, again = await t.read(10, 0.01)
         client.config_set("maxmemory", 1)
         with pytest.raises(TransportError, match=r"OOM|maxmemory"):
-            await t.publish([b"d"], ["d"], "t")
+            await t.publish([b"d"], ["d"], 1)
         with pytest.raises(TransportError, match=r"OOM|maxmemory"):
             await t.settle(dead, WHY, None)
         with pytest.raises(TransportError, match=r"OOM|maxmemory"):
@@ -168,7 +193,7 @@ async def test_a_server_without_memory_refuses_and_loses_nothing(make, own_serve
         client.config_set("maxmemory", 0)
         assert await t.settle(dead, WHY, None)
         assert await t.settle(again, None, Again(1, 1, ()))
-        await t.publish([b"d"], ["d"], "t")
+        await t.publish([b"d"], ["d"], 1)
 
         assert client.xlen(STREAM) == 4
         assert client.xlen(DEAD) == client.zcard(RETRY) == 1
@@ -873,8 +898,8 @@ async def test_a_rule_chooses_the_stream(make, client):
     )
     kinds = ["orders.made", "users.left", "stock.low", "orders.sent"]
     raws = [kind.encode() for kind in kinds]
-    await t.publish(raws, kinds, "t")
-    await t.publish(raws, kinds, "t")
+    await t.publish(raws, kinds, 1)
+    await t.publish(raws, kinds, 1)
 
     assert client.xlen(STREAM) == 1
     assert client.xlen(f"{STREAM}:orders") == 2
@@ -1033,12 +1058,12 @@ async def test_after_a_restart_of_the_server_everything_goes_on(
     t.ack(one)
     await asyncio.to_thread(server.stop, signal.SIGKILL)
     with pytest.raises(TransportError):
-        await t.publish([b"c"], ["c"], "t")
+        await t.publish([b"c"], ["c"], 1)
     with pytest.raises(TransportError):
         await t.read(10, 0.01)
     assert t.trouble == "the connection to Redis is broken"
     await asyncio.to_thread(server.start)
-    await t.publish([b"c"], ["c"], "t")
+    await t.publish([b"c"], ["c"], 1)
 
     (third,) = await read_all(t, 1)
     assert third.raw == b"c"
@@ -1190,10 +1215,10 @@ async def test_a_server_that_became_a_replica_is_left_for_the_new_primary(
     with server.client() as client:
         client.replicaof("127.0.0.1", 1)
         with pytest.raises(TransportError, match=r"READONLY|read only"):
-            await t.publish([b"a"], ["a"], "t")
+            await t.publish([b"a"], ["a"], 1)
         assert t.trouble == "the connection to Redis is broken"
         client.replicaof("NO", "ONE")
-        await t.publish([b"a"], ["a"], "t")
+        await t.publish([b"a"], ["a"], 1)
         assert client.xlen(STREAM) == 1
     assert t.trouble == ""
     assert measured.total(i.RECONNECTS) == 1

@@ -124,16 +124,19 @@ class Transport(Protocol):
         ...
 
     async def publish(
-        self, batch: Sequence[bytes], types: Sequence[str] = (), ticket: str = ""
+        self, batch: Sequence[bytes], types: Sequence[str] = (), ticket: int = 0
     ) -> list[Exception | None]:
         """Append encoded events; the result says for each why it was refused.
 
         Args:
             batch: the events, encoded.
             types: of the events, where a rule may choose a stream by it.
-            ticket: the same for every try of a batch, so that none is appended twice;
-                empty when there is one try only. Tries of different batches of one
-                publisher do not overlap.
+            ticket: the same for every try of a batch, and above those of all batches
+                before it, so that none is appended twice, not even by a try that
+                arrives late; 0 when there is one try only. A publisher begins no batch
+                before it is through with the last one. A transport that goes by
+                tickets appends all events of a try or none: the next try, with those
+                that are missing, has the same ticket.
         """
         ...
 

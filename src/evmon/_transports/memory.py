@@ -107,7 +107,7 @@ class MemoryTransport:
         self,
         batch: Sequence[bytes],
         types: Sequence[str] = (),  # noqa: ARG002 - one queue for all
-        ticket: str = "",  # noqa: ARG002 - nothing gets lost on the way
+        ticket: int = 0,  # noqa: ARG002 - nothing gets lost on the way
     ) -> list[Exception | None]:
         """Append to the queue; what does not fit is refused."""
         room = max(self._capacity - self.length, 0)

@@ -176,7 +176,7 @@ class RedisTransport:
         self,
         batch: Sequence[bytes],
         types: Sequence[str] = (),
-        ticket: str = "",
+        ticket: int = 0,
     ) -> list[Exception | None]:
         """Append events, all or none, and once however often they are tried.
 

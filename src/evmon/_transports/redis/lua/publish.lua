@@ -1,14 +1,16 @@
 -- Append a batch of events, once however often it is tried.
 --
 -- KEYS  1 the producer's memory, 2… the streams
--- ARGV  1 ticket of the batch, 2 seconds to remember it,
+-- ARGV  1 ticket of the batch (0: none), 2 seconds to remember it,
 --       then for each stream: how many events, and the events
 -- Returns 1 when they were appended now, 0 when an earlier try had done it.
 --
--- A producer sends one batch at a time, so its last ticket is all there is to remember.
+-- A producer sends one batch at a time, and its tickets rise, so its last one is all there
+-- is to remember: a try with none above it is of a batch that is over, however late it comes.
 -- The batch is all or nothing: Redis refuses the first XADD when it is out of memory,
 -- and none after it; a key of another type is looked for before anything is written.
-if ARGV[1] ~= '' and redis.call('GET', KEYS[1]) == ARGV[1] then
+local ticket = tonumber(ARGV[1])
+if ticket > 0 and ticket <= tonumber(redis.call('GET', KEYS[1]) or 0) then
   return 0
 end
 if #KEYS > 2 then
@@ -27,7 +29,7 @@ for s = 2, #KEYS do
   end
   at = last + 1
 end
-if ARGV[1] ~= '' then
+if ticket > 0 then
   redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2])
 end
 return 1
