@@ -913,6 +913,28 @@ async def test_a_rule_chooses_the_stream(make, client):
         assert pending(client, stream=stream) == 0
 
 
+async def test_where_the_rule_fails_the_service_s_own_stream_takes_the_event(
+    make, client, caplog
+):
+    names = {"orders.made": "orders", "wrong": ["no", "name"]}
+    t = await make(streams=("orders",), stream_for=names.__getitem__)
+    for _ in range(2):
+        await t.publish([b"a", b"b", b"c"], ["orders.made", "new.type", "wrong"])
+
+    assert (4, 2) == (client.xlen(STREAM), client.xlen(f"{STREAM}:orders"))
+    (told,) = (r for r in caplog.records if "stream_for" in r.getMessage())
+    assert "ERROR" == told.levelname
+    assert told.getMessage().startswith("stream_for fails for new.type: its events go")
+
+
+async def test_that_the_rule_fails_is_told_of_a_limited_number_of_types(make, caplog):
+    t = await make(streams=("orders",), stream_for={}.__getitem__)
+    kinds = [f"type.{n}" for n in range(200)]
+    await t.publish([b"a"] * 200, kinds)
+
+    assert 100 == caplog.text.count("stream_for fails for type.")
+
+
 @pytest.mark.parametrize("count", [1, 2, 3, 7])
 async def test_all_streams_together_give_no_more_than_asked_for(make, count):
     t = await make(streams=("x", "y"), stream_for=lambda kind: kind)

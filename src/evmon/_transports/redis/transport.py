@@ -41,6 +41,9 @@ SILENCE: Final = 3
 CLOSE_WITHIN: Final = 1.0
 """Seconds for the last words to the server; what is left unsaid is safe."""
 
+MAX_UNROUTED: Final = 100
+"""Event types of which it is told that `stream_for` fails for them."""
+
 RETRY_OPEN: Final = 0.25
 """Seconds between two tries to reach the server at start."""
 
@@ -122,6 +125,7 @@ class RedisTransport:
         )
         self._acks_noted = asyncio.Event()
         self._in_doubt: set[Received] = set()
+        self._unrouted: set[str] = set()
 
     def __repr__(self) -> str:
         return f"RedisTransport({str(self.address)!r})"
@@ -307,10 +311,24 @@ class RedisTransport:
             return {self._inboxes[0].stream: batch}
         streams: defaultdict[str, list[bytes]] = defaultdict(list)
         for raw, event_type in zip(batch, types, strict=True):
-            name = rule(event_type)
-            known = name if name in self._config.streams else ""
-            streams[self._keys.stream(known)].append(raw)
+            streams[self._keys.stream(self._stream_for(rule, event_type))].append(raw)
         return dict(streams)
+
+    def _stream_for(self, rule: Callable[[str], str], event_type: str) -> str:
+        """The name of the stream; empty for the service's own, which takes the rest."""
+        try:
+            name = rule(event_type)
+        except Exception:  # noqa: BLE001 - the rule is other people's code
+            told = self._unrouted
+            if event_type not in told and len(told) < MAX_UNROUTED:
+                told.add(event_type)
+                _log.exception(
+                    "stream_for fails for %.255s: its events go to %s",
+                    event_type,
+                    self._inboxes[0].stream,
+                )
+            return ""
+        return name if name in self._config.streams else ""
 
     async def _say_goodbye(self) -> None:
         await self.flush()
