@@ -503,6 +503,20 @@ async def test_a_renewal_takes_nothing_back(make, client, measured):
     assert await two.settle(taken, WHY, None) is True
 
 
+async def test_a_renewal_that_fails_on_one_stream_is_made_on_the_others(make, client):
+    t = await make(streams=("x",), stream_for=lambda kind: kind)
+    await t.publish([b"a", b"b"], ["other", "x"])
+    await read_all(t, 2)
+    client.set(STREAM, "no stream")
+    await asyncio.sleep(0.1)
+    with pytest.raises(TransportError, match="WRONGTYPE"):
+        await t._leases.renew()
+
+    (entry,) = client.xpending_range(f"{STREAM}:x", "shop", "-", "+", 10)
+    assert entry["time_since_delivered"] < 90
+    client.delete(STREAM)
+
+
 async def test_a_handler_that_lost_its_event_is_cancelled(server, client):
     cancelled = asyncio.Event()
     started = asyncio.Event()

@@ -1,5 +1,6 @@
 """Leases: what is handled here stays ours while it takes its time, and only then."""
 
+import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -78,26 +79,32 @@ class Leases:
         Raises:
             TransportError: the server could not be asked.
         """
-        for inbox in self._inboxes:
-            ids = list(inbox.held)
-            if not ids:
-                continue
-            taken, trimmed = await self._link.call(
-                *("EVAL", scripts.RENEW, 2, inbox.stream, self._trimmed),
-                *(inbox.group, self._consumer, TRIMMED_SECONDS, *ids),
+        # At the same time: no stream is to wait until another one's renewal timed out.
+        renewals = (self._renew(inbox) for inbox in self._inboxes)
+        for error in await asyncio.gather(*renewals, return_exceptions=True):
+            if error is not None:
+                raise error
+
+    async def _renew(self, inbox: Inbox) -> None:
+        ids = list(inbox.held)
+        if not ids:
+            return
+        taken, trimmed = await self._link.call(
+            *("EVAL", scripts.RENEW, 2, inbox.stream, self._trimmed),
+            *(inbox.group, self._consumer, TRIMMED_SECONDS, *ids),
+        )
+        if trimmed:
+            _log.warning(
+                "%d events were trimmed from the stream while they are handled:"
+                " should this process die now, they are lost",
+                len(trimmed),
             )
-            if trimmed:
-                _log.warning(
-                    "%d events were trimmed from the stream while they are handled:"
-                    " should this process die now, they are lost",
-                    len(trimmed),
-                )
-            for entry_id in taken:
-                received = inbox.held.pop(entry_id.decode(), None)
-                if received is not None:
-                    self._recorder.lease_lost()
-                    _log.warning("event %s was taken over from us", received.id)
-                    self.lost(received)
+        for entry_id in taken:
+            received = inbox.held.pop(entry_id.decode(), None)
+            if received is not None:
+                self._recorder.lease_lost()
+                _log.warning("event %s was taken over from us", received.id)
+                self.lost(received)
 
     async def release(self, received: Sequence[Received]) -> None:
         """Give entries back.
