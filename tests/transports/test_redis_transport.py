@@ -245,6 +245,22 @@ async def test_acks_that_did_not_arrive_are_sent_again(make, client, monkeypatch
     assert pending(client) == 0
 
 
+async def test_acks_that_did_not_arrive_are_sent_again_without_a_read(
+    make, running, client, monkeypatch
+):
+    t = await make()
+    await t.publish([b"a"])
+    (received,) = await t.read(10, 0.01)
+    with monkeypatch.context() as broken:
+        broken.setattr(t, "flush", _break)
+        running(t)
+        t.ack(received)
+        await asyncio.sleep(0.1)
+    assert 1 == pending(client)
+
+    await pytest.eventually(lambda: pending(client) == 0)
+
+
 async def _break(*_):
     raise BrokenError("gone")
 

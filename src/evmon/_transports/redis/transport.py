@@ -41,6 +41,9 @@ SILENCE: Final = 3
 CLOSE_WITHIN: Final = 1.0
 """Seconds for the last words to the server; what is left unsaid is safe."""
 
+ACK_AGAIN: Final = 1.0
+"""Seconds after which acks that could not be sent are tried again."""
+
 MAX_UNROUTED: Final = 100
 """Event types of which it is told that `stream_for` fails for them."""
 
@@ -345,4 +348,6 @@ class RedisTransport:
             try:
                 await self.flush()
             except TransportError as error:
-                _log.debug("acks go with the next read: %s", error)
+                _log.debug("acks go with the next read, or soon: %s", error)
+                await self._clock.sleep(ACK_AGAIN)
+                self._acks_noted.set()
