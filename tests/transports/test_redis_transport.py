@@ -416,6 +416,35 @@ async def test_an_answer_that_got_lost_is_read_again_as_the_same_delivery(make, 
     assert await read_for(t, 0.05) == []
 
 
+@pytest.mark.parametrize("silence", [0, 0.15])
+async def test_what_ends_while_an_answer_about_it_is_on_its_way_is_not_taken_again(
+    make, monkeypatch, silence
+):
+    t = await make(lease=0.1)
+    await t.publish([b"a", b"b", b"c"])
+    acked, settled, released = await t.read(10, 0.01)
+    await asyncio.sleep(silence)  # longer than the lease: they are reclaimed, from us
+    t._inboxes[0].recovering = None if silence else "-"
+    call, asked, overtaken = t._reading_link.call, asyncio.Event(), asyncio.Event()
+
+    async def answer_late(*command):
+        reply = await call(*command)
+        asked.set()
+        await overtaken.wait()
+        return reply
+
+    monkeypatch.setattr(t._reading_link, "call", answer_late)
+    reading = asyncio.create_task(t.read(10, 0.01))
+    await asked.wait()
+    t.ack(acked)
+    await t.flush()
+    assert await t.settle(settled, WHY, None)
+    await t.release([released])
+    overtaken.set()
+
+    assert [] == await reading
+
+
 async def test_a_cancelled_read_loses_nothing(make):
     t = await make()
     for n in range(20):

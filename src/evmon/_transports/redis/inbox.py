@@ -1,6 +1,7 @@
 """What a consumer holds of one stream: no I/O, only who has what."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -47,15 +48,35 @@ class Inbox:
         self.recovering: str | None = "-"
         """After which id the look at our own pending entries goes on; None: it is over."""
         self._on_their_way: list[list[str]] = []
+        self._ended: set[str] | None = None
         self._plain = Origin(self)
 
     def knows(self, entry_id: str) -> bool:
-        """Whether an entry is held, or done and only its ack is not through yet."""
+        """Whether an entry is held, or done and its ack not through when we asked."""
         return (
             entry_id in self.held
             or entry_id in self.noted
+            or entry_id in (self._ended or ())
             or any(entry_id in batch for batch in self._on_their_way)
         )
+
+    @contextmanager
+    def asking(self) -> Iterator[None]:
+        """Within, the server is asked what is pending, and its answer is taken.
+
+        What ends meanwhile, over another connection, may be pending in that answer still.
+        """
+        self._ended = set()
+        try:
+            yield
+        finally:
+            self._ended = None
+
+    def let_go(self, entry_id: str) -> Received | None:
+        """An entry is not with us any more; returns it if it was."""
+        if self._ended is not None:
+            self._ended.add(entry_id)
+        return self.held.pop(entry_id, None)
 
     def take_new(self, entries: Sequence[Any]) -> list[Received]:
         """Hold what a read brought: pairs of id and fields, as Redis sends them."""
@@ -106,6 +127,8 @@ class Inbox:
         self._on_their_way = [b for b in self._on_their_way if b is not batch]
         if not sent:
             self.noted[:0] = batch
+        elif self._ended is not None:
+            self._ended.update(batch)
 
     def _unusual(
         self, entry_id: str, fields: Fields, deliveries: int

@@ -100,7 +100,7 @@ class Leases:
                 len(trimmed),
             )
         for entry_id in taken:
-            received = inbox.held.pop(entry_id.decode(), None)
+            received = inbox.let_go(entry_id.decode())
             if received is not None:
                 self._recorder.lease_lost()
                 _log.warning("event %s was taken over from us", received.id)
@@ -115,7 +115,7 @@ class Leases:
         for inbox in self._inboxes:
             ids = [r.id for r in received if r.token.inbox is inbox]
             for entry_id in ids:
-                inbox.held.pop(entry_id, None)
+                inbox.let_go(entry_id)
             if ids:
                 trimmed = await self._link.call(
                     *("EVAL", scripts.RELEASE, 2, inbox.stream, self._trimmed),

@@ -140,14 +140,15 @@ class Reader:
         """What is pending under our name, and yet never arrived."""
         for inbox in self._inboxes:
             while inbox.recovering is not None:
-                cursor, entries, trimmed = await self._link.call(
-                    *("EVAL", scripts.RECOVER, 1, inbox.stream),
-                    *(self._group, self._consumer, inbox.recovering, max_count),
-                )
-                inbox.recovering = cursor.decode() or None
-                gone = [i for i in trimmed if not inbox.knows(i.decode())]
-                await self._lost(inbox, gone)
-                taken = inbox.take_pending(entries)
+                with inbox.asking():
+                    cursor, entries, trimmed = await self._link.call(
+                        *("EVAL", scripts.RECOVER, 1, inbox.stream),
+                        *(self._group, self._consumer, inbox.recovering, max_count),
+                    )
+                    inbox.recovering = cursor.decode() or None
+                    gone = [i for i in trimmed if not inbox.knows(i.decode())]
+                    await self._lost(inbox, gone)
+                    taken = inbox.take_pending(entries)
                 if taken:
                     _log.info("%d events came after all", len(taken))
                     return taken
@@ -159,14 +160,15 @@ class Reader:
         if now < self._next_reclaim:
             return []
         for inbox in self._inboxes:
-            cursor, entries, trimmed = await self._link.call(
-                *("EVAL", scripts.RECLAIM, 1, inbox.stream),
-                *(self._group, self._consumer),
-                *(self._lease_ms, inbox.cursor, max_count),
-            )
-            inbox.cursor = cursor.decode()
-            self._count_lost([i for i in trimmed if not inbox.knows(i.decode())])
-            taken = inbox.take_pending(entries)
+            with inbox.asking():
+                cursor, entries, trimmed = await self._link.call(
+                    *("EVAL", scripts.RECLAIM, 1, inbox.stream),
+                    *(self._group, self._consumer),
+                    *(self._lease_ms, inbox.cursor, max_count),
+                )
+                inbox.cursor = cursor.decode()
+                self._count_lost([i for i in trimmed if not inbox.knows(i.decode())])
+                taken = inbox.take_pending(entries)
             if taken:
                 if ON:
                     reach("after_reclaim")

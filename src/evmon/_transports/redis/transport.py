@@ -271,7 +271,7 @@ class RedisTransport:
         # An earlier try may have done it, and only its answer got lost.
         done = bool(done) or received in self._in_doubt
         self._in_doubt.discard(received)
-        inbox.held.pop(received.id, None)
+        inbox.let_go(received.id)
         return done
 
     async def release(self, received: Sequence[Received]) -> None:
