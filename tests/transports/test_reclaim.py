@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from evmon import RedisConfig
+from evmon._transports.base import DeadLetter
 from evmon._transports.redis import RedisTransport
 
 STREAM = "evmon:{shop}:events"
@@ -53,6 +54,22 @@ async def test_what_was_trimmed_under_a_silent_consumer_is_told_as_lost(
 
     assert "2 events were trimmed" in caplog.text
     assert 1 == client.xpending(STREAM, "shop")["pending"]
+
+
+async def test_what_was_trimmed_while_our_own_lease_ran_out_can_still_be_settled(
+    transport, client, caplog
+):
+    one = await transport(0.1)
+    await one.publish([b"one"])
+    (received,) = await one.read(10, 0.1)
+    client.xtrim(STREAM, maxlen=0)
+    await asyncio.sleep(0.15)
+
+    assert [] == await one.read(10, 0.01)
+
+    assert await one.settle(received, DeadLetter("rejected"), None)
+    assert 1 == client.xlen("evmon:{shop}:dead")
+    assert "lost" not in caplog.text
 
 
 async def test_all_of_a_silent_consumer_is_taken_over_page_by_page(transport):

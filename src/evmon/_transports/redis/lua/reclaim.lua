@@ -6,16 +6,19 @@
 -- that were trimmed while they were pending.
 --
 -- Not XAUTOCLAIM: it drops what was trimmed without a look at the silence, and so would
--- tell as lost what another consumer is about to finish.
+-- tell as lost what another consumer is about to finish. XCLAIM drops it as well: what we
+-- hold ourselves, and could not renew in time, is left to a renewal, which notes it as ours.
 local pending = redis.call(
   'XPENDING', KEYS[1], ARGV[1], 'IDLE', ARGV[3], ARGV[4], '+', ARGV[5])
 local entries, trimmed = {}, {}
 for _, p in ipairs(pending) do
-  local entry = redis.call('XCLAIM', KEYS[1], ARGV[1], ARGV[2], ARGV[3], p[1])[1]
-  if entry then
-    entries[#entries + 1] = {p[1], entry[2], p[4] + 1}
-  else
-    trimmed[#trimmed + 1] = p[1]
+  if p[2] ~= ARGV[2] or #redis.call('XRANGE', KEYS[1], p[1], p[1]) > 0 then
+    local entry = redis.call('XCLAIM', KEYS[1], ARGV[1], ARGV[2], ARGV[3], p[1])[1]
+    if entry then
+      entries[#entries + 1] = {p[1], entry[2], p[4] + 1}
+    else
+      trimmed[#trimmed + 1] = p[1]
+    end
   end
 end
 local more = #pending == tonumber(ARGV[5])
