@@ -11,6 +11,7 @@ from evmon import (
     Event,
     EventBus,
     RedisConfig,
+    Reject,
     RetryLater,
     RetryPolicy,
     TransportError,
@@ -639,6 +640,36 @@ async def test_a_destroyed_group_reads_from_the_start_and_never_what_is_held(
         t.ack(received)
     await t.flush()
     assert pending(client) == 0
+
+
+async def test_a_destroyed_group_is_made_again_while_every_slot_waits_to_be_settled(
+    server, client
+):
+    started, gone, handled = asyncio.Event(), asyncio.Event(), set()
+
+    async def handler(event: Event) -> None:
+        started.set()
+        await gone.wait()
+        if event.data == 0:
+            raise Reject
+        handled.add(event.data)
+
+    bus = EventBus(
+        service="shop",
+        transport=server.url,
+        redis=RedisConfig(upkeep_interval=0.1),
+        consumer=ConsumerConfig(max_concurrency=1),
+    )
+    bus.add_handler("a", handler)
+    async with bus:
+        await bus.publish_many([("a", 0), ("a", 1)])
+        await started.wait()
+        client.xgroup_destroy(STREAM, "shop")
+        gone.set()
+        await pytest.eventually(lambda: 1 in handled, 20)
+        await pytest.eventually(lambda: client.xlen(DEAD) == 1)
+        snapshot = bus._runtime.telemetry.snapshot()
+        assert 1 == snapshot.total(i.GROUP_RECREATIONS)
 
 
 async def test_the_bus_survives_a_flush_of_the_server(server, client, caplog):

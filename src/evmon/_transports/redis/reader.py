@@ -105,6 +105,15 @@ class Reader:
                 )
         self._groups_made = 1
 
+    async def make_groups_again(self) -> None:
+        """Create the groups that somebody deleted.
+
+        Raises:
+            TransportError: the server refused.
+        """
+        self._groups_made = -1
+        await self.make_groups()
+
     async def read(self, max_count: int, max_wait: float) -> list[Received]:
         """The next entries; empty when none came within `max_wait` seconds.
 

@@ -7,6 +7,7 @@ from typing import Final
 from evmon._clock import Clock
 from evmon._telemetry.transport import Standing, TransportRecorder
 from evmon._transports.redis import scripts
+from evmon._transports.redis.errors import GroupGoneError
 from evmon._transports.redis.inbox import Inbox
 from evmon._transports.redis.keys import Keys, time_of
 from evmon._transports.redis.link import Link
@@ -74,11 +75,15 @@ class Upkeep:
         Raises:
             TransportError: the server could not be asked.
         """
-        standing = await self._look()
+        # Reads make groups and promote as well, but nothing is read while every slot
+        # waits for its event to be settled: for a group, or for room in the schedule.
+        try:
+            standing = await self._look()
+        except GroupGoneError:
+            await self._reader.make_groups_again()
+            standing = await self._look()
         self._recorder.stands(standing)
         if standing.scheduled:
-            # Reads promote as well, but nothing is read while all slots wait for room
-            # in a full schedule, and none comes while nothing is promoted.
             await self._link.call(*promotion(self._keys))
         for inbox in self._inboxes:
             forget = (inbox.group, int(FORGET_AFTER * 1000), "")
