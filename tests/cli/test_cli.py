@@ -1,17 +1,14 @@
 """The command line: what it prints, how it ends, and one line for every error."""
 
-import asyncio
 import json
 import signal
 import subprocess
 import sys
-import threading
 import time
 
 import pytest
-from prometheus_client import CollectorRegistry, Gauge, start_http_server
 
-from evmon import EventBus, MetricsConfig, Thresholds, __version__
+from evmon import __version__
 from evmon._cli.app import cli, main
 from evmon._cli.output import console
 
@@ -46,32 +43,6 @@ def app(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.chdir(tmp_path)
     return name
-
-
-@pytest.fixture
-def service():
-    """A running service in a thread of its own; yields its URL and its bus."""
-    buses, ready, stop = [], threading.Event(), threading.Event()
-
-    async def serve():
-        bus = EventBus(
-            service="shop",
-            metrics=MetricsConfig(port=0, cache_seconds=0),
-            thresholds=Thresholds(memory_warning_mb=5000, memory_critical_mb=9000),
-        )
-        bus.add_handler("a", print)
-        async with bus:
-            buses.append(bus)
-            ready.set()
-            while not stop.is_set():
-                await asyncio.sleep(0.01)
-
-    thread = threading.Thread(target=lambda: asyncio.run(serve()))
-    thread.start()
-    assert ready.wait(10)
-    yield buses[0].metrics_url, buses[0]
-    stop.set()
-    thread.join()
 
 
 @pytest.mark.parametrize(
@@ -162,45 +133,6 @@ def test_a_provider_that_cannot_be_looked_at_is_told(app, capsys):
     assert "make an instance and register that" in capsys.readouterr().err
 
 
-def test_check_says_that_all_is_well(service, capsys):
-    url, _ = service
-    assert main(["check", url]) == 0
-    output = capsys.readouterr().out
-
-    assert "Performance Summary (uptime: " in output
-    assert "  Discovery: 1 registered, 0 pending" in output
-    assert "No limit is breached." in output
-
-
-def test_check_agrees_with_the_monitor(service, capsys):
-    url, bus = service
-    assert main(["check", url.removesuffix("/metrics"), "--json"]) == 0
-    seen = json.loads(capsys.readouterr().out)
-    own = bus.monitor.get_metrics().to_dict()
-
-    assert own["cache"] == seen["metrics"]["cache"]
-    assert own["timing"] == seen["metrics"]["timing"]
-    assert own["discovery"] == seen["metrics"]["discovery"]
-    assert [] == seen["warnings"] == seen["recommendations"]
-
-
-def test_check_tells_what_is_breached_why_and_what_next(service, capsys):
-    url, bus = service
-    object.__setattr__(bus.monitor._limits, "memory_warning_mb", 1.0)
-    assert main(["check", url]) == 1
-    output = capsys.readouterr().out
-    assert "WARNING EvmonMemoryHigh" in output
-    assert "Runbook: docs/runbooks/EvmonMemoryHigh.md" in output
-
-    assert main(["check", url, "--json"]) == 1
-    (finding,) = json.loads(capsys.readouterr().out)["warnings"]
-    assert (
-        finding["alert"],
-        finding["severity"],
-        finding["limit"],
-    ) == ("EvmonMemoryHigh", "warning", 1.0)
-
-
 def _commands(command, path=()):
     yield (*path, "--help")
     for name, below in getattr(command, "commands", {}).items():
@@ -214,30 +146,6 @@ def test_every_help_has_examples_on_lines_of_their_own(arguments, capsys):
     lines = capsys.readouterr().out.splitlines()
     example = lines[lines.index("  Examples:") + 1]
     assert example.startswith(f"    evmon {' '.join(arguments[:-1])}")
-
-
-@pytest.mark.parametrize(
-    "url",
-    ["http://127.0.0.1:1/metrics", "127.0.0.1:1", "ftp://127.0.0.1/x", "http://[::bad"],
-)
-def test_check_of_nothing_is_one_line_and_exit_code_2(url, capsys):
-    assert main(["check", url, "--timeout", "1"]) == 2
-    error = capsys.readouterr().err
-    assert "is the service running" in error
-    assert error.count("\n") == 1
-
-
-def test_check_of_something_else_says_so(capsys):
-    registry = CollectorRegistry()
-    Gauge("something", "else", registry=registry).set(1)
-    server, thread = start_http_server(0, "127.0.0.1", registry)
-    try:
-        assert main(["check", f"http://127.0.0.1:{server.server_port}/metrics"]) == 2
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
-    assert "not the metrics of an evmon service" in capsys.readouterr().err
 
 
 def _start(*arguments, **options):

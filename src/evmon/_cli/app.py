@@ -206,8 +206,8 @@ def handlers_command(target: str, *, as_json: bool) -> int:
 def check_command(url: str, timeout: float, *, as_json: bool) -> int:
     """Take one look at a running service: summary, warnings, recommendations.
 
-    Exits with 0 when all is well, 1 when a limit is breached, 2 when the service cannot
-    be reached.
+    Exits with 0 when all is well, 1 when a limit is breached, the service is not ready
+    or discovery failed, 2 when the service cannot be reached.
 
     \b
     Examples:

@@ -2,16 +2,17 @@
 
 import dataclasses
 import json
-import urllib.error
-import urllib.request
-from typing import Any, Final
-from urllib.parse import urlsplit
+import os
+from http.client import HTTPException
+from typing import Final
 
 import click
-from prometheus_client.parser import text_string_to_metric_families
 from rich.text import Text
 
 from evmon._cli.output import console
+from evmon._cli.scrape import Samples, full_url, scrape, total, total_of, why_not_ready
+from evmon._cli.trouble import events, events_line, troubles
+from evmon._config import environment, resolve
 from evmon._monitor import (
     CacheMetrics,
     DiscoveryMetrics,
@@ -24,16 +25,12 @@ from evmon._monitor import (
 from evmon._monitor.figures import performance_summary
 from evmon._monitor.findings import SIGNALS, Reading, finding_of, recommend
 from evmon._telemetry import instruments as i
-from evmon._telemetry.instruments import Instrument
 from evmon._telemetry.naming import prometheus_label, prometheus_name
-from evmon._thresholds import BYTES_PER_MB
+from evmon._thresholds import BYTES_PER_MB, Thresholds
 
 DEFAULT_URL: Final = "http://127.0.0.1:9464/metrics"
 BREACHED: Final = 1
 UNREACHABLE: Final = 2
-_MAX_BYTES: Final = 64 * 1024 * 1024
-
-_Samples = dict[str, list[tuple[dict[str, str], float]]]
 
 
 def check(url: str, timeout: float, *, as_json: bool) -> int:
@@ -45,9 +42,9 @@ def check(url: str, timeout: float, *, as_json: bool) -> int:
         as_json: print JSON instead of text.
     """
     try:
-        url = _full(url)
-        samples = _scrape(url, timeout)
-    except (OSError, ValueError) as error:
+        url = full_url(url)
+        samples = scrape(url, timeout)
+    except (OSError, HTTPException, ValueError) as error:
         reason = getattr(error, "reason", error)
         click.echo(
             f"evmon: cannot read {url}: {reason}; is the service running, and is this"
@@ -56,55 +53,35 @@ def check(url: str, timeout: float, *, as_json: bool) -> int:
         )
         return UNREACHABLE
     metrics, uptime = _metrics(samples)
-    findings = _findings(samples)
-    advice = [recommend(finding) for finding in findings]
+    not_ready = why_not_ready(url, timeout)
+    # Ages of events have limits too; the service tells only those of its monitor.
+    limits = resolve(Thresholds(), environment(os.environ))
+    advice = troubles(samples, not_ready, limits)
+    advice += [recommend(finding) for finding in _findings(samples)]
+    figures = events(samples)
     if as_json:
-        click.echo(json.dumps(_as_json(url, uptime, metrics, advice), indent=2))
+        seen = {
+            "url": url,
+            "ready": None if not_ready is None else not not_ready,
+            "uptime_seconds": uptime,
+            "metrics": metrics.to_dict(),
+            "events": figures,
+            "warnings": [dataclasses.asdict(entry.finding) for entry in advice],
+            "recommendations": [dataclasses.asdict(entry) for entry in advice],
+        }
+        click.echo(json.dumps(seen, indent=2))
     else:
-        _print(performance_summary(metrics, uptime), advice)
-    return BREACHED if findings else 0
+        summary = (performance_summary(metrics, uptime), events_line(figures))
+        _print("\n".join(filter(None, summary)), advice)
+    return BREACHED if advice else 0
 
 
-def _full(url: str) -> str:
-    url = url if "://" in url else f"http://{url}"
-    return url if urlsplit(url).path.strip("/") else f"{url.rstrip('/')}/metrics"
-
-
-def _scrape(url: str, timeout: float) -> _Samples:
-    if urlsplit(url).scheme not in ("http", "https"):
-        raise ValueError("not an http address")
-    request = urllib.request.Request(url, headers={"Accept": "text/plain"})  # noqa: S310
-    with urllib.request.urlopen(request, timeout=timeout) as answer:  # noqa: S310
-        text = answer.read(_MAX_BYTES).decode("utf-8")
-    samples: _Samples = {}
-    for family in text_string_to_metric_families(text):
-        for sample in family.samples:
-            samples.setdefault(sample.name, []).append((sample.labels, sample.value))
-    if "evmon_uptime_seconds" not in samples:
-        raise ValueError("these are not the metrics of an evmon service")
-    return samples
-
-
-def _sum(samples: _Samples, name: str, **labels: str) -> float:
-    return sum(
-        value
-        for found, value in samples.get(name, [])
-        if labels.items() <= found.items()
-    )
-
-
-def _total(
-    samples: _Samples, row: Instrument, suffix: str = "", **labels: str
-) -> float:
-    return _sum(samples, prometheus_name(row) + suffix, **labels)
-
-
-def _metrics(samples: _Samples) -> tuple[Metrics, float]:
+def _metrics(samples: Samples) -> tuple[Metrics, float]:
     result = prometheus_label(i.CACHE_RESULT)
-    hits = _total(samples, i.CACHE_LOOKUPS, **{result: "hit"})
-    misses = _total(samples, i.CACHE_LOOKUPS, **{result: "miss"})
-    runs = _total(samples, i.DISCOVERY_BATCH_DURATION, "_count")
-    seconds = _total(samples, i.DISCOVERY_BATCH_DURATION, "_sum")
+    hits = total(samples, i.CACHE_LOOKUPS, **{result: "hit"})
+    misses = total(samples, i.CACHE_LOOKUPS, **{result: "miss"})
+    runs = total(samples, i.DISCOVERY_BATCH_DURATION, "_count")
+    seconds = total(samples, i.DISCOVERY_BATCH_DURATION, "_sum")
     component = prometheus_label(i.RETRY_COMPONENT)
     recent = samples.get("evmon_discovery_batch_duration_average_seconds", [])
     last_run = samples.get(prometheus_name(i.DISCOVERY_LAST_RUN_TIME), [])
@@ -115,16 +92,16 @@ def _metrics(samples: _Samples) -> tuple[Metrics, float]:
             100 * hits / (hits + misses) if hits + misses else None,
         ),
         DiscoveryMetrics(
-            pending=int(_total(samples, i.DISCOVERY_QUEUE_SIZE)),
-            registered=int(_total(samples, i.DISCOVERY_HANDLERS)),
+            pending=int(total(samples, i.DISCOVERY_QUEUE_SIZE)),
+            registered=int(total(samples, i.DISCOVERY_HANDLERS)),
             retry_count=int(
-                _total(samples, i.RETRY_ATTEMPTS, **{component: "discovery"})
+                total(samples, i.RETRY_ATTEMPTS, **{component: "discovery"})
             ),
             processing_time_ms=1000 * recent[0][1] if recent else None,
         ),
         MemoryMetrics(
-            _sum(samples, "evmon_process_memory_unique_bytes") / BYTES_PER_MB,
-            _total(samples, i.PROCESS_MEMORY_USAGE) / BYTES_PER_MB,
+            total_of(samples, "evmon_process_memory_unique_bytes") / BYTES_PER_MB,
+            total(samples, i.PROCESS_MEMORY_USAGE) / BYTES_PER_MB,
             None,
         ),
         TimingMetrics(
@@ -133,10 +110,10 @@ def _metrics(samples: _Samples) -> tuple[Metrics, float]:
             total_runs=int(runs),
         ),
     )
-    return metrics, _sum(samples, "evmon_uptime_seconds")
+    return metrics, total_of(samples, "evmon_uptime_seconds")
 
 
-def _findings(samples: _Samples) -> list[Finding]:
+def _findings(samples: Samples) -> list[Finding]:
     """The service's own values held against its own limits, as it told them."""
     found = []
     for signal in SIGNALS:
@@ -158,18 +135,6 @@ def _findings(samples: _Samples) -> list[Finding]:
             if finding is not None:
                 found.append(finding)
     return found
-
-
-def _as_json(
-    url: str, uptime: float, metrics: Metrics, advice: list[Recommendation]
-) -> dict[str, Any]:
-    return {
-        "url": url,
-        "uptime_seconds": uptime,
-        "metrics": metrics.to_dict(),
-        "warnings": [dataclasses.asdict(entry.finding) for entry in advice],
-        "recommendations": [dataclasses.asdict(entry) for entry in advice],
-    }
 
 
 def _print(summary: str, advice: list[Recommendation]) -> None:

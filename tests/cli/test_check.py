@@ -1,0 +1,203 @@
+"""`evmon check`: one look tells whether a running service is well, and what is not."""
+
+import json
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+from prometheus_client import CollectorRegistry, Gauge, start_http_server
+
+from evmon import RedisConfig
+from evmon._cli.app import main
+
+
+@pytest.fixture
+def shown():
+    """Serves metrics and a readiness that a test writes; returns the address."""
+    servers = []
+
+    def serve(metrics, readyz=(200, "ready")):
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self):
+                known = {"/x/metrics": (200, metrics), "/x/readyz": readyz}
+                status, body = known.get(self.path, (404, ""))
+                self.send_response(status)
+                self.end_headers()
+                self.wfile.write(body.encode())
+
+            def log_message(self, *_):
+                pass
+
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        servers.append((server, thread))
+        return f"http://127.0.0.1:{server.server_port}/x/metrics"
+
+    yield serve
+    for server, thread in servers:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+@pytest.fixture
+def look(shown, capsys):
+    """Checks what a test writes; returns the exit code and what was seen."""
+
+    def look(metrics, *readyz):
+        code = main(
+            ["check", shown(f"evmon_uptime_seconds 7\n{metrics}", *readyz), "--json"]
+        )
+        return code, json.loads(capsys.readouterr().out)
+
+    return look
+
+
+def breaches(seen):
+    return [(entry["alert"], entry["severity"]) for entry in seen["warnings"]]
+
+
+def test_check_says_that_all_is_well(service, capsys):
+    url, _ = service
+    assert main(["check", url]) == 0
+    output = capsys.readouterr().out
+
+    assert "Performance Summary (uptime: " in output
+    assert "  Discovery: 1 registered, 0 pending" in output
+    assert "No limit is breached." in output
+
+
+def test_check_agrees_with_the_monitor(service, capsys):
+    url, bus = service
+    assert main(["check", url.removesuffix("/metrics"), "--json"]) == 0
+    seen = json.loads(capsys.readouterr().out)
+    own = bus.monitor.get_metrics().to_dict()
+
+    assert own["cache"] == seen["metrics"]["cache"]
+    assert own["timing"] == seen["metrics"]["timing"]
+    assert own["discovery"] == seen["metrics"]["discovery"]
+    assert [] == seen["warnings"] == seen["recommendations"]
+
+
+def test_check_tells_what_is_breached_why_and_what_next(service, capsys):
+    url, bus = service
+    object.__setattr__(bus.monitor._limits, "memory_warning_mb", 1.0)
+    assert main(["check", url]) == 1
+    output = capsys.readouterr().out
+    assert "WARNING EvmonMemoryHigh" in output
+    assert "Runbook: docs/runbooks/EvmonMemoryHigh.md" in output
+
+    assert main(["check", url, "--json"]) == 1
+    (finding,) = json.loads(capsys.readouterr().out)["warnings"]
+    assert (
+        finding["alert"],
+        finding["severity"],
+        finding["limit"],
+    ) == ("EvmonMemoryHigh", "warning", 1.0)
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://127.0.0.1:1/metrics", "127.0.0.1:1", "ftp://127.0.0.1/x", "http://[::bad"],
+)
+def test_check_of_nothing_is_one_line_and_exit_code_2(url, capsys):
+    assert main(["check", url, "--timeout", "1"]) == 2
+    error = capsys.readouterr().err
+    assert "is the service running" in error
+    assert error.count("\n") == 1
+
+
+def test_check_of_something_else_says_so(capsys):
+    registry = CollectorRegistry()
+    Gauge("something", "else", registry=registry).set(1)
+    server, thread = start_http_server(0, "127.0.0.1", registry)
+    try:
+        assert main(["check", f"http://127.0.0.1:{server.server_port}/metrics"]) == 2
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+    assert "not the metrics of an evmon service" in capsys.readouterr().err
+
+
+def test_a_service_that_is_not_ready_is_a_breach(look):
+    code, seen = look("", (503, "cannot reach redis://x:6379\n"))
+
+    assert (code, seen["ready"]) == (1, False)
+    assert breaches(seen) == [("EvmonNotReady", "critical")]
+    assert "/readyz says: cannot reach redis://x:6379" == seen["warnings"][0]["message"]
+
+
+def test_a_service_whose_readiness_cannot_be_asked_is_a_breach(look):
+    code, seen = look("", (500, ""))
+
+    assert (code, seen["ready"]) == (1, False)
+    assert "/readyz says: HTTP 500" == seen["warnings"][0]["message"]
+
+
+def test_where_no_readiness_is_served_it_is_left_out(look):
+    code, seen = look("", (404, "no such page"))
+
+    assert (code, seen["ready"], seen["warnings"]) == (0, None, [])
+
+
+def test_failed_discovery_is_a_breach(look):
+    outcome = "evmon_discovery_providers_total{evmon_discovery_outcome"
+    code, seen = look(f'{outcome}="failed"}} 2\n{outcome}="registered"}} 5\n')
+
+    assert (code, seen["ready"]) == (1, True)
+    assert breaches(seen) == [("EvmonDiscoveryFailed", "warning")]
+
+
+@pytest.mark.parametrize(
+    ("sample", "found"),
+    [
+        ("evmon_consumer_unread_oldest_age_seconds 299", []),
+        (
+            "evmon_consumer_unread_oldest_age_seconds 301",
+            [("EvmonConsumerLagOld", "warning")],
+        ),
+        (
+            "evmon_consumer_pending_oldest_age_seconds 3601",
+            [("EvmonPendingOld", "critical")],
+        ),
+        (
+            "evmon_dead_letter_queue_oldest_age_seconds 86401",
+            [("EvmonDeadLetterQueueOld", "warning")],
+        ),
+    ],
+)
+def test_events_that_wait_too_long_are_a_breach(look, sample, found):
+    code, seen = look(f"{sample}\n")
+
+    assert (code, breaches(seen)) == (int(bool(found)), found)
+
+
+def test_the_limits_of_ages_come_from_the_environment(look, monkeypatch):
+    monkeypatch.setenv("EVMON_THRESHOLDS_LAG_AGE_WARNING_SECONDS", "600")
+
+    assert look("evmon_consumer_unread_oldest_age_seconds 301\n")[0] == 0
+
+
+def test_events_are_counted_where_they_are_known(look, shown, capsys):
+    samples = "evmon_consumer_lag 12\nevmon_dead_letter_queue_size 3\n"
+    _, seen = look(samples)
+    assert {"unread": 12, "pending": None, "dead_letters": 3} == seen["events"]
+
+    assert main(["check", shown(f"evmon_uptime_seconds 7\n{samples}")]) == 0
+    assert "  Events: 12 unread, 3 dead letters\n" in capsys.readouterr().out
+
+
+def test_a_dead_server_behind_a_service_is_seen(own_server, running, capsys):
+    server = own_server()
+    url, _ = running(transport=server.url, redis=RedisConfig(timeout=0.5))
+    assert main(["check", url]) == 0
+    server.stop()
+
+    deadline = time.monotonic() + 10
+    while main(["check", url]) == 0:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert "CRITICAL EvmonNotReady" in capsys.readouterr().out
