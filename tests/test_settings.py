@@ -9,19 +9,18 @@ from evmon import (
     ConfigError,
     ConsumerConfig,
     DiscoveryConfig,
+    EventBus,
     EventLimits,
     MetricsConfig,
     MonitorConfig,
     RetryPolicy,
     Thresholds,
 )
-from evmon._config import CONFIGS, environment, resolve
-from evmon._settings import environment_fields, from_environment
-
-ALL = [*CONFIGS, EventLimits, RetryPolicy]
+from evmon._environment import CONFIGS, environment, resolve, warn_of_slips
+from evmon._settings import environment_fields
 
 
-@pytest.mark.parametrize("kind", ALL, ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("kind", CONFIGS, ids=lambda kind: kind.__name__)
 def test_every_setting_says_what_it_means_and_is_frozen(kind):
     value = kind()
     for field in dataclasses.fields(kind):
@@ -36,7 +35,7 @@ def test_every_setting_says_what_it_means_and_is_frozen(kind):
         (DiscoveryConfig, "batch_size", 0, "a number, 1 or more"),
         (DiscoveryConfig, "batch_size", "ten", "a number, 1 or more"),
         (DiscoveryConfig, "cache_ttl_seconds", 0, "a number above 0"),
-        (Batching, "enabled", "yes", "a value of its type"),
+        (Batching, "enabled", "yes", "true or false"),
         (Batching, "max_wait", -1, "a number, 0 or more"),
         (ConsumerConfig, "handler_timeout", 0, "a number above 0"),
         (MetricsConfig, "port", 65536, "a number from 0 to 65535"),
@@ -64,7 +63,9 @@ def test_nonsense_is_refused_at_construction(kind, setting, value, allowed):
     ],
 )
 def test_a_variable_overrides_its_field(variable, text, read):
-    assert read(resolve(ConsumerConfig(batch_size=50), {variable: text}))
+    assert read(
+        resolve(ConsumerConfig, ConsumerConfig(batch_size=50), {variable: text})
+    )
 
 
 @pytest.mark.parametrize(
@@ -72,7 +73,9 @@ def test_a_variable_overrides_its_field(variable, text, read):
     [("1", True), ("TRUE", True), ("on", True), ("0", False), ("No", False)],
 )
 def test_a_switch_may_be_said_in_several_words(text, value):
-    assert value is resolve(Batching(), {"EVMON_BATCHING_ENABLED": text}).enabled
+    assert (
+        value is resolve(Batching, Batching(), {"EVMON_BATCHING_ENABLED": text}).enabled
+    )
 
 
 @pytest.mark.parametrize(
@@ -80,27 +83,33 @@ def test_a_switch_may_be_said_in_several_words(text, value):
     [
         (Batching, "EVMON_BATCHING_MAX_SIZE", "many", "a number, 1 or more"),
         (Batching, "EVMON_BATCHING_MAX_SIZE", "0", "a number, 1 or more"),
-        (Batching, "EVMON_BATCHING_ENABLED", "maybe", "a value of its type"),
+        (Batching, "EVMON_BATCHING_ENABLED", "maybe", "true or false"),
         (Batching, "EVMON_BATCHING_MAX_WAIT", "nan", "a number, 0 or more"),
         (MetricsConfig, "EVMON_METRICS_PORT", "99999", "a number from 0 to 65535"),
+        (
+            Thresholds,
+            "EVMON_THRESHOLDS_MEMORY_WARNING_MB",
+            "256MB",
+            "a number above 0, without a unit",
+        ),
     ],
 )
 def test_a_wrong_variable_is_named(kind, variable, text, allowed):
     with pytest.raises(ConfigError) as caught:
-        resolve(kind(), {variable: text})
+        resolve(kind, kind(), {variable: text})
 
     assert f"{variable}={text!r}: must be {allowed}" == str(caught.value)
 
 
 def test_a_word_that_is_none_of_the_choices_is_refused():
     with pytest.raises(ConfigError, match="'full' or 'none'"):
-        from_environment(RetryPolicy(), "EVMON_RETRY", {"EVMON_RETRY_JITTER": "half"})
+        resolve(RetryPolicy, RetryPolicy(), {"EVMON_RETRY_JITTER": "half"})
 
 
 def test_an_untouched_setting_is_returned_as_it_is():
     config = Batching()
 
-    assert config is resolve(config, {})
+    assert config is resolve(Batching, config, {})
 
 
 def test_what_text_cannot_say_is_no_variable():
@@ -117,7 +126,7 @@ def test_the_standard_variables_of_opentelemetry_are_read_under_our_names():
             "OTEL_EXPORTER_PROMETHEUS_HOST": "::1",
         }
     )
-    config = resolve(MetricsConfig(), environ)
+    config = resolve(MetricsConfig, MetricsConfig(), environ)
 
     assert (config.host, config.port) == ("::1", 9999)
 
@@ -127,4 +136,68 @@ def test_our_variable_wins_over_the_standard_one():
         {"OTEL_EXPORTER_PROMETHEUS_PORT": "9999", "EVMON_METRICS_PORT": "1234"}
     )
 
-    assert resolve(MetricsConfig(), environ).port == 1234
+    assert resolve(MetricsConfig, MetricsConfig(), environ).port == 1234
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("service", "", "EventBus.service='': must be a printable name without spaces"),
+        ("transport", None, "EventBus.transport=None: must be a text that is not"),
+        ("auto_discovery", "no", "EventBus.auto_discovery='no': must be true or false"),
+        ("consumer", {"group": "x"}, "{'group': 'x'}: must be a ConsumerConfig(...)"),
+        ("metrics", 9000, "9000: must be a MetricsConfig(...)"),
+        ("retry", 3, "3: must be a RetryPolicy(...)"),
+    ],
+)
+def test_a_bus_refuses_what_is_no_setting(name, value, message):
+    with pytest.raises(ConfigError) as caught:
+        EventBus(**{name: value})
+
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("limits", "message"),
+    [
+        (
+            {"memory_warning_mb": 512},
+            "Thresholds.memory_warning_mb=512: must be at most memory_critical_mb (500)",
+        ),
+        (
+            {"cache_hit_rate_warning_percent": 10},
+            "must be at least cache_hit_rate_critical_percent (20)",
+        ),
+    ],
+)
+def test_a_warning_beyond_the_critical_limit_is_refused(limits, message):
+    with pytest.raises(ConfigError) as caught:
+        Thresholds(**limits)
+
+    assert message in str(caught.value)
+
+
+def test_a_slip_in_the_name_of_a_variable_is_told(caplog):
+    warn_of_slips(
+        {
+            "EVMON_TRANSPROT": "redis://x",
+            "EVMON_CONSUMER_CONCURRENCY": "5",
+            "EVMON_METRICS_PORT": "1",
+        }
+    )
+
+    first, second = caplog.messages
+    assert first.endswith("sets nothing: is EVMON_CONSUMER_MAX_CONCURRENCY meant?")
+    assert second == "EVMON_TRANSPROT sets nothing: is EVMON_TRANSPORT meant?"
+
+
+def test_what_kubernetes_sets_for_services_of_our_name_is_no_slip(caplog):
+    warn_of_slips(
+        {
+            f"{service}_{name}": "tcp://10.0.0.1:9464"
+            for service in ("EVMON", "EVMON_REDIS", "EVMON_METRICS")
+            for name in ("SERVICE_HOST", "SERVICE_PORT", "PORT_9464_TCP_ADDR")
+        }
+    )
+
+    assert caplog.messages == []

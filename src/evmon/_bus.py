@@ -1,7 +1,6 @@
 """`EventBus`: the one object that an application holds."""
 
 import asyncio
-import dataclasses
 import weakref
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
@@ -18,10 +17,9 @@ from evmon._config import (
     MetricsConfig,
     MonitorConfig,
     RedisConfig,
-    environment,
-    resolve,
 )
 from evmon._discovery import Discovery
+from evmon._environment import Basics, environment, resolve, warn_of_slips
 from evmon._events import Event, EventLimits, check_type, new_id, now
 from evmon._handlers import Handler, handler_of
 from evmon._monitor import Monitor
@@ -29,10 +27,9 @@ from evmon._registry import Registry
 from evmon._retry import RetryPolicy
 from evmon._runtime import Runtime, Settings, preview
 from evmon._serving import run_until_signal
-from evmon._settings import from_environment
 from evmon._telemetry.exposition import Routes
 from evmon._thresholds import Thresholds
-from evmon.errors import BusStateError, ConfigError, PublishError
+from evmon.errors import BusStateError, PublishError
 
 running_buses: "weakref.WeakSet[EventBus]" = weakref.WeakSet()
 """Those of this process that are started and not stopped."""
@@ -89,21 +86,23 @@ class EventBus:
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         environ = environment()
-        basics = from_environment(
-            _Basics(service, transport, auto_discovery), "EVMON", environ
+        warn_of_slips(environ)
+        basics = Basics(
+            service=service, transport=transport, auto_discovery=auto_discovery
         )
+        basics = resolve(Basics, basics, environ)
         self._settings = Settings(
             service=basics.service,
             transport=basics.transport,
             auto_discovery=basics.auto_discovery,
-            discovery=resolve(discovery, environ),
-            batching=resolve(batching, environ),
-            consumer=resolve(consumer, environ),
-            redis=resolve(redis, environ),
-            retry=from_environment(retry, "EVMON_RETRY", environ),
-            thresholds=resolve(thresholds, environ),
-            monitor=resolve(monitor, environ),
-            limits=from_environment(limits, "EVMON_LIMITS", environ),
+            discovery=resolve(DiscoveryConfig, discovery, environ),
+            batching=resolve(Batching, batching, environ),
+            consumer=resolve(ConsumerConfig, consumer, environ),
+            redis=resolve(RedisConfig, redis, environ),
+            retry=resolve(RetryPolicy, retry, environ),
+            thresholds=resolve(Thresholds, thresholds, environ),
+            monitor=resolve(MonitorConfig, monitor, environ),
+            limits=resolve(EventLimits, limits, environ),
         )
         self._metrics = _metrics_config(metrics, environ)
         self._clock = clock
@@ -355,7 +354,7 @@ class EventBus:
             TransportError: the transport cannot be opened.
         """
         if self._metrics is None:
-            self._metrics = resolve(MetricsConfig(), environment())
+            self._metrics = resolve(MetricsConfig, MetricsConfig(), environment())
         run_until_signal(self)
 
     async def preview(self) -> tuple[tuple[Handler, ...], Discovery]:
@@ -406,23 +405,11 @@ class EventBus:
         return self._started()
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Basics:
-    service: str
-    transport: str
-    auto_discovery: bool
-
-    def __post_init__(self) -> None:
-        if not self.service or not self.service.isprintable() or " " in self.service:
-            raise ConfigError(
-                f"service={self.service!r}: must be a printable name without spaces"
-            )
-
-
 def _metrics_config(
     metrics: MetricsConfig | None, environ: Mapping[str, str]
 ) -> MetricsConfig | None:
     named = "EVMON_METRICS_HOST" in environ or "EVMON_METRICS_PORT" in environ
     if metrics is None and not named:
         return None
-    return resolve(metrics or MetricsConfig(), environ)
+    metrics = MetricsConfig() if metrics is None else metrics
+    return resolve(MetricsConfig, metrics, environ)

@@ -1,10 +1,8 @@
 """What a user can set: small frozen values, each overridable by ``EVMON_*`` variables."""
 
-import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
 
 from evmon._settings import (
     ANY,
@@ -13,14 +11,10 @@ from evmon._settings import (
     above,
     at_least,
     between,
-    from_environment,
     setting,
     validate,
 )
-from evmon._thresholds import Thresholds
 from evmon.errors import ConfigError
-
-T = TypeVar("T")
 
 _STREAM_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
@@ -249,41 +243,3 @@ class MetricsConfig:
 
     def __post_init__(self) -> None:
         validate(self)
-
-
-CONFIGS: Mapping[type, str] = {
-    DiscoveryConfig: "EVMON_DISCOVERY",
-    Batching: "EVMON_BATCHING",
-    ConsumerConfig: "EVMON_CONSUMER",
-    RedisConfig: "EVMON_REDIS",
-    MonitorConfig: "EVMON_MONITOR",
-    MetricsConfig: "EVMON_METRICS",
-    Thresholds: "EVMON_THRESHOLDS",
-}
-"""Each settings class and the prefix of its environment variables."""
-
-_OTEL_NAMES = {
-    "OTEL_EXPORTER_PROMETHEUS_HOST": "EVMON_METRICS_HOST",
-    "OTEL_EXPORTER_PROMETHEUS_PORT": "EVMON_METRICS_PORT",
-}
-
-
-def environment(environ: Mapping[str, str] | None = None) -> Mapping[str, str]:
-    """The environment, with OpenTelemetry's standard names put under ours.
-
-    An ``EVMON_*`` variable wins over the ``OTEL_*`` one that means the same.
-    """
-    source = os.environ if environ is None else environ
-    translated = {
-        ours: source[theirs] for theirs, ours in _OTEL_NAMES.items() if theirs in source
-    }
-    return {**translated, **source}
-
-
-def resolve(config: T, environ: Mapping[str, str]) -> T:
-    """Return `config` as the environment overrides it.
-
-    Raises:
-        ConfigError: a variable has a value that it cannot have.
-    """
-    return from_environment(config, CONFIGS[type(config)], environ)

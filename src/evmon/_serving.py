@@ -4,7 +4,8 @@ import asyncio
 import os
 import signal
 import sys
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Coroutine
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from typing import Any, Final, Protocol
 
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
@@ -46,17 +47,25 @@ async def _serve(service: Service) -> None:
     for number in _SIGNALS:
         loop.add_signal_handler(number, on_signal, number)
     try:
-        async with service:
-            waits = [
-                asyncio.ensure_future(stop.wait()),
-                asyncio.ensure_future(service.wait()),
-            ]
-            try:
-                await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                for wait in waits:
-                    wait.cancel()
-                await asyncio.wait(waits)
+        async with AsyncExitStack() as stack:
+            # A signal is heard while the service starts too: it may wait for a server.
+            await _first(stack.enter_async_context(service), stop.wait())
+            if not stop.is_set():
+                await _first(service.wait(), stop.wait())
     finally:
         for number in _SIGNALS:
             loop.remove_signal_handler(number)
+
+
+async def _first(*coroutines: Coroutine[Any, Any, Any]) -> None:
+    """Wait until one of them is done, and cancel the others; raises what one raised."""
+    tasks = [asyncio.ensure_future(coroutine) for coroutine in coroutines]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+    for task in tasks:
+        if not task.cancelled():
+            task.result()

@@ -49,6 +49,8 @@ def one_of(*choices: str) -> Rule:
     return Rule(lambda v: v in choices, " or ".join(repr(c) for c in choices))
 
 
+_WORDS: Mapping[type | None, str] = {bool: "true or false", str: "a text"}
+
 ANY = Rule(lambda _: True, "a value of its type")
 NOT_EMPTY = Rule(lambda v: len(v) > 0, "a text that is not empty")
 
@@ -68,8 +70,12 @@ def setting(
     return dataclasses.field(default=default, repr=not secret, metadata=metadata)
 
 
-def validate(settings: Any) -> None:
+def validate(settings: Any, name: str = "") -> None:
     """Check every field of a settings object; call it from ``__post_init__``.
+
+    Args:
+        settings: the object.
+        name: what a user knows it by; the name of its class by default.
 
     Raises:
         ConfigError: names the first setting that is wrong.
@@ -79,8 +85,9 @@ def validate(settings: Any) -> None:
         value = getattr(settings, field.name)
         rule: Rule = field.metadata.get("rule", ANY)
         if not _is_of(value, hints[field.name]) or not _holds(rule, value):
-            label = f"{type(settings).__name__}.{field.name}"
-            raise ConfigError(f"{label}={value!r}: must be {rule.allowed}")
+            label = f"{name or type(settings).__name__}.{field.name}"
+            words = allowed(rule, hints[field.name])
+            raise ConfigError(f"{label}={value!r:.100}: must be {words}")
 
 
 def from_environment(settings: T, prefix: str, environ: Mapping[str, str]) -> T:
@@ -107,7 +114,10 @@ def from_environment(settings: T, prefix: str, environ: Mapping[str, str]) -> T:
         except ValueError:
             value = None
         if value is None or not _holds(rule, value):
-            raise ConfigError(f"{variable}={text!r}: must be {rule.allowed}")
+            words = allowed(rule, hints[field.name])
+            with_unit = text[:1].isdigit() and text[-1:].isalpha()
+            unit = ", without a unit" if with_unit else ""
+            raise ConfigError(f"{variable}={text!r:.100}: must be {words}{unit}")
         changes[field.name] = value
     if not changes:
         return settings
@@ -124,6 +134,11 @@ def environment_fields(settings_type: Any) -> Iterable["dataclasses.Field[Any]"]
         for field in dataclasses.fields(settings_type)
         if _scalar(hints[field.name]) is not None
     ]
+
+
+def allowed(rule: Rule, hint: Any) -> str:
+    """What a setting of this type may be, in words."""
+    return _WORDS.get(_scalar(hint), rule.allowed) if rule is ANY else rule.allowed
 
 
 def _scalar(hint: Any) -> type | None:

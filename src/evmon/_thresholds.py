@@ -4,9 +4,11 @@ Warnings, alert rules, dashboard lines and the tables of the runbooks are all ma
 `Thresholds`; nothing else in the package repeats a number.
 """
 
+import dataclasses
 from dataclasses import dataclass
 
 from evmon._settings import above, at_least, between, setting, validate
+from evmon.errors import ConfigError
 
 BYTES_PER_MB = 1_000_000
 """MB is 10^6 bytes, as in the International System of Units."""
@@ -17,8 +19,8 @@ class Thresholds:
     """Limits of a healthy service, each held over the last window.
 
     Example:
-        >>> Thresholds(memory_warning_mb=512).memory_warning_mb
-        512
+        >>> Thresholds(memory_warning_mb=256).memory_warning_mb
+        256
     """
 
     window_seconds: float = setting(
@@ -87,3 +89,19 @@ class Thresholds:
 
     def __post_init__(self) -> None:
         validate(self)
+        for field in dataclasses.fields(self):
+            warning = field.name
+            critical = warning.replace("_warning_", "_critical_")
+            if critical != warning and hasattr(self, critical):
+                self._check_order(warning, critical)
+
+    def _check_order(self, warning: str, critical: str) -> None:
+        """A warning that comes after the critical one would never be seen."""
+        first, second = getattr(self, warning), getattr(self, critical)
+        falls = warning == "cache_hit_rate_warning_percent"
+        if (first < second) if falls else (first > second):
+            word = "least" if falls else "most"
+            raise ConfigError(
+                f"Thresholds.{warning}={first:g}: must be at {word} {critical}"
+                f" ({second:g}); set both"
+            )

@@ -19,12 +19,12 @@ def test_rules_are_printed(capsys):
 
 
 def test_rules_take_other_limits_and_addresses(capsys):
-    arguments = ["--set", "memory_warning=512MB", "--runbooks", "http://wiki"]
+    arguments = ["--set", "memory_warning=256MB", "--runbooks", "http://wiki"]
 
     assert main(["rules", *arguments]) == 0
 
     printed = capsys.readouterr().out
-    assert "/ 1000000 > 512\n" in printed
+    assert "/ 1000000 > 256\n" in printed
     assert "http://wiki/EvmonMemoryHigh.md" in printed
 
 
@@ -63,10 +63,10 @@ def test_dashboards_are_written_or_it_is_said_what_they_need(tmp_path, capsys, f
 
 
 def test_dashboards_take_other_limits(tmp_path):
-    code = main(["dashboards", "--out", str(tmp_path), "--set", "memory_warning=512MB"])
+    code = main(["dashboards", "--out", str(tmp_path), "--set", "memory_warning=256MB"])
 
     assert code == (0 if has_sdk else 1)
-    assert ("512000000" in _all(tmp_path)) is has_sdk
+    assert ("256000000" in _all(tmp_path)) is has_sdk
 
 
 def _all(folder):

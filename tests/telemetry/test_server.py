@@ -120,6 +120,43 @@ def test_requests_may_follow_each_other_without_waiting(serve):
     assert raw(serve(), request + request + last).count(b"HTTP/1.1 200") == 3
 
 
+def test_answers_that_nobody_reads_are_not_heaped_up(serve):
+    made = []
+
+    def large():
+        made.append(1)
+        return Health(ok=True, detail="x" * 100_000)
+
+    server = serve({"/readyz": large}, header_timeout_seconds=30)
+    with socket.create_connection(("127.0.0.1", server.port), timeout=5) as client:
+        client.sendall(b"GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n" * 1000)
+        before = -1
+        while before < len(made):
+            before = len(made)
+            time.sleep(0.2)
+        assert len(made) < 500
+
+        client.shutdown(socket.SHUT_WR)
+        received = 0
+        while chunk := client.recv(1_000_000):
+            received += len(chunk)
+        assert len(made) == 1000
+        assert received > 1000 * 100_000
+
+
+def test_who_ends_his_requests_still_gets_the_answer(serve, families):
+    families.delay = 0.1
+    server = serve()
+    with socket.create_connection(("127.0.0.1", server.port), timeout=5) as client:
+        client.sendall(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
+        client.shutdown(socket.SHUT_WR)
+        received = b""
+        while chunk := client.recv(65536):
+            received += chunk
+
+    assert b"now 1.0\n" in received
+
+
 @pytest.mark.parametrize(
     ("data", "status"),
     [

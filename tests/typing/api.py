@@ -58,7 +58,7 @@ bus = EventBus(
     batching=Batching(max_size=10),
     consumer=ConsumerConfig(max_concurrency=10),
     retry=RetryPolicy(jitter="none"),
-    thresholds=Thresholds(memory_warning_mb=512),
+    thresholds=Thresholds(memory_warning_mb=256),
     monitor=MonitorConfig(check_interval_seconds=5),
     metrics=MetricsConfig(port=0),
     limits=EventLimits(max_bytes=1024),

@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import os
 from http.client import HTTPException
 from typing import Final
 
@@ -12,7 +11,7 @@ from rich.text import Text
 from evmon._cli.output import console
 from evmon._cli.scrape import Samples, full_url, scrape, total, total_of, why_not_ready
 from evmon._cli.trouble import events, events_line, troubles
-from evmon._config import environment, resolve
+from evmon._environment import environment, resolve
 from evmon._monitor import (
     CacheMetrics,
     DiscoveryMetrics,
@@ -55,7 +54,7 @@ def check(url: str, timeout: float, *, as_json: bool) -> int:
     metrics, uptime = _metrics(samples)
     not_ready = why_not_ready(url, timeout)
     # Ages of events have limits too; the service tells only those of its monitor.
-    limits = resolve(Thresholds(), environment(os.environ))
+    limits = resolve(Thresholds, Thresholds(), environment())
     advice = troubles(samples, not_ready, limits)
     advice += [recommend(finding) for finding in _findings(samples)]
     figures = events(samples)

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -12,7 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from evmon._cli.output import console
-from evmon._config import RedisConfig, environment, resolve
+from evmon._config import RedisConfig
+from evmon._environment import environment, resolve
 from evmon._registry import matches
 from evmon._transports import scheme_of
 from evmon.errors import DEAD_LETTER_REASONS, ConfigError
@@ -276,7 +276,7 @@ def _with_queue(
     if scheme not in SCHEMES:
         known = ", ".join(f"{name}://" for name in SCHEMES)
         raise ConfigError(f"--transport {scheme}://…: must be one of {known}")
-    config = resolve(RedisConfig(), environment(os.environ))
+    config = resolve(RedisConfig, RedisConfig(), environment())
 
     async def main() -> Any:
         queue = DeadLetterQueue(url, service, config)

@@ -2,6 +2,7 @@
 
 import importlib
 import sys
+import traceback
 
 from evmon._bus import EventBus
 from evmon.errors import ConfigError
@@ -29,8 +30,20 @@ def load_bus(target: str) -> EventBus:
             found = getattr(found, name)
     except Exception as error:
         raise ConfigError(
-            f"cannot load {target!r}: {type(error).__name__}: {error}"
+            f"cannot load {target!r}: {type(error).__name__}: {error}{_place(error)}"
         ) from error
     if not isinstance(found, EventBus):
         raise ConfigError(f"{target!r} is a {type(found).__name__}, not an EventBus")
     return found
+
+
+def _place(error: Exception) -> str:
+    """Where in the user's code it happened; empty when none of it was reached."""
+    if isinstance(error, SyntaxError):
+        return ""  # its text says so already
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        if frame.filename not in (__file__, importlib.__file__) and (
+            not frame.filename.startswith("<")
+        ):
+            return f" ({frame.filename}:{frame.lineno})"
+    return ""

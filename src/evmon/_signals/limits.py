@@ -1,4 +1,4 @@
-"""``--set memory_warning=512MB``: limits as people write them."""
+"""``--set memory_warning=256MB``: limits as people write them."""
 
 import dataclasses
 import re

@@ -52,7 +52,7 @@ def rules(
         form: a rules file for Prometheus, or a ``PrometheusRule`` for the operator.
 
     Example:
-        >>> "EvmonMemoryHigh" in rules(Thresholds(memory_warning_mb=512))
+        >>> "EvmonMemoryHigh" in rules(Thresholds(memory_warning_mb=256))
         True
     """
     groups: dict[str, Any] = {

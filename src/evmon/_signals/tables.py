@@ -1,13 +1,12 @@
 """Tables of the documentation: what is measured, what can be set, what has a limit."""
 
 import dataclasses
+import typing
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from evmon._config import CONFIGS
-from evmon._events import EventLimits
-from evmon._retry import RetryPolicy
-from evmon._settings import Rule, environment_fields
+from evmon._environment import CONFIGS
+from evmon._settings import Rule, allowed, environment_fields
 from evmon._signals.alert import Alert
 from evmon._signals.promql import duration, number
 from evmon._signals.rules import alerts
@@ -105,14 +104,7 @@ def alert_rule(name: str, limits: Thresholds) -> str:
 
 def settings_table() -> str:
     """Every setting that code and environment can change, one table for each class."""
-    parts = [
-        _settings(cls, f"{prefix}_")
-        for cls, prefix in {
-            **CONFIGS,
-            RetryPolicy: "EVMON_RETRY",
-            EventLimits: "EVMON_LIMITS",
-        }.items()
-    ]
+    parts = (_settings(cls, f"{prefix}_") for cls, prefix in CONFIGS.items())
     return "\n\n".join(parts)
 
 
@@ -125,13 +117,14 @@ def _settings(cls: type, prefix: str) -> str:
 
 
 def _fields(cls: Any, prefix: str, variables: Iterable[str]) -> Iterator[Sequence[str]]:
+    hints = typing.get_type_hints(cls)
     for field in dataclasses.fields(cls):
         rule: Rule | None = field.metadata.get("rule")
         default = "" if field.metadata.get("secret") else field.default
         yield (
             f"`{field.name}`",
             f"`{default!r}`",
-            rule.allowed if rule else "",
+            allowed(rule, hints[field.name]) if rule else "",
             f"`{prefix}{field.name.upper()}`" if field.name in variables else "",
             field.metadata.get("help", ""),
         )

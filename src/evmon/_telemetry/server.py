@@ -211,6 +211,7 @@ class _Connection(asyncio.Protocol):
         self.answering = False
         self.idle_from = self._loop.time()
         self._without_body = False
+        self._writable = True
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport  # type: ignore[assignment]
@@ -223,12 +224,23 @@ class _Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._http.receive_data(data)
-        if not self.answering:
+        if self.answering or not self._writable:
+            # Requests in advance are for later: they wait where they cost us nothing.
+            self._connected().pause_reading()
+        else:
             self._next()
 
-    def eof_received(self) -> None:
-        if not self.answering:
-            self.close()
+    def pause_writing(self) -> None:
+        self._writable = False
+
+    def resume_writing(self) -> None:
+        self._writable = True
+        self._go_on()
+
+    def eof_received(self) -> bool:
+        self._http.receive_data(b"")
+        self._go_on()
+        return True  # whoever has no more requests still gets the answers
 
     def close(self) -> None:
         """End it now, for somebody who needs the room."""
@@ -254,7 +266,7 @@ class _Connection(asyncio.Protocol):
         if isinstance(event, h11.Request):
             self._begin(event)
         elif event is h11.PAUSED or isinstance(event, h11.ConnectionClosed):
-            self.close()
+            self._finish()
 
     def _begin(self, request: h11.Request) -> None:
         headers = {
@@ -298,7 +310,18 @@ class _Connection(asyncio.Protocol):
         self._http.start_next_cycle()
         self._connections.rested(self)
         self._expect_within(self._config.header_timeout_seconds)
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """Take the next request, once the client took the answer to the last one."""
+        if self.answering or not self._writable or self._connected().is_closing():
+            return
+        self._connected().resume_reading()
         self._next()
+
+    def _connected(self) -> asyncio.Transport:
+        assert self._transport is not None  # noqa: S101 - connected, or not called
+        return self._transport
 
     def _refuse(self, status: int, line: str) -> None:
         if self._http.our_state in (h11.IDLE, h11.SEND_RESPONSE):
@@ -307,7 +330,6 @@ class _Connection(asyncio.Protocol):
         self._finish()
 
     def _send(self, response: Response) -> None:
-        assert self._transport is not None  # noqa: S101 - connected, or not called
         length = str(len(response.body))
         head = h11.Response(
             status_code=response.status,
@@ -317,7 +339,7 @@ class _Connection(asyncio.Protocol):
         if not self._without_body:
             chunks.append(self._http.send(h11.Data(data=response.body)))
         chunks.append(self._http.send(h11.EndOfMessage()))
-        self._transport.writelines([chunk for chunk in chunks if chunk])
+        self._connected().writelines([chunk for chunk in chunks if chunk])
 
     def _expect_within(self, seconds: float) -> None:
         self._cancel_timer()
@@ -343,8 +365,8 @@ def _listen(config: MetricsConfig) -> socket.socket:
     except OSError as error:
         raise ConfigError(
             f"cannot serve /metrics on {config.host}:{config.port}:"
-            f" {error.strerror or error}; set EVMON_METRICS_PORT or"
-            " metrics=MetricsConfig(port=...) to one that is free"
+            f" {error.strerror or error}; set EVMON_METRICS_PORT, --metrics-port or"
+            " MetricsConfig(port=...) to one that is free, or to 0, which takes any"
         ) from error
     listening.setblocking(False)
     return listening

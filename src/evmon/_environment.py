@@ -1,0 +1,118 @@
+"""What the environment says: ``EVMON_*`` variables override what the code sets."""
+
+import difflib
+import logging
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+from evmon._config import (
+    Batching,
+    ConsumerConfig,
+    DiscoveryConfig,
+    MetricsConfig,
+    MonitorConfig,
+    RedisConfig,
+)
+from evmon._events import EventLimits
+from evmon._retry import RetryPolicy
+from evmon._settings import (
+    ANY,
+    NOT_EMPTY,
+    Rule,
+    environment_fields,
+    from_environment,
+    setting,
+    validate,
+)
+from evmon._thresholds import Thresholds
+from evmon.errors import ConfigError
+
+T = TypeVar("T")
+
+_OTEL_NAMES: Final = {
+    "OTEL_EXPORTER_PROMETHEUS_HOST": "EVMON_METRICS_HOST",
+    "OTEL_EXPORTER_PROMETHEUS_PORT": "EVMON_METRICS_PORT",
+}
+_SIMILAR: Final = 0.85
+"""Likeness of two names that are one and a slip: ``EVMON_REDIS_PORT``, which Kubernetes
+sets for a service called evmon-redis, is not meant to be ``EVMON_REDIS_PASSWORD``."""
+
+_NAME = Rule(
+    lambda name: bool(name) and name.isprintable() and " " not in name,
+    "a printable name without spaces",
+)
+
+_log = logging.getLogger("evmon.bus")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Basics:
+    """What every bus is told."""
+
+    service: str = setting(
+        "evmon", _NAME, "Name of the service; also its stream and consumer group."
+    )
+    transport: str = setting(
+        "memory://", NOT_EMPTY, "URL of the transport, ``redis://…`` for example."
+    )
+    auto_discovery: bool = setting(
+        True, ANY, "Whether providers are discovered and the monitor runs."
+    )
+
+    def __post_init__(self) -> None:
+        validate(self, "EventBus")
+
+
+CONFIGS: Final[Mapping[type, str]] = {
+    DiscoveryConfig: "EVMON_DISCOVERY",
+    Batching: "EVMON_BATCHING",
+    ConsumerConfig: "EVMON_CONSUMER",
+    RedisConfig: "EVMON_REDIS",
+    MonitorConfig: "EVMON_MONITOR",
+    MetricsConfig: "EVMON_METRICS",
+    Thresholds: "EVMON_THRESHOLDS",
+    RetryPolicy: "EVMON_RETRY",
+    EventLimits: "EVMON_LIMITS",
+}
+"""Each settings class and the prefix of its environment variables."""
+
+_PREFIXES: Final[Mapping[type, str]] = {Basics: "EVMON", **CONFIGS}
+
+
+def environment(environ: Mapping[str, str] | None = None) -> Mapping[str, str]:
+    """The environment, with OpenTelemetry's standard names put under ours.
+
+    An ``EVMON_*`` variable wins over the ``OTEL_*`` one that means the same.
+    """
+    source = os.environ if environ is None else environ
+    translated = {
+        ours: source[theirs] for theirs, ours in _OTEL_NAMES.items() if theirs in source
+    }
+    return {**translated, **source}
+
+
+def resolve(kind: type[T], config: T, environ: Mapping[str, str]) -> T:
+    """Return `config` as the environment overrides it.
+
+    Raises:
+        ConfigError: it is no `kind`, or a variable has a value that it cannot have.
+    """
+    if not isinstance(config, kind):
+        raise ConfigError(f"{config!r:.100}: must be a {kind.__name__}(...)")
+    return from_environment(config, _PREFIXES[kind], environ)
+
+
+def warn_of_slips(environ: Mapping[str, str]) -> None:
+    """Log the variables that set nothing, but nearly have the name of one that does."""
+    known = [
+        f"{prefix}_{field.name.upper()}"
+        for kind, prefix in _PREFIXES.items()
+        for field in environment_fields(kind)
+    ]
+    for name in sorted(environ):
+        if name.startswith("EVMON_") and name not in known:
+            meant = difflib.get_close_matches(name, known, 1, _SIMILAR)
+            if meant:
+                _log.warning("%s sets nothing: is %s meant?", name, meant[0])
