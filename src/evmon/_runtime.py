@@ -247,6 +247,13 @@ class Runtime:
             if not started.done():
                 started.set_result(None)
             self.health.started()
+            _log.info(
+                "%s started: %d handlers, %r, metrics: %s",
+                self._settings.service,
+                len(self._registry),
+                self.transport,
+                self.metrics_url or "not served",
+            )
             await self._stop.wait()
             self.health.draining()
             discovering.cancel()

@@ -1,6 +1,7 @@
 """The command line: what it prints, how it ends, and one line for every error."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -103,6 +104,14 @@ def test_a_target_that_cannot_be_loaded_is_one_line(
     assert error.count("\n") == 1
 
 
+def test_an_error_in_a_module_tells_its_place(tmp_path, monkeypatch, capsys):
+    (tmp_path / "broken_app.py").write_text("import os\nbus = nonsense\n")
+    monkeypatch.syspath_prepend(tmp_path)
+
+    assert main(["handlers", "broken_app:bus"]) == 1
+    assert f"({tmp_path / 'broken_app.py'}:2)" in capsys.readouterr().err
+
+
 def test_handlers_are_shown_as_a_table(app, capsys):
     assert main(["handlers", f"{app}:bus"]) == 0
 
@@ -163,7 +172,7 @@ def test_run_serves_until_a_signal(app):
         "run", f"{app}:bus", "--metrics-port", "0", "--metrics-host", "127.0.0.1"
     )
     try:
-        time.sleep(2)
+        started = process.stderr.readline()
         process.send_signal(signal.SIGTERM)
         _, errors = process.communicate(timeout=10)
     finally:
@@ -172,6 +181,35 @@ def test_run_serves_until_a_signal(app):
 
     assert process.returncode == 0, errors
     assert "Traceback" not in errors
+    assert "MemoryTransport(), metrics: http://127.0.0.1:" in started
+
+
+def test_run_hears_a_signal_while_it_waits_for_a_server(app, own_server):
+    server = own_server()
+    server.stop()
+    process = _start(
+        *("run", f"{app}:bus", "--metrics-port", "0"),
+        env={**os.environ, "EVMON_TRANSPORT": server.url},
+    )
+    try:
+        time.sleep(2)
+        assert process.poll() is None
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=5)
+    finally:
+        process.kill()
+        process.wait()
+
+    assert process.returncode == 0, errors
+    assert "Traceback" not in errors
+
+
+@pytest.mark.parametrize("command", [(), ("dlq",)])
+def test_a_group_without_a_command_shows_its_help(command, capsys):
+    assert main(command) == 2
+    shown = "".join(capsys.readouterr())
+    assert "\n    evmon dlq list" in shown
+    assert shown.startswith("Usage: evmon")
 
 
 def test_a_taken_port_is_one_line(service, app):
@@ -202,7 +240,7 @@ def test_the_demo_runs_and_ends_cleanly(stop):
     assert errors == ""
     assert "Serving http://127.0.0.1:" in output
     assert "Performance Summary (uptime: " in output
-    assert "all handled, all released" in output
+    assert "events; stopped in order." in output
 
 
 FAULT_ALERTS = {

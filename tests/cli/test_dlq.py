@@ -92,7 +92,10 @@ def test_every_command_has_help(arguments, capsys):
     assert "Usage: evmon dlq" in capsys.readouterr().out
 
 
-def test_an_empty_list_is_empty(dlq):
+def test_an_empty_list_is_empty(put, dlq):
+    put(("order.created", "rejected"))
+    assert dlq("purge", "--yes")[0] == 0
+
     assert dlq("list", "--json") == (0, "[]\n", "")
     assert dlq("list")[0] == 0
 
@@ -455,5 +458,14 @@ def test_the_environment_says_where_and_who(put, server, monkeypatch, capsys):
 def test_a_password_comes_from_the_environment(own_server, monkeypatch, capsys):
     server = own_server("--requirepass", "hunter2")
     monkeypatch.setenv("EVMON_REDIS_PASSWORD", "hunter2")
-    assert main(["dlq", "list", "--json", "--transport", server.url]) == 0
-    assert capsys.readouterr().out == "[]\n"
+    assert main(["dlq", "list", "--transport", server.url]) == 1
+    assert "nothing of a service" in capsys.readouterr().err
+
+
+def test_a_service_that_was_never_here_is_told(server, capsys):
+    code = main(["dlq", "list", "--service", "shpo", "--transport", server.url])
+
+    assert (code, capsys.readouterr().err) == (
+        1,
+        "evmon: nothing of a service 'shpo': see --service\n",
+    )

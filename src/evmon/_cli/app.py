@@ -37,6 +37,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             standalone_mode=False,
         )
     except click.UsageError as error:
+        if error.ctx and _bare(error):
+            click.echo(error.ctx.get_help(), err=True)
+            return USAGE_ERROR
         command = error.ctx.command_path if error.ctx else "evmon"
         return _fail(f"{error.format_message()} (see '{command} --help')", USAGE_ERROR)
     except click.ClickException as error:
@@ -120,7 +123,9 @@ def demo_command(
       evmon demo --duration 60 --fault retries
       evmon demo --transport redis://localhost:6379/0
     """
-    return asyncio.run(run_demo(duration, rate, port, fault, transport))
+    if port is not None:
+        os.environ["EVMON_METRICS_PORT"] = str(port)
+    return asyncio.run(run_demo(duration, rate, fault, transport))
 
 
 @cli.command("run")
@@ -215,6 +220,11 @@ def check_command(url: str, timeout: float, *, as_json: bool) -> int:
       evmon check http://127.0.0.1:9000/metrics --json
     """
     return check(url, timeout, as_json=as_json)
+
+
+def _bare(error: click.UsageError) -> bool:
+    """Whether a group was called without a command; older clicks print help themselves."""
+    return type(error).__name__ == "NoArgsIsHelpError"
 
 
 def _fail(message: str, code: int) -> int:

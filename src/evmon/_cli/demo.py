@@ -24,7 +24,6 @@ PLAIN_INTERVAL: Final = 5.0
 async def run_demo(
     duration: float | None,
     rate: float,
-    port: int | None,
     fault: str | None,
     transport: str = "memory://",
 ) -> int:
@@ -33,7 +32,6 @@ async def run_demo(
     Args:
         duration: seconds; None means until a signal.
         rate: events each second.
-        port: of ``/metrics``; None means the default.
         fault: name of a fault, or None.
         transport: where the events travel.
     """
@@ -44,7 +42,7 @@ async def run_demo(
     logging.basicConfig(level="INFO", format="%(message)s", handlers=[handler])
     if not logging.getLogger("evmon.consumer").isEnabledFor(logging.DEBUG):
         logging.getLogger("evmon.consumer").setLevel(logging.CRITICAL)
-    shop = Shop(port, rate, fault, transport)
+    shop = Shop(rate, fault, transport)
     async with shop.bus:
         out.print(Text(f"Serving {shop.bus.metrics_url} (Ctrl-C ends)"))
         if fault:
@@ -54,7 +52,7 @@ async def run_demo(
             group.start_soon(_show, shop, out)
             await _until(duration)
             group.cancel_scope.cancel()
-    out.print(Text(f"Published {shop.published} events; all handled, all released."))
+    out.print(Text(f"Published {shop.published} events; stopped in order."))
     return 0
 
 

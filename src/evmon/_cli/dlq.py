@@ -281,6 +281,8 @@ def _with_queue(
     async def main() -> Any:
         queue = DeadLetterQueue(url, service, config)
         try:
+            if not await queue.exists():
+                raise ConfigError(f"nothing of a service {service!r}: see --service")
             return await run(queue)
         finally:
             await queue.close()

@@ -93,7 +93,6 @@ class Shop:
     """The bus of the shop, its traffic, and its fault.
 
     Args:
-        port: of ``/metrics``.
         rate: events each second.
         fault: name of one of `FAULTS`, active from second 5 to second 20.
         transport: where the events travel.
@@ -101,18 +100,16 @@ class Shop:
 
     def __init__(
         self,
-        port: int | None = None,
         rate: float = 20.0,
         fault: str | None = None,
         transport: str = "memory://",
     ) -> None:
-        metrics = MetricsConfig() if port is None else MetricsConfig(port=port)
         self.bus = EventBus(
             service="shop",
             transport=transport,
             thresholds=Thresholds(window_seconds=WINDOW_SECONDS),
             monitor=MonitorConfig(check_interval_seconds=1.0),
-            metrics=metrics,
+            metrics=MetricsConfig(),
         )
         self.published = 0
         self._rate = rate

@@ -90,6 +90,9 @@ class MemoryTransport:
         """Entries that can be read now; nobody else will."""
         return len(self._ready)
 
+    def __repr__(self) -> str:
+        return "MemoryTransport()"
+
     async def open(self) -> None:
         """Nothing to open."""
 

@@ -94,6 +94,11 @@ class DeadLetterQueue:
         """Disconnect."""
         await self._link.close()
 
+    async def exists(self) -> bool:
+        """Whether the service was ever here."""
+        keys = (self._keys.stream(), self._keys.dead)
+        return bool(await self._link.call("EXISTS", *keys))
+
     async def letters(self, after: str = "-") -> AsyncIterator[Letter]:
         """All dead letters there are now, the oldest first.
 
