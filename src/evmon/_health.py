@@ -6,7 +6,7 @@ from typing import Final
 
 from evmon._clock import Clock
 from evmon._telemetry.exposition import Health
-from evmon._telemetry.instruments import CONSUMER_READY
+from evmon._telemetry.instruments import CONSUMER_READY, UPTIME
 from evmon._telemetry.meter import Meter
 from evmon._transports.base import Transport
 
@@ -33,6 +33,8 @@ class HealthChecks:
         self._transport = transport
         self._clock = clock
         self._show = meter.bind(CONSUMER_READY)
+        self._show_uptime = meter.bind(UPTIME)
+        self._since = clock.monotonic()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._asked: float | None = None
         self._state = "starting"
@@ -71,7 +73,8 @@ class HealthChecks:
         return Health(ok=True, detail="ready")
 
     def look(self) -> None:
-        """Show whether it is ready, and say so when that changed."""
+        """Show for how long it runs and whether it is ready; say when that changed."""
+        self._show_uptime(self._clock.monotonic() - self._since)
         trouble = self._state or self._transport.trouble
         if trouble != self._trouble:
             _log.info("not ready: %s" if trouble else "ready%s", trouble)

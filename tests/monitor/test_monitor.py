@@ -63,6 +63,14 @@ def lookups(record):
     return lookups
 
 
+@pytest.fixture
+def warm(monitor, clock):
+    """The monitor of a service that runs for longer than the window."""
+    clock.now += 315
+    monitor.check()
+    return monitor
+
+
 def alerts(monitor):
     return [(f.alert, f.severity) for f in monitor.get_warnings()]
 
@@ -130,12 +138,23 @@ def test_nothing_is_wrong_at_the_start(monitor):
     ],
 )
 def test_the_hit_rate_is_judged_with_enough_traffic_only(
-    monitor, lookups, hits, misses, severity
+    warm, lookups, hits, misses, severity
 ):
     lookups(hits, misses)
 
     expected = [("EvmonCacheHitRateLow", severity)] if severity else []
-    assert expected == alerts(monitor)
+    assert expected == alerts(warm)
+
+
+def test_a_cache_that_is_filled_for_the_first_time_is_not_warned_of(
+    monitor, lookups, clock
+):
+    lookups(0, 100)
+    assert alerts(monitor) == []
+    for _ in range(30):
+        clock.now += 15
+        monitor.check()
+        assert alerts(monitor) == []
 
 
 @pytest.mark.parametrize(
@@ -184,18 +203,18 @@ def test_the_share_of_failing_handler_calls_is_held_against_its_limits(
 
 
 async def test_warnings_look_at_the_last_window_and_not_at_the_time_since_the_start(
-    monitor, lookups, clock
+    warm, lookups, clock
 ):
     lookups(0, 100)
-    monitor.check()
-    assert alerts(monitor) == [("EvmonCacheHitRateLow", "critical")]
+    warm.check()
+    assert alerts(warm) == [("EvmonCacheHitRateLow", "critical")]
     for _ in range(30):
         clock.now += 15
         lookups(10, 0)
-        monitor.check()
+        warm.check()
 
-    assert alerts(monitor) == []
-    assert monitor.get_metrics().cache.hit_rate == 75.0
+    assert alerts(warm) == []
+    assert warm.get_metrics().cache.hit_rate == 75.0
 
 
 async def test_samples_older_than_the_window_are_dropped(monitor, clock):
@@ -229,14 +248,14 @@ def test_a_warning_is_logged_once_when_breached_and_once_when_it_clears(
     assert caplog.records[0].limit == 100.0
 
 
-def test_a_warning_clears_when_traffic_ends(monitor, lookups, clock, caplog):
+def test_a_warning_clears_when_traffic_ends(warm, lookups, clock, caplog):
     caplog.set_level(logging.INFO)
     lookups(0, 100)
-    monitor.check()
+    warm.check()
     clock.now += 301
-    monitor.check()
+    warm.check()
     clock.now += 301
-    monitor.check()
+    warm.check()
 
     assert "cleared: too little traffic to tell" in caplog.text
 

@@ -36,7 +36,7 @@ OWN_ALERTS = {
     },
 }
 DURATION = 60
-"""Seconds: faults end at 20, their window is over at 40, and all is quiet again."""
+"""Seconds: faults end at 20, their window is over at 30, and all is quiet again."""
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 

@@ -17,7 +17,7 @@ from evmon._retry import RetryPolicy
 from evmon._thresholds import BYTES_PER_MB, Thresholds
 from evmon.errors import Reject
 
-WINDOW_SECONDS: Final = 20.0
+WINDOW_SECONDS: Final = 10.0
 FAULT_STARTS: Final = 5.0
 FAULT_ENDS: Final = 20.0
 

@@ -33,8 +33,19 @@ _NO_SDK: Final = (
 )
 @_RUNBOOKS
 @click.option("--grafana", metavar="URL", help="Address of Grafana.")
+@click.option(
+    "--label",
+    "labels",
+    multiple=True,
+    metavar="NAME",
+    help="Label that tells services of one job name apart; may be repeated.",
+)
 def rules_command(
-    settings: tuple[str, ...], form: str, runbooks: str | None, grafana: str | None
+    settings: tuple[str, ...],
+    form: str,
+    runbooks: str | None,
+    grafana: str | None,
+    labels: tuple[str, ...],
 ) -> None:
     """Print the recording and alert rules.
 
@@ -42,13 +53,15 @@ def rules_command(
     Examples:
       evmon rules > evmon-rules.yaml
       evmon rules --set memory_warning=256MB --set retries_warning=50
-      evmon rules --format operator | kubectl apply -f -
+      evmon rules --format operator --label namespace | kubectl apply -f -
     """
     from evmon._signals import rules
     from evmon._signals.limits import with_settings
 
     options = rules.RuleOptions(
-        runbooks=runbooks or rules.RUNBOOKS, grafana=grafana or rules.GRAFANA
+        runbooks=runbooks or rules.RUNBOOKS,
+        grafana=grafana or rules.GRAFANA,
+        labels=labels,
     )
     limits = with_settings(settings)
     chosen: rules.Format = "operator" if form == "operator" else "prometheus"

@@ -87,7 +87,7 @@ def troubles(
         ),
         Reading(
             PENDING_OLD,
-            highest(samples, i.CONSUMER_PENDING_AGE),
+            _held(samples),
             limits.pending_age_warning_seconds,
             limits.pending_age_critical_seconds,
         ),
@@ -101,6 +101,13 @@ def troubles(
         if breach is not None:
             found.append(_advice(reading.signal, breach))
     return found
+
+
+def _held(samples: Samples) -> float | None:
+    """How much older the oldest pending event is than the oldest unread one."""
+    pending = highest(samples, i.CONSUMER_PENDING_AGE)
+    unread = highest(samples, i.CONSUMER_UNREAD_AGE)
+    return None if pending is None else pending - (unread or 0)
 
 
 def events(samples: Samples) -> dict[str, int | None]:

@@ -13,15 +13,11 @@ def derived_families(
     metrics: Metrics,
     window: Totals,
     readings: Iterable[Reading],
-    uptime_seconds: float,
 ) -> Iterator[Metric]:
     """Families that are computed when ``/metrics`` is scraped.
 
     A figure that is not known has no sample: never 0 in its place.
     """
-    yield _gauge(
-        "evmon_uptime", "Time since the bus started.", "seconds", uptime_seconds
-    )
     rate = window.hit_rate
     yield _gauge(
         "evmon_cache_hit",

@@ -174,7 +174,7 @@ class Recommendation:
 
 
 def readings(
-    window: Totals, memory_mb: float, limits: Thresholds
+    window: Totals, memory_mb: float, limits: Thresholds, *, warm: bool
 ) -> tuple[Reading, ...]:
     """Hold the last window against the limits.
 
@@ -182,8 +182,10 @@ def readings(
         window: what happened in it.
         memory_mb: resident memory now.
         limits: the limits.
+        warm: whether the window began after the start: a cache that is filled for the
+            first time misses, and nothing is wrong with it.
     """
-    rate_is_meant = window.lookups >= limits.cache_min_lookups
+    rate_is_meant = warm and window.lookups >= limits.cache_min_lookups
     average_is_meant = window.batches.count >= limits.processing_min_runs
     errors_are_meant = window.calls >= limits.handler_errors_min_calls
     return (

@@ -110,14 +110,19 @@ class Monitor:
         return derived_families(
             metrics_of(snapshot, window, memory),
             window,
-            readings(window, memory.resident / BYTES_PER_MB, self._limits),
-            self.uptime_seconds,
+            self._hold(window, memory),
         )
 
     def _readings(self, snapshot: Snapshot | None = None) -> tuple[Reading, ...]:
         window = self._window(snapshot or self._telemetry.snapshot())
-        memory_mb = self._memory().resident / BYTES_PER_MB
-        return readings(window, memory_mb, self._limits)
+        return self._hold(window, self._memory())
+
+    def _hold(self, window: Totals, memory: ProcessMemory) -> tuple[Reading, ...]:
+        # The window is counted from the last look before it.
+        start = self._limits.window_seconds + self._config.check_interval_seconds
+        warm = self.uptime_seconds >= start
+        resident_mb = memory.resident / BYTES_PER_MB
+        return readings(window, resident_mb, self._limits, warm=warm)
 
     def _window(self, snapshot: Snapshot) -> Totals:
         """What happened in the last window, by the samples at hand."""

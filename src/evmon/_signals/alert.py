@@ -9,7 +9,7 @@ from evmon._signals.promql import PER_INSTANCE, number
 from evmon._telemetry.instruments import Instrument
 
 Severity = Literal["warning", "critical"]
-Shape = Literal["gauge", "counter", "rise", "gone"]
+Shape = Literal["gauge", "counter", "rise", "restarts", "gone"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,8 +19,8 @@ class Input:
     Attributes:
         series: name and labels; ``job`` and ``instance`` are added.
         shape: a gauge holds its value, a counter grows by it in each window, a rise
-            comes to it some minutes before the end, and what is gone was there only at
-            first.
+            nears it in the last minutes, restarts are that many falls of an uptime
+            in the last minutes, and what is gone was there only at first.
         value: of the shape.
         shared: whether it is the sum over all instances, of which each has its part.
     """

@@ -9,20 +9,29 @@ from evmon._monitor.findings import (
 )
 from evmon._signals import recording as r
 from evmon._signals.alert import Alert, Input, Severity
-from evmon._signals.promql import JOB, PER_INSTANCE, by, duration, series
+from evmon._signals.promql import (
+    JOB,
+    PER_INSTANCE,
+    UPTIME,
+    by,
+    duration,
+    recent,
+    series,
+)
 from evmon._telemetry import instruments as i
 from evmon._telemetry.instruments import Instrument
 from evmon._telemetry.naming import prometheus_label
 from evmon._thresholds import BYTES_PER_MB, Thresholds
 
 _SERVICE = series(i.DISCOVERY_HANDLERS)
-_SEEN = f"last_over_time({_SERVICE}[1d])"
+_SEEN = f"last_over_time({r.SERVICE}[1d])"
 _OUTCOME = prometheus_label(i.DISCOVERY_OUTCOME)
 _COMPONENT = prometheus_label(i.RETRY_COMPONENT)
 _ERROR = prometheus_label(i.ERROR_TYPE)
 _MISS = f'{prometheus_label(i.CACHE_RESULT)}="miss"'
 _OVERFLOW = prometheus_label("otel.metric.overflow")
 _ON = "on (job, instance)"
+_RESTARTS_OVER = 900.0
 TRAFFIC = 10.0
 """How many times the least traffic the unit tests have, so that shares are whole."""
 
@@ -31,6 +40,7 @@ def core_alerts(limits: Thresholds) -> tuple[Alert, ...]:
     """The alerts of every service, whatever its transport."""
     return (
         *_targets(),
+        _restarting(),
         *_cache(limits),
         *_memory(limits),
         *_discovery(limits),
@@ -41,12 +51,16 @@ def core_alerts(limits: Thresholds) -> tuple[Alert, ...]:
 
 
 def counted(row: Instrument, selector: str, limits: Thresholds) -> str:
-    """How often something happened in the window, as a whole number.
+    """How often something happened in the window, where all series are there at first."""
+    counter, window = series(row, selector), limits.window_seconds
+    grown = f"increase({counter}[{duration(window)}])"
+    return recent(by(PER_INSTANCE, counter), by(PER_INSTANCE, grown), window)
 
-    `increase` reaches a little beyond its samples; the fraction is no event.
-    """
-    window = duration(limits.window_seconds)
-    return f"floor({by(PER_INSTANCE, f'increase({series(row, selector)}[{window}])')})"
+
+def _counted(recorded: str, limits: Thresholds) -> str:
+    """The same, of a sum that is recorded because its series come later."""
+    window = limits.window_seconds
+    return recent(recorded, f"increase({recorded}[{duration(window)}])", window)
 
 
 def _targets() -> tuple[Alert, ...]:
@@ -58,10 +72,10 @@ def _targets() -> tuple[Alert, ...]:
             expr="up",
             op="==",
             limit=0,
-            guard=f"on (job) group by (job) ({_SEEN})",
+            guard=f"on (job) {r.SERVICE}",
             hold_seconds=120,
             summary="{{ $labels.instance }} of {{ $labels.job }} cannot be scraped",
-            detail="Nothing is known about this process: it is down, or /metrics is",
+            detail="Nothing is known about this process: /metrics does not answer",
             inputs=lambda level: (Input("up", "gauge", level), _service()),
             beyond=0,
             within=1,
@@ -71,8 +85,7 @@ def _targets() -> tuple[Alert, ...]:
             severity="critical",
             metric=i.DISCOVERY_HANDLERS,
             expr=(
-                f"(group by (job) ({_SEEN})"
-                f" unless on (job) group by (job) (up or {_SERVICE}))\n"
+                f"({_SEEN} unless on (job) group by (job) (up or {_SERVICE}))\n"
                 f"or absent({_SEEN})"
             ),
             op="==",
@@ -85,6 +98,21 @@ def _targets() -> tuple[Alert, ...]:
             beyond=1,
             within=0,
         ),
+    )
+
+
+def _restarting() -> Alert:
+    return Alert(
+        name="EvmonRestarting",
+        severity="warning",
+        metric=i.UPTIME,
+        expr=f"resets({UPTIME}[{duration(_RESTARTS_OVER)}])",
+        limit=2,
+        hold_seconds=0,
+        summary="{{ $labels.instance }} of {{ $labels.job }} restarts again and again",
+        detail=f"Restarts in the last {duration(_RESTARTS_OVER)}:",
+        inputs=lambda level: (Input(UPTIME, "restarts", level),),
+        beyond=4,
     )
 
 
@@ -119,6 +147,8 @@ def _cache(limits: Thresholds) -> tuple[Alert, ...]:
             limit=limit,
             unit=CACHE_HIT_RATE.unit,
             guard=f"{traffic} >= {limits.cache_min_lookups}",
+            # What fills the cache at the start misses, and leaves the window before.
+            hold_seconds=limits.window_seconds + 60,
             summary="The metadata cache of {{ $labels.instance }} misses too often",
             detail="The hit rate is",
             inputs=lambda level: inputs(level, limits.cache_min_lookups * TRAFFIC),
@@ -254,9 +284,10 @@ def _handlers(limits: Thresholds) -> tuple[Alert, ...]:
 
     def errors(percent: float, total: float) -> tuple[Input, ...]:
         failed = total * percent / 100
+        of = f'{prometheus_label(i.HANDLER)}="shop.charge"'
         return (
-            Input(f'{calls}{{{_ERROR}=""}}', "counter", total - failed),
-            Input(f'{calls}{{{_ERROR}="OSError"}}', "counter", failed),
+            Input(f'{calls}{{{of},{_ERROR}=""}}', "counter", total - failed),
+            Input(f'{calls}{{{of},{_ERROR}="OSError"}}', "counter", failed),
         )
 
     def error_alert(severity: Severity, limit: float, setting: str) -> Alert:
@@ -287,7 +318,7 @@ def _handlers(limits: Thresholds) -> tuple[Alert, ...]:
             name=RETRIES.alert,
             severity="warning",
             metric=i.RETRY_ATTEMPTS,
-            expr=f"floor(increase({r.RETRIES}[{window}]))",
+            expr=_counted(r.RETRIES, limits),
             limit=limits.retries_warning,
             summary="{{ $labels.instance }} of {{ $labels.job }} retries a lot",
             detail=f"Retries in the last {window}:",
@@ -299,7 +330,7 @@ def _handlers(limits: Thresholds) -> tuple[Alert, ...]:
             name="EvmonRetriesExhausted",
             severity="warning",
             metric=i.RETRY_EXHAUSTED,
-            expr=f"floor(increase({r.EXHAUSTED}[{window}]))",
+            expr=_counted(r.EXHAUSTED, limits),
             limit=0,
             summary="{{ $labels.instance }} of {{ $labels.job }} gave up",
             detail=f"Operations given up in the last {window}:",
@@ -327,12 +358,19 @@ def _overflow() -> Alert:
         metric=None,
         expr=by(PER_INSTANCE, overflowed, "count"),
         limit=0,
+        guard=f"{_ON} {_SERVICE}",
         summary="{{ $labels.instance }} has more series than it may have",
         detail="What is beyond the limit of series is counted together. Series for it:",
         inputs=lambda level: (
-            (Input(f'{series(i.RETRY_ATTEMPTS)}{{{_OVERFLOW}="true"}}', "gauge", 5),)
+            (
+                Input(f'{series(i.RETRY_ATTEMPTS)}{{{_OVERFLOW}="true"}}', "gauge", 5),
+                _service(),
+            )
             if level
-            else ()
+            else (_service(),)
+        ),
+        quiet=lambda _: (
+            Input(f'{series(i.RETRY_ATTEMPTS)}{{{_OVERFLOW}="true"}}', "gauge", 5),
         ),
         beyond=1,
     )

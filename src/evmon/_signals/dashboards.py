@@ -165,7 +165,7 @@ def _panel(panel: Panel, number: int) -> Any:
                     "maxItems": 20,
                     "sortOrder": 1,
                     "alertName": "Evmon",
-                    "datasource": "${datasource}",
+                    "alertInstanceLabelFilter": '{job=~"$job"}',
                     "stateFilter": {"firing": True, "pending": True},
                 }
             )

@@ -54,13 +54,13 @@ def _memory_lines(limits: Thresholds) -> tuple[Limit, ...]:
 
 def _hit_rate(labels: tuple[str, ...]) -> str:
     hits = rate(i.CACHE_LOOKUPS, f"{PROCESS},{HIT}", labels)
-    return f"100 * {hits} / {rate(i.CACHE_LOOKUPS, PROCESS, labels)}"
+    return f"100 * {hits} / ({rate(i.CACHE_LOOKUPS, PROCESS, labels)} > 0)"
 
 
 def _average(labels: tuple[str, ...]) -> str:
     row = i.DISCOVERY_BATCH_DURATION
     seconds = rate(row, PROCESS, labels, "_sum")
-    return f"1000 * {seconds} / {rate(row, PROCESS, labels, '_count')}"
+    return f"1000 * {seconds} / ({rate(row, PROCESS, labels, '_count')} > 0)"
 
 
 def _recent_retries() -> str:

@@ -108,7 +108,7 @@ def rate(
 
 def or_zero(expression: str) -> str:
     """The expression, and 0 where there is nothing: no fault is no gap."""
-    return f"{expression} or vector(0)"
+    return f"({expression}) or on () vector(0)"
 
 
 def quantiles(row: Instrument, selector: str) -> tuple[Query, ...]:

@@ -13,6 +13,9 @@ PER_DESTINATION = (JOB, DESTINATION)
 PER_GROUP = (JOB, DESTINATION, GROUP)
 
 
+UPTIME = prometheus_name(i.UPTIME)
+
+
 def series(row: Instrument, selector: str = "", suffix: str = "") -> str:
     """The name of an instrument's series, with a selector.
 
@@ -34,6 +37,22 @@ def by(labels: tuple[str, ...], expression: str, operation: str = "sum") -> str:
     if not labels:
         return f"{operation}({expression})"
     return f"{operation} by ({', '.join(labels)}) ({expression})"
+
+
+def recent(total: str, grown: str, window_seconds: float) -> str:
+    """By how much a counter of each process grew in the window, as a whole number.
+
+    Prometheus' `increase` sees nothing of what came before its first sample, such as a
+    failure while a process starts: what a young process counted, it counted just now.
+    It also reaches a little beyond its samples; the fraction is no event.
+
+    Args:
+        total: the counter, summed for each process.
+        grown: its increase, summed for each process.
+        window_seconds: how far to look back.
+    """
+    young = f"on (job, instance) {UPTIME} < {number(window_seconds)}"
+    return f"floor(\n{total} and {young}\nor {grown}\n)"
 
 
 def duration(seconds: float) -> str:

@@ -23,6 +23,9 @@ from evmon._thresholds import Thresholds
 
 RETRIES = "job_instance:evmon_retry_attempts:sum"
 EXHAUSTED = "job_instance:evmon_retry_exhausted:sum"
+SERVICE = "job:evmon_service:group"
+"""Jobs that are evmon services: for as long as they are scraped, down or not."""
+
 CALLS = "job_instance:evmon_handler_calls:sum"
 FAILED_CALLS = "job_instance:evmon_handler_calls_failed:sum"
 BATCHES = "job_instance:evmon_discovery_batches:sum"
@@ -34,6 +37,7 @@ _BATCH_AVERAGE = "job_instance:evmon_discovery_batch_duration_seconds:avg_increa
 _BATCH_P95 = "job_instance:evmon_discovery_batch_duration_seconds:p95_increase"
 _DRAIN = "job_destination_group:evmon_consumer_drain_seconds:ratio_rate"
 
+OURS = f'{prometheus_label(i.HANDLER)}!=""'
 ERROR = f'{prometheus_label(i.ERROR_TYPE)}!=""'
 HIT = f'{prometheus_label(i.CACHE_RESULT)}="hit"'
 _PER_LAG = f"on (job, {DESTINATION}, {GROUP})"
@@ -84,14 +88,20 @@ def recordings(limits: Thresholds) -> tuple[Recording, ...]:
     hits = f"increase({series(i.CACHE_LOOKUPS, HIT)}{window})"
     buckets = series(i.DISCOVERY_BATCH_DURATION, suffix="_bucket")
     p95 = by((*PER_INSTANCE, "le"), f"increase({buckets}{window})")
-    calls = series(i.PROCESS_DURATION, suffix="_count")
-    failed = series(i.PROCESS_DURATION, ERROR, "_count")
+    # Other programs measure by the same semantic convention.
+    calls = series(i.PROCESS_DURATION, OURS, "_count")
+    failed = series(i.PROCESS_DURATION, f"{OURS},{ERROR}", "_count")
     batches = series(i.DISCOVERY_BATCH_DURATION, suffix="_count")
     seconds = series(i.DISCOVERY_BATCH_DURATION, suffix="_sum")
     consumed = by(PER_GROUP, f"rate({series(i.CONSUMED_MESSAGES)}{window})")
     return (
         Recording(RETRIES, per_process(series(i.RETRY_ATTEMPTS))),
         Recording(EXHAUSTED, per_process(series(i.RETRY_EXHAUSTED))),
+        Recording(
+            SERVICE,
+            f"group by (job) ({series(i.DISCOVERY_HANDLERS)})\n"
+            f"or group by (job) (up) and on (job) last_over_time({SERVICE}[1h])",
+        ),
         Recording(CALLS, from_start(calls, i.EVENTS_IN_FLIGHT)),
         Recording(FAILED_CALLS, from_start(failed, i.EVENTS_IN_FLIGHT)),
         Recording(BATCHES, from_start(batches, i.DISCOVERY_QUEUE_SIZE)),

@@ -5,12 +5,20 @@ restart, and to be right about several instances; where it has a guard, to keep 
 when there is too little traffic.
 """
 
+import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from evmon._signals.alert import Alert, Input
-from evmon._signals.promql import DESTINATION, GROUP, INSTANCE, JOB, number
+from evmon._signals.promql import (
+    DESTINATION,
+    GROUP,
+    INSTANCE,
+    JOB,
+    UPTIME,
+    number,
+)
 from evmon._signals.rules import HEADER, RuleOptions, alerts, annotations, to_yaml
 from evmon._thresholds import Thresholds
 
@@ -20,7 +28,13 @@ RESTART: Final = 80
 """Steps after which the process of a test starts again."""
 
 RISE: Final = 16
-"""Steps before the end at which a rise comes; the window must reach beyond it."""
+"""Steps before the end at which a rise begins; the window must reach beyond it."""
+
+YOUNG: Final = 12
+"""Steps for which a young process runs, if the window is not shorter."""
+
+LIFE: Final = 4
+"""Steps from one restart to the next."""
 
 _LABELS: Final = {
     JOB: "shop",
@@ -85,6 +99,8 @@ class _Cases:
             yield self._case("fires for one of several", [beyond, within])
         else:
             yield self._case("fires once for several", [beyond, beyond], [beyond])
+        if alert.counts:
+            yield self._young(beyond)
         if alert.quiet(beyond):
             yield self._case("is silent without traffic", [beyond], [], alert.quiet)
 
@@ -118,6 +134,18 @@ class _Cases:
             (STEPS, self._expected([within])),
         ]
         return self._test("clears after a restart", series, checks)
+
+    def _young(self, beyond: float) -> dict[str, Any]:
+        """A process that had counted it all when it was scraped for the first time."""
+        steps = min(YOUNG, round(self._window / STEP) - 2)
+        gap = f"_x{STEPS - steps - 1}"
+        uptime = Input(UPTIME, "gauge", 0)
+        series = [self._series(uptime, "a:9464", f"{gap} 5+{STEP}x{steps}")]
+        for given in self._alert.inputs(beyond):
+            value = math.floor(given.value)
+            series.append(self._series(given, "a:9464", f"{gap} {value}+0x{steps}"))
+        checks = [(STEPS, self._expected([beyond]))]
+        return self._test("sees what came before the first scrape", series, checks)
 
     def _series(self, given: Input, instance: str, values: str) -> dict[str, str]:
         own = f'{JOB}="shop",{INSTANCE}="{instance}"'
@@ -208,8 +236,15 @@ def _held(given: Input, steps: int) -> str:
     if given.shape == "gone":
         return f"{value}+0x20 _x{steps - 21}"
     if given.shape == "rise":
-        before = steps - RISE
-        return f"{number(given.value / 2)}+0x{before} {value}+0x{RISE - 1}"
+        half, most = number(given.value / 2), _exact(0.9 * given.value)
+        slope = _exact(0.1 * given.value / (RISE - 4))
+        # It is there for the last looks: rules may see each other's last results.
+        rise = f"{most}+{slope}x{RISE - 4} {value}+0x2"
+        return f"{half}+0x{steps - RISE} {rise}"
+    if given.shape == "restarts":
+        lives = round(given.value)
+        first = f"900+{STEP}x{steps - lives * LIFE}"
+        return " ".join([first, *[f"1+{STEP}x{LIFE - 1}"] * lives])
     return f"{value}+0x{steps}"
 
 

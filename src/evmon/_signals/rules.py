@@ -1,5 +1,6 @@
 """The rules file, for Prometheus and for prometheus-operator."""
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
@@ -12,9 +13,12 @@ from evmon._signals.promql import duration, number
 from evmon._signals.recording import recordings
 from evmon._signals.transport_alerts import transport_alerts
 from evmon._thresholds import Thresholds
+from evmon.errors import ConfigError
 
 RUNBOOKS: Final = "https://github.com/evmon/evmon/blob/main/docs/runbooks"
 GRAFANA: Final = "http://localhost:3000"
+_LABEL: Final = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
+_BY_JOB: Final = re.compile(r"\(job(?=[,)])")
 Format = Literal["prometheus", "operator"]
 
 
@@ -25,12 +29,26 @@ class RuleOptions:
     Attributes:
         runbooks: address of the folder of runbooks.
         grafana: address of Grafana.
+        labels: that tell services of one job name apart, such as ``namespace``.
         pace: factor of all ``for:`` durations; a drill takes a small one.
     """
 
     runbooks: str = RUNBOOKS
     grafana: str = GRAFANA
+    labels: tuple[str, ...] = ()
     pace: float = 1.0
+
+    def __post_init__(self) -> None:
+        for label in self.labels:
+            if not _LABEL.fullmatch(label):
+                raise ConfigError(f"--label {label!r}: must be the name of a label")
+
+    def apart(self, expr: str) -> str:
+        """An expression that takes services apart by these labels too.
+
+        Every expression here names ``job`` first where it groups or matches.
+        """
+        return _BY_JOB.sub(f"({', '.join((*self.labels, 'job'))}", expr)
 
 
 DEFAULTS: Final = RuleOptions()
@@ -60,7 +78,7 @@ def rules(
             {
                 "name": "evmon.rules",
                 "rules": [
-                    {"record": rule.name, "expr": rule.expr}
+                    {"record": rule.name, "expr": options.apart(rule.expr)}
                     for rule in recordings(limits)
                 ],
             },
@@ -105,7 +123,10 @@ def annotations(alert: Alert, options: RuleOptions) -> Mapping[str, str]:
 
 
 def _rule(alert: Alert, options: RuleOptions) -> dict[str, Any]:
-    rule: dict[str, Any] = {"alert": alert.name, "expr": alert.condition}
+    rule: dict[str, Any] = {
+        "alert": alert.name,
+        "expr": options.apart(alert.condition),
+    }
     if alert.hold_seconds:
         rule["for"] = duration(alert.hold_seconds * options.pace)
     rule["labels"] = {"severity": alert.severity}

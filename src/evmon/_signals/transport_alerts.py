@@ -26,6 +26,12 @@ _ON_GROUP = f"on (job, {DESTINATION}, {GROUP})"
 _RISES_OVER = 300.0
 """Seconds over which a lag is compared with itself."""
 
+_CATCHING_UP = 7200.0
+"""Seconds that events waited unread, in a test."""
+
+_RISES_NOW = 120.0
+"""Seconds in which it must rise as well: a burst that is worked off is no trouble."""
+
 _WHERE = f"{{{{ $labels.{DESTINATION} }}}}"
 _WHO = f"group {{{{ $labels.{GROUP} }}}} of {_WHERE}"
 
@@ -107,7 +113,8 @@ def _lag(limits: Thresholds) -> tuple[Alert, ...]:
             unit="s",
             guard=(
                 f"{r.LAG} >= {limits.lag_min_events}\n"
-                f"and {r.LAG} > {r.LAG} offset {duration(_RISES_OVER)}"
+                f"and {r.LAG} > {r.LAG} offset {duration(_RISES_OVER)}\n"
+                f"and deriv({r.LAG}[{duration(_RISES_NOW)}]) > 0"
             ),
             hold_seconds=120,
             by=PER_GROUP,
@@ -157,15 +164,31 @@ def _pending(limits: Thresholds) -> tuple[Alert, ...]:
             "pending_age_critical_seconds",
         ),
     )
+    pending = by(PER_GROUP, series(i.CONSUMER_PENDING_AGE), "max")
+    unread = by(PER_GROUP, series(i.CONSUMER_UNREAD_AGE), "max")
+
+    def inputs(level: float) -> tuple[Input, ...]:
+        return (
+            Input(series(i.CONSUMER_PENDING_AGE, _OF), "gauge", level + _CATCHING_UP),
+            Input(series(i.CONSUMER_UNREAD_AGE, _OF), "gauge", _CATCHING_UP),
+        )
+
     return tuple(
-        _aged(
-            "EvmonPendingOld",
-            i.CONSUMER_PENDING_AGE,
-            limit,
-            setting,
+        Alert(
+            name="EvmonPendingOld",
             severity=severity,
+            metric=i.CONSUMER_PENDING_AGE,
+            # What waited long before it was read is not held for long: only what is
+            # much older than the next one to be read is.
+            expr=f"{pending}\n- {unread}",
+            limit=limit,
+            unit="s",
+            by=PER_GROUP,
             summary=f"An event is not finished by {_WHO}",
-            detail="The oldest event that was read and is not settled is this old:",
+            detail="The oldest event that was read and is not settled is older than the"
+            " oldest unread one by",
+            inputs=inputs,
+            setting=setting,
         )
         for severity, limit, setting in levels
     )
@@ -177,7 +200,8 @@ def _lag_unknown() -> Alert:
         name="EvmonLagUnknown",
         severity="warning",
         metric=row,
-        expr=by(PER_GROUP, series(row), "min"),
+        # One process that cannot reach the server does not make it unknown.
+        expr=by(PER_GROUP, series(row), "max"),
         op="==",
         limit=0,
         hold_seconds=600,

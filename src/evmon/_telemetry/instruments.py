@@ -239,7 +239,7 @@ CONSUMER_PENDING_AGE = Instrument(
     "evmon.consumer.pending.oldest_age",
     Kind.GAUGE,
     "s",
-    "Age of the oldest event that is pending; 0 when none is.",
+    "Time since the oldest pending event was published; 0 when none is pending.",
     (DESTINATION, GROUP),
 )
 CONSUMER_UNREAD_AGE = Instrument(
@@ -305,6 +305,12 @@ LAST_POLL_TIME = Instrument(
     "s",
     "When the consumer last heard from the transport, in Unix time.",
     (DESTINATION, GROUP),
+)
+UPTIME = Instrument(
+    "evmon.uptime",
+    Kind.GAUGE,
+    "s",
+    "Time since the bus started.",
 )
 CONSUMER_READY = Instrument(
     "evmon.ready",

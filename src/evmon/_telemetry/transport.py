@@ -81,6 +81,15 @@ class TransportRecorder:
         self._dead_age(standing.dead_age)
         self._scheduled(standing.scheduled)
 
+    def unknown(self) -> None:
+        """No look can be taken: what was seen last is not how it stands."""
+        for show in (
+            *(self._lag, self._pending, self._pending_age, self._unread_age),
+            *(self._length, self._dead, self._dead_age, self._scheduled),
+        ):
+            show(nan)
+        self._lag_known(0)
+
     def reclaimed(self, count: int) -> None:
         """Pending entries were taken over from another consumer."""
         self._reclaims(count)

@@ -14,6 +14,9 @@ from evmon._transports.redis.link import Link
 from evmon._transports.redis.reader import Reader, promotion
 from evmon.errors import TransportError
 
+UNKNOWN_AFTER: Final = 3
+"""Intervals without a look after which it is not known any more how things stand."""
+
 TRIM_COUNT: Final = 10_000
 """Entries trimmed in one go at the most, so that the server stays quick."""
 
@@ -62,11 +65,15 @@ class Upkeep:
 
     async def run(self) -> None:
         """Go round until cancelled."""
+        seen = self._clock.monotonic()
         while True:
             try:
                 await self.round()
+                seen = self._clock.monotonic()
             except TransportError as error:
                 _log.debug("no upkeep this time: %s", error)
+                if self._clock.monotonic() - seen > UNKNOWN_AFTER * self._interval:
+                    self._recorder.unknown()
             await self._clock.sleep(self._interval)
 
     async def round(self) -> None:
