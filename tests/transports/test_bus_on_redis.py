@@ -2,7 +2,7 @@
 
 import pytest
 
-from evmon import Event, EventBus
+from evmon import Event, EventBus, MetricsConfig, RedisConfig
 
 
 async def test_an_event_travels_through_redis_to_its_handler(server, client):
@@ -21,3 +21,30 @@ async def test_an_event_travels_through_redis_to_its_handler(server, client):
         )
 
     assert seen == [{"id": 7}]
+
+
+async def test_how_things_stand_is_not_known_while_the_server_is_away(own_server):
+    server = own_server()
+    config = RedisConfig(timeout=0.5, upkeep_interval=0.05)
+    bus = EventBus(
+        service="shop",
+        transport=server.url,
+        redis=config,
+        metrics=MetricsConfig(port=0, cache_seconds=0),
+    )
+    bus.add_handler("a", lambda event: None)
+
+    def shown(name):
+        text = bus.routes.answer("GET", "/metrics", {}).body.decode()
+        return [line for line in text.splitlines() if line.startswith(f"{name}{{")]
+
+    async with bus:
+        await pytest.eventually(lambda: shown("evmon_consumer_lag"))
+        server.stop()
+        await pytest.eventually(lambda: not shown("evmon_consumer_lag"))
+        assert not shown("evmon_dead_letter_queue_size")
+        (known,) = shown("evmon_consumer_lag_known")
+        assert known.endswith(" 0.0")
+
+        server.start()
+        await pytest.eventually(lambda: shown("evmon_consumer_lag"))
