@@ -161,12 +161,15 @@ def test_a_bus_refuses_what_is_no_setting(name, value, message):
     ("limits", "message"),
     [
         (
-            {"memory_warning_mb": 512},
-            "Thresholds.memory_warning_mb=512: must be at most memory_critical_mb (500)",
+            {"memory_warning_mb": 512, "memory_critical_mb": 400},
+            "Thresholds.memory_warning_mb=512: must be at most memory_critical_mb (400)",
         ),
         (
-            {"cache_hit_rate_warning_percent": 10},
-            "must be at least cache_hit_rate_critical_percent (20)",
+            {
+                "cache_hit_rate_warning_percent": 10,
+                "cache_hit_rate_critical_percent": 15,
+            },
+            "must be at least cache_hit_rate_critical_percent (15)",
         ),
     ],
 )
@@ -175,6 +178,23 @@ def test_a_warning_beyond_the_critical_limit_is_refused(limits, message):
         Thresholds(**limits)
 
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("warning", "value", "critical", "moved"),
+    [
+        ("memory_warning_mb", 512, "memory_critical_mb", 2560),
+        ("memory_warning_mb", 256, "memory_critical_mb", 500),
+        ("cache_hit_rate_warning_percent", 10, "cache_hit_rate_critical_percent", 4),
+        ("handler_errors_warning_percent", 60, "handler_errors_critical_percent", 100),
+    ],
+)
+def test_a_critical_limit_that_is_not_set_moves_with_its_warning(
+    warning, value, critical, moved
+):
+    assert getattr(Thresholds(**{warning: value}), critical) == moved
+    variable = {f"EVMON_THRESHOLDS_{warning.upper()}": str(value)}
+    assert getattr(resolve(Thresholds, Thresholds(), variable), critical) == moved
 
 
 def test_a_slip_in_the_name_of_a_variable_is_told(caplog):

@@ -6,6 +6,7 @@ Warnings, alert rules, dashboard lines and the tables of the runbooks are all ma
 
 import dataclasses
 from dataclasses import dataclass
+from typing import Any
 
 from evmon._settings import above, at_least, between, setting, validate
 from evmon.errors import ConfigError
@@ -17,6 +18,8 @@ BYTES_PER_MB = 1_000_000
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Thresholds:
     """Limits of a healthy service, each held over the last window.
+
+    A critical limit that is not set moves with its warning, where that would pass it.
 
     Example:
         >>> Thresholds(memory_warning_mb=256).memory_warning_mb
@@ -89,19 +92,26 @@ class Thresholds:
 
     def __post_init__(self) -> None:
         validate(self)
-        for field in dataclasses.fields(self):
-            warning = field.name
+        defaults = {field.name: field.default for field in dataclasses.fields(self)}
+        for warning, default in defaults.items():
             critical = warning.replace("_warning_", "_critical_")
-            if critical != warning and hasattr(self, critical):
-                self._check_order(warning, critical)
+            if critical != warning and critical in defaults:
+                self._put_in_order(warning, default, critical, defaults[critical])
 
-    def _check_order(self, warning: str, critical: str) -> None:
-        """A warning that comes after the critical one would never be seen."""
+    def _put_in_order(
+        self, warning: str, warning_default: Any, critical: str, critical_default: Any
+    ) -> None:
+        """A warning beyond the critical limit would never be seen."""
         first, second = getattr(self, warning), getattr(self, critical)
-        falls = warning == "cache_hit_rate_warning_percent"
-        if (first < second) if falls else (first > second):
+        falls = critical_default < warning_default
+        if (first >= second) if falls else (first <= second):
+            return
+        if second != critical_default:
             word = "least" if falls else "most"
             raise ConfigError(
                 f"Thresholds.{warning}={first:g}: must be at {word} {critical}"
-                f" ({second:g}); set both"
+                f" ({second:g})"
             )
+        moved = first * critical_default / warning_default
+        most = 100.0 if critical.endswith("_percent") else moved
+        object.__setattr__(self, critical, min(moved, most))

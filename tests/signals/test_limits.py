@@ -10,8 +10,8 @@ from evmon._signals.limits import with_settings
     ("setting", "field", "value"),
     [
         ("memory_warning=256", "memory_warning_mb", 256),
-        ("memory_critical=2GB", "memory_critical_mb", 2000),
-        ("memory_critical_mb=1GiB", "memory_critical_mb", 1073.741824),
+        ("memory_warning=2GB", "memory_warning_mb", 2000),
+        ("memory_warning_mb=1GiB", "memory_warning_mb", 1073.741824),
         ("processing_warning=2s", "processing_warning_ms", 2000),
         ("processing_warning=250ms", "processing_warning_ms", 250),
         ("window=10m", "window_seconds", 600),

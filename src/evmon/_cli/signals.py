@@ -10,7 +10,7 @@ LIMIT_OPTION: Final = click.option(
     "settings",
     multiple=True,
     metavar="LIMIT=VALUE",
-    help="Change a limit, for example memory_warning=256MB; may be repeated.",
+    help="Change a limit, for example memory_warning=512MB; may be repeated.",
 )
 _RUNBOOKS: Final = click.option(
     "--runbooks", metavar="URL", help="Address of the folder of runbooks."
@@ -52,7 +52,7 @@ def rules_command(
     \b
     Examples:
       evmon rules > evmon-rules.yaml
-      evmon rules --set memory_warning=256MB --set retries_warning=50
+      evmon rules --set memory_warning=512MB --set retries_warning=50
       evmon rules --format operator --label namespace | kubectl apply -f -
     """
     from evmon._signals import rules
@@ -94,7 +94,7 @@ def dashboards_command(
     \b
     Examples:
       evmon dashboards
-      evmon dashboards --set memory_warning=256MB --out grafana/
+      evmon dashboards --set memory_warning=512MB --out grafana/
       evmon dashboards --format configmap --out k8s/
     """
     from evmon._signals import rules
