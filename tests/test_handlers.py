@@ -242,6 +242,14 @@ def handle_bare(e):
     return e
 
 
+def handle_object(e: object):
+    return e
+
+
+def handle_event_of_object(e: Event[object]):
+    return e
+
+
 def handle_typed(e: Event[OrderClass]):
     return e.data
 
@@ -292,7 +300,11 @@ def test_parameters_are_given_what_their_annotation_asks_for(function, expected)
 
 
 @pytest.mark.parametrize(
-    "function", [handle_event, handle_any, handle_bare, handle_args, handle_kwargs]
+    "function",
+    [
+        *(handle_event, handle_any, handle_bare, handle_args, handle_kwargs),
+        *(handle_object, handle_event_of_object),
+    ],
 )
 def test_a_parameter_for_the_event_gets_the_very_event(function):
     sent = event({"id": 7})

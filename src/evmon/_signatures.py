@@ -186,14 +186,18 @@ def _hints(function: Callable[..., Any], name: str) -> list[Any]:
     return hints
 
 
+_OPEN: Final = (None, Any, object)
+"""What says nothing about a type."""
+
+
 def _role(hint: Any) -> tuple[_Role, Any]:
     """What a parameter wants, and the type that the data must be of, if any."""
-    if hint is None or hint is Any or hint is Event:
+    if hint in _OPEN or hint is Event:
         return "event", None
     origin = get_origin(hint)
     if origin is Event:
         (data_type,) = typing.get_args(hint)
-        open_type = data_type is Any or isinstance(data_type, TypeVar)
+        open_type = data_type in _OPEN or isinstance(data_type, TypeVar)
         return "event", None if open_type else data_type
     if origin in (list, collections.abc.Sequence):
         (item,) = typing.get_args(hint)
