@@ -196,10 +196,11 @@ class Reader:
         for inbox, batch in acks:
             commands.append(("XACK", inbox.stream, self._group, *batch))
         now = self._clock.monotonic()
-        promotes = now >= self._next_promotion
-        if promotes:
+        looks = now >= self._next_promotion
+        if looks:
             self._next_promotion = now + max_wait
-            commands.append(promotion(self._keys))
+            if self._scheduled:
+                commands.append(promotion(self._keys))
             commands.append(("ZCARD", self._keys.retry))
         if self._idle and not self._scheduled:
             max_wait = max(max_wait, IDLE_BLOCK)
@@ -213,7 +214,7 @@ class Reader:
         finally:
             for inbox, batch in acks:
                 inbox.end_acks(batch, sent=sent)
-        if promotes:
+        if looks:
             self._scheduled = bool(replies[-2])
         taken = self._take(replies[-1])
         self._idle = not taken
