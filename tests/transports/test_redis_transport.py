@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import signal
+import time
 
 import pytest
 
@@ -311,6 +312,21 @@ async def test_a_scheduled_entry_comes_back_after_its_delay(make, client):
     t.ack(later)
     await t.flush()
     assert pending(client) == 0
+
+
+async def test_a_retry_is_not_late_however_long_reads_block(make):
+    t = await make()
+    await t.publish([b"a"])
+    (received,) = await t.read(10, 0.01)
+    for _ in range(2):
+        assert await t.read(10, 0.01) == []
+    reading = asyncio.create_task(read_all(t, 1))
+    await asyncio.sleep(0.1)
+    started = time.monotonic()
+    assert await t.settle(received, None, Again(1, 1, ()))
+
+    await reading
+    assert 1 <= time.monotonic() - started < 1.7
 
 
 async def test_an_entry_may_be_dead_for_one_handler_and_scheduled_for_another(

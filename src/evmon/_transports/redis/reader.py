@@ -18,11 +18,11 @@ from evmon.errors import TransportError
 MAX_BLOCK: Final = 2.0
 """Seconds that a read blocks at the most; its socket waits so much longer."""
 
-IDLE_BLOCK: Final = 0.5
+IDLE_BLOCK: Final = 1.0
 """Seconds that a read blocks while nothing comes and nothing waits for a retry.
 
-Two of them are less than any event waits in the schedule, so that none is late, and it
-is as long as a stop may have to wait.
+No event waits for less in the schedule, so whoever puts it there is not late; if that
+process dies, the others see it after two of them. A stop may have to wait as long.
 """
 
 LOOKS: Final = 10
@@ -77,7 +77,7 @@ class Reader:
         self._next_promotion = 0.0
         self._turn = 0
         self._idle = False
-        self._scheduled = True
+        self._scheduled = self._puts = True
         self.server_ahead = 0.0
         """Seconds by which the server's clock is ahead of ours."""
 
@@ -85,6 +85,10 @@ class Reader:
     def has_groups(self) -> bool:
         """Whether all groups were there when last heard of."""
         return self._groups_made > 0
+
+    def schedules(self) -> None:
+        """An event of ours is in the retry schedule: look there until it is due."""
+        self._scheduled = self._puts = True
 
     async def make_groups(self) -> None:
         """Create what groups are missing, at the start of their streams.
@@ -202,6 +206,7 @@ class Reader:
             if self._scheduled:
                 commands.append(promotion(self._keys))
             commands.append(("ZCARD", self._keys.retry))
+        self._puts = False
         if self._idle and not self._scheduled:
             max_wait = max(max_wait, IDLE_BLOCK)
         commands.append(self._read_command(max_count, max_wait))
@@ -215,7 +220,7 @@ class Reader:
             for inbox, batch in acks:
                 inbox.end_acks(batch, sent=sent)
         if looks:
-            self._scheduled = bool(replies[-2])
+            self._scheduled = bool(replies[-2]) or self._puts
         taken = self._take(replies[-1])
         self._idle = not taken
         return taken

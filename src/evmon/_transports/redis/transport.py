@@ -266,6 +266,8 @@ class RedisTransport:
         except BrokenError:
             self._in_doubt.add(received)
             raise
+        if later:
+            self._reader.schedules()
         if ON:
             reach("after_settle")
         # An earlier try may have done it, and only its answer got lost.
