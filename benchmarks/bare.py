@@ -1,5 +1,6 @@
 """What somebody would write without a framework: redis-py, and nothing around it."""
 
+import time
 from typing import Any
 
 import msgspec
@@ -92,3 +93,21 @@ def _encoded(number: int, data: dict[str, Any] | None = None) -> bytes:
             "data": data or payload(number),
         }
     )
+
+
+async def latency(url: str, count: int) -> list[float]:
+    """How long after it was sent each event reaches its handler, in seconds."""
+    waited: list[float] = []
+    decode = msgspec.json.Decoder().decode
+    client = Redis.from_url(url)
+    await client.xgroup_create(STREAM, GROUP, id="0", mkstream=True)
+    while len(waited) < count:
+        answer = await client.xreadgroup(
+            GROUP, "c", {STREAM: ">"}, count=100, block=1000
+        )
+        for _, entries in answer:
+            for _, fields in entries:
+                waited.append(time.time() - decode(fields[b"event"])["at"])
+            await client.xack(STREAM, GROUP, *(entry_id for entry_id, _ in entries))
+    await client.aclose()
+    return waited

@@ -5,6 +5,7 @@ import json
 import time
 from typing import Final
 
+import msgspec
 from redis.asyncio import Redis
 
 from benchmarks.measure import (
@@ -27,7 +28,7 @@ def measure(settings: Settings, redis: PrivateRedis) -> list[Figure]:
     """A publisher of its own process, the same for all; the consumer in another."""
     count = settings.count(10 * RATE)
 
-    halves: dict[str, list[float]] = {"ours": [], "faststream_": []}
+    halves: dict[str, list[float]] = {"ours": [], "bare": [], "faststream_": []}
 
     def p99(contender: str) -> float:
         url = redis.empty()
@@ -45,6 +46,7 @@ def measure(settings: Settings, redis: PrivateRedis) -> list[Figure]:
     results = alternate(
         {
             "evmon": lambda: p99("ours"),
+            "bare loop": lambda: p99("bare"),
             "FastStream": lambda: p99("faststream_"),
         },
         settings,
@@ -57,6 +59,16 @@ def measure(settings: Settings, redis: PrivateRedis) -> list[Figure]:
             at_least=False,
             bar=0.5,
             reach=0.25,
+        ),
+        results.ratio(
+            *("latency", "bare loop", "FastStream"),
+            name="p99 at 1000 events/s, bare loop / FastStream",
+            at_least=False,
+        ),
+        results.ratio(
+            *("latency", "evmon", "bare loop"),
+            name="p99 at 1000 events/s, evmon / bare loop",
+            at_least=False,
         ),
         Results({"evmon": halves["ours"], "FastStream": halves["faststream_"]}).ratio(
             *("latency", "evmon", "FastStream"),
@@ -96,6 +108,8 @@ async def _awaited_stream(client: Redis) -> bytes:
 
 
 async def _fields(contender: str, data: dict[str, float]) -> dict[str, bytes]:
+    if contender == "bare":
+        return {"event": msgspec.json.encode(data)}
     if contender == "ours":
         from benchmarks.ours import EVENT, encoded
 

@@ -144,10 +144,9 @@ class Consumer:
                     continue
                 free = 1
             started = self._clock.monotonic()
+            wanted = min(free, self._config.batch_size)
             try:
-                entries = await self._transport.read(
-                    min(free, self._config.batch_size), self._config.max_wait
-                )
+                entries = await self._transport.read(wanted, self._config.max_wait)
             except TransportError as error:
                 self._recorder.received(self._clock.monotonic() - started, error)
                 delay = self._policy.delay(failures) * self._clock.random()
@@ -161,6 +160,10 @@ class Consumer:
                     reach("after_read")
                 self._recorder.received(self._clock.monotonic() - started)
                 self._accept(entries, group)
+                if len(entries) < wanted:
+                    # Nothing else waits: the handlers go first, and their acks with
+                    # the next read.
+                    await asyncio.sleep(0)
             else:
                 self._breaker.nothing_to_try()
 
