@@ -42,6 +42,7 @@ async def run_demo(
     logging.basicConfig(level="INFO", format="%(message)s", handlers=[handler])
     if not logging.getLogger("evmon.consumer").isEnabledFor(logging.DEBUG):
         logging.getLogger("evmon.consumer").setLevel(logging.CRITICAL)
+    logging.getLogger("evmon.bus").setLevel(logging.WARNING)  # it is said below
     shop = Shop(rate, fault, transport)
     async with shop.bus:
         out.print(Text(f"Serving {shop.bus.metrics_url} (Ctrl-C ends)"))
