@@ -223,12 +223,18 @@ async def test_the_items_of_a_batch_are_looked_at_concurrently(make, clock):
 
 
 async def test_registering_a_provider_again_replaces_its_handlers(running, registry):
-    provider = Orders()
+    provider, other = Orders(), Orders()
+    running.register(provider)
+    running.register(other)
+    await pytest.settle()
+    before = {handler.key for handler in registry.handlers}
     for _ in range(3):
         running.register(provider)
-    await pytest.settle()
+        await pytest.settle()
+        # Retries on the transport find their handlers by these.
+        assert before == {handler.key for handler in registry.handlers}
 
-    assert len(registry) == 2
+    assert len(registry) == 4
 
 
 async def test_unregistering_frees_a_provider(running, registry, measured):

@@ -224,10 +224,8 @@ class Discovery:
     def _register(self, provider: Any, handlers: list[Handler]) -> None:
         """Put a provider's handlers in place of those that it had."""
         earlier = self._registrations.get(id(provider))
-        keys = self._registry.add(handlers)
+        keys = self._registry.replace(earlier.keys if earlier else (), handlers)
         self._registrations[id(provider)] = _Registration(provider, keys)
-        if earlier is not None:
-            self._registry.remove(earlier.keys)
 
     def _give_up(self, item: _Item, error: Exception) -> None:
         name = item.subject if item.is_module_name else describe(item.subject)

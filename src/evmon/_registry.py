@@ -70,18 +70,26 @@ class Registry:
 
     def add(self, handlers: Iterable[Handler]) -> list[int]:
         """Register handlers; returns the keys by which `remove` takes them back."""
-        keys = []
+        return self.replace((), handlers)
+
+    def replace(self, keys: Iterable[int], handlers: Iterable[Handler]) -> list[int]:
+        """Put handlers in place of others, in one step; returns their keys.
+
+        Those of the same names keep their numbers: retries find them by these.
+        """
         with self._lock:
+            gone = self._take(keys)
+            added = []
             for unnumbered in handlers:
                 number = self._numbers.take(unnumbered.name)
                 handler = replace(unnumbered, number=number)
                 self._handlers[self._next] = handler
                 _insert(self._root, self._next, handler)
-                keys.append(self._next)
+                added.append(self._next)
                 self._next += 1
             self._routes = {}
-        self._tell(len(keys))
-        return keys
+        self._tell(len(added) - gone)
+        return added
 
     def observe(self, changed: Callable[[int], None]) -> None:
         """Call `changed` with the number of handlers now, and with every change of it.
@@ -94,17 +102,10 @@ class Registry:
     def remove(self, keys: Iterable[int]) -> int:
         """Take handlers back; returns how many there were."""
         with self._lock:
-            gone = [
-                (key, handler)
-                for key in keys
-                if (handler := self._handlers.pop(key, None)) is not None
-            ]
-            for key, handler in gone:
-                _delete(self._root, key, handler)
-                self._numbers.give_back(handler.name, handler.number)
+            gone = self._take(keys)
             self._routes = {}
-        self._tell(-len(gone))
-        return len(gone)
+        self._tell(-gone)
+        return gone
 
     def match(self, event_type: str) -> Route:
         """The route of an event type."""
@@ -117,6 +118,17 @@ class Registry:
         if len(routes) < _MAX_ROUTES:
             routes[event_type] = route
         return route
+
+    def _take(self, keys: Iterable[int]) -> int:
+        gone = [
+            (key, handler)
+            for key in keys
+            if (handler := self._handlers.pop(key, None)) is not None
+        ]
+        for key, handler in gone:
+            _delete(self._root, key, handler)
+            self._numbers.give_back(handler.name, handler.number)
+        return len(gone)
 
     def _tell(self, change: int) -> None:
         for changed in self._observers:

@@ -111,6 +111,8 @@ def _get(url, parameters):
 @pytest.fixture(scope="module")
 def drill(tmp_path_factory, redis_server, root):
     folder = tmp_path_factory.mktemp("drill")
+    with redis_server.client() as client:
+        client.flushall()  # other tests have a service of this name as well
     ports = {name: _free_port() for name in OWN_ALERTS}
     receiver = Receiver()
     thread = threading.Thread(target=receiver.serve_forever)

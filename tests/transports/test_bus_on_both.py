@@ -18,6 +18,7 @@ from evmon import (
     RetryLater,
     RetryPolicy,
     Thresholds,
+    event_handler,
 )
 from evmon._telemetry import instruments as i
 
@@ -471,6 +472,27 @@ async def test_handlers_of_the_same_name_are_retried_apart(stage):
         await s.until_idle()
 
     assert sorted(calls) == ["again", "again", "well"]
+
+
+async def test_a_retry_finds_its_handler_after_it_was_registered_again(stage):
+    attempts = []
+
+    class Orders:
+        @event_handler("a")
+        async def later(self, event: Event, delivery: Delivery) -> None:
+            attempts.append(delivery.attempt)
+            if delivery.attempt == 1:
+                raise RetryLater(1.05)
+
+    s, orders = stage(), Orders()
+    s.bus.register(orders)
+    async with s as bus:
+        await bus.publish("a")
+        await pytest.eventually(lambda: attempts == [1])
+        bus.register(orders)
+        await pytest.eventually(lambda: attempts == [1, 2])
+        await s.until_idle()
+        assert s.all_dead == 0
 
 
 @pytest.mark.parametrize("max_retries", [0, 3])
