@@ -167,20 +167,24 @@ def _start(*arguments, **options):
     )
 
 
+def _stops_in_order(process, within):
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=within)
+    assert process.returncode == 0, errors
+    assert "Traceback" not in errors
+
+
 def test_run_serves_until_a_signal(app):
     process = _start(
         "run", f"{app}:bus", "--metrics-port", "0", "--metrics-host", "127.0.0.1"
     )
     try:
         started = process.stderr.readline()
-        process.send_signal(signal.SIGTERM)
-        _, errors = process.communicate(timeout=10)
+        _stops_in_order(process, within=10)
     finally:
         process.kill()
         process.wait()
 
-    assert process.returncode == 0, errors
-    assert "Traceback" not in errors
     assert "MemoryTransport(), metrics: http://127.0.0.1:" in started
 
 
@@ -194,14 +198,10 @@ def test_run_hears_a_signal_while_it_waits_for_a_server(app, own_server):
     try:
         time.sleep(2)
         assert process.poll() is None
-        process.send_signal(signal.SIGTERM)
-        _, errors = process.communicate(timeout=5)
+        _stops_in_order(process, within=5)
     finally:
         process.kill()
         process.wait()
-
-    assert process.returncode == 0, errors
-    assert "Traceback" not in errors
 
 
 @pytest.mark.parametrize("command", [(), ("dlq",)])

@@ -45,7 +45,7 @@ def process_memory() -> ProcessMemory:
     try:
         heap = psutil.heap_info()
         allocated: int | None = heap.heap_used + heap.mmap_used
-    except (AttributeError, OSError, NotImplementedError):
+    except (AttributeError, OSError):
         allocated = None
     return ProcessMemory(resident, unique, allocated)
 
