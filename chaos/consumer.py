@@ -67,10 +67,11 @@ class Handling:
 
     async def handle(self, event: Event[Any], delivery: Delivery) -> None:
         """Take the time that the event takes, and write its id down."""
-        if event.id.endswith(POISON):
-            raise Reject("poison")
         start = time.monotonic()
         args = self._args
+        if event.id.endswith(POISON):
+            await asyncio.sleep(args.seconds)
+            raise Reject("poison")
         if args.later and delivery.attempt == 1:
             drawn = chance(f"later {event.id}")
             if drawn < args.later:

@@ -25,6 +25,7 @@ class State:
         name: of it.
         do: does it.
         handler_seconds: long enough, and there is a backlog.
+        poison: share of events that the handler refuses, when it is through.
         loses: whether events are taken away.
         repeats: whether events may come again without bound.
         counted: whether evmon counts the lost ones, every single one.
@@ -34,6 +35,7 @@ class State:
     name: str
     do: Callable[[World], Awaitable[None]]
     handler_seconds: float = 0.0
+    poison: float = 0.01
     loses: bool = False
     repeats: bool = False
     counted: bool = False
@@ -81,10 +83,10 @@ async def _read_only(w: World) -> None:
 
 
 STATES = (
-    State("FLUSHALL", _flushall, handler_seconds=0.05, loses=True, regroups=True),
-    State("XGROUP DESTROY", _destroy, repeats=True, regroups=True),
-    State("DELCONSUMER", _delconsumer, handler_seconds=0.02),
-    State("XTRIM", _trim, handler_seconds=0.05, loses=True, counted=True),
+    State("FLUSHALL", _flushall, 0.05, poison=0, loses=True, regroups=True),
+    State("XGROUP DESTROY", _destroy, poison=0, repeats=True, regroups=True),
+    State("DELCONSUMER", _delconsumer, 0.05, poison=0.2),
+    State("XTRIM", _trim, 0.05, poison=0, loses=True, counted=True),
     State("CLIENT KILL", _client_kill),
     State("OOM", _out_of_memory),
     State("READONLY", _read_only),
@@ -107,8 +109,7 @@ async def _run(seed: int, state: State, events: int) -> Result:
         for _ in range(3):
             w.consumer(in_flight=IN_FLIGHT, seconds=state.handler_seconds)
         await w.ready()
-        poison = 0 if state.repeats or state.loses else 0.01
-        w.publisher(events, RATE, poison=poison, chunk=50)
+        w.publisher(events, RATE, poison=state.poison, chunk=50)
         await w.length(events // 3)
         await state.do(w)
         # What comes from now on must come through, whatever was done.

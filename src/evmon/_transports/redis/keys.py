@@ -14,6 +14,9 @@ PACKED: Final = b"packed"
 OWN_FIELDS: Final = (EVENT, ATTEMPTS, HANDLERS, GROUP, FIRST_FAILED, REDRIVEN)
 DEAD_PREFIX: Final = b"dead."
 
+NOTED_SECONDS: Final = 86_400
+"""Seconds for which Redis notes what was trimmed in a consumer's hands, or taken from it."""
+
 Fields = Sequence[bytes]
 """Names and values in turn, as Redis sends them."""
 
@@ -43,6 +46,10 @@ class Keys:
     def trimmed(self, consumer: str) -> str:
         """Where Redis notes what was trimmed while a consumer held it."""
         return f"{self._prefix}:trimmed:{consumer}"
+
+    def taken(self, consumer: str = "") -> str:
+        """Where Redis notes what was taken over from a consumer."""
+        return f"{self._prefix}:taken:{consumer}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
 from evmon._clock import Clock
@@ -10,14 +10,12 @@ from evmon._telemetry.transport import TransportRecorder
 from evmon._transports.base import Received
 from evmon._transports.redis import scripts
 from evmon._transports.redis.inbox import Inbox
+from evmon._transports.redis.keys import NOTED_SECONDS, Keys
 from evmon._transports.redis.link import Link
 from evmon.errors import TransportError
 
 RENEWALS: Final = 4
 """Renewals in the time of a lease, so that one or two may fail."""
-
-TRIMMED_SECONDS: Final = 86_400
-"""Seconds for which Redis notes, after the last of them, what was trimmed in our hands."""
 
 _log = logging.getLogger("evmon.transport")
 
@@ -28,8 +26,8 @@ class Leases:
     Args:
         link: to the server.
         inboxes: what is held.
+        keys: of the service.
         consumer: name of this consumer.
-        trimmed: key under which is noted what was trimmed while we held it.
         lease: seconds of silence after which entries are taken over.
         recorder: measures.
         clock: time.
@@ -39,8 +37,8 @@ class Leases:
         self,
         link: Link,
         inboxes: Sequence[Inbox],
+        keys: Keys,
         consumer: str,
-        trimmed: str,
         lease: float,
         recorder: TransportRecorder,
         clock: Clock,
@@ -48,7 +46,7 @@ class Leases:
         self._link = link
         self._inboxes = inboxes
         self._consumer = consumer
-        self._trimmed = trimmed
+        self._notes = (keys.trimmed(consumer), keys.taken(consumer))
         self._lease = lease
         self._recorder = recorder
         self._clock = clock
@@ -90,8 +88,8 @@ class Leases:
         if not ids:
             return
         taken, trimmed = await self._link.call(
-            *("EVAL", scripts.RENEW, 2, inbox.stream, self._trimmed),
-            *(inbox.group, self._consumer, TRIMMED_SECONDS, *ids),
+            *("EVAL", scripts.RENEW, 3, inbox.stream, *self._notes),
+            *(inbox.group, self._consumer, NOTED_SECONDS, *ids),
         )
         if trimmed:
             _log.warning(
@@ -106,20 +104,29 @@ class Leases:
                 _log.warning("event %s was taken over from us", received.id)
                 self.lost(received)
 
-    async def release(self, received: Sequence[Received]) -> None:
+    async def release(
+        self, received: Sequence[Received], in_doubt: Collection[Received]
+    ) -> None:
         """Give entries back.
+
+        Args:
+            received: the entries.
+            in_doubt: those that may be ended already.
 
         Raises:
             TransportError: the server could not be told; they stay pending.
         """
         for inbox in self._inboxes:
-            ids = [r.id for r in received if r.token.inbox is inbox]
+            ours = [r for r in received if r.token.inbox is inbox]
+            sure = [r.id for r in ours if r.id in inbox.held and r not in in_doubt]
+            ids = [*sure, *(r.id for r in ours if r.id not in sure)]
             for entry_id in ids:
                 inbox.let_go(entry_id)
             if ids:
+                silence = int(self._lease * 1000)
                 trimmed = await self._link.call(
-                    *("EVAL", scripts.RELEASE, 2, inbox.stream, self._trimmed),
-                    *(inbox.group, self._consumer, int(self._lease * 1000), *ids),
+                    *("EVAL", scripts.RELEASE, 3, inbox.stream, *self._notes),
+                    *(inbox.group, self._consumer, silence, len(sure), *ids),
                 )
                 if trimmed:
                     self._recorder.lost("trimmed", trimmed)

@@ -11,7 +11,7 @@ from evmon._transports.base import Received
 from evmon._transports.redis import scripts
 from evmon._transports.redis.errors import GroupGoneError
 from evmon._transports.redis.inbox import Inbox
-from evmon._transports.redis.keys import Keys, time_of
+from evmon._transports.redis.keys import NOTED_SECONDS, Keys, time_of
 from evmon._transports.redis.link import Command, Link
 from evmon.errors import TransportError
 
@@ -175,9 +175,9 @@ class Reader:
         for inbox in self._inboxes:
             with inbox.asking():
                 cursor, entries, trimmed = await self._link.call(
-                    *("EVAL", scripts.RECLAIM, 1, inbox.stream),
+                    *("EVAL", scripts.RECLAIM, 2, inbox.stream, self._keys.taken()),
                     *(self._group, self._consumer),
-                    *(self._lease_ms, inbox.cursor, max_count),
+                    *(self._lease_ms, inbox.cursor, max_count, NOTED_SECONDS),
                 )
                 inbox.cursor = cursor.decode()
                 self._count_lost([i for i in trimmed if not inbox.knows(i.decode())])

@@ -15,14 +15,16 @@ def _load(name: str) -> str:
     return "\n".join(lines)
 
 
+_ORPHANED: Final = _load("orphaned") + "\n"
+
 PUBLISH: Final = _load("publish")
-SETTLE: Final = _load("settle")
+SETTLE: Final = _ORPHANED + _load("settle")
 GROUP: Final = _load("group")
 PROMOTE: Final = _load("promote")
 RECLAIM: Final = _load("reclaim")
 RECOVER: Final = _load("recover")
 RENEW: Final = _load("renew")
-RELEASE: Final = _load("release")
+RELEASE: Final = _ORPHANED + _load("release")
 FORGET: Final = _load("forget")
 STANDING: Final = _load("standing")
 TRIM: Final = _load("trim")

@@ -21,7 +21,7 @@ from evmon._transports.redis.connection import connect, parse_address
 from evmon._transports.redis.dead import dead_fields, next_fields
 from evmon._transports.redis.errors import BrokenError
 from evmon._transports.redis.inbox import Inbox
-from evmon._transports.redis.keys import Keys
+from evmon._transports.redis.keys import NOTED_SECONDS, Keys
 from evmon._transports.redis.leases import Leases
 from evmon._transports.redis.link import Command, Link
 from evmon._transports.redis.reader import MAX_BLOCK, Reader
@@ -88,7 +88,10 @@ class RedisTransport:
         self._recorder = recorder = recorder or no_recorder()
         self._consumer = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
         self._producer = keys.producer(self._consumer)
-        self._trimmed = keys.trimmed(self._consumer)
+        self._settle_keys = (
+            *(keys.dead, keys.retry, keys.retry_entries),
+            *(keys.trimmed(self._consumer), keys.taken(self._consumer)),
+        )
         hidden = [address.password] if address.password else []
         timeout = config.timeout
         self._link = Link(connect(address, timeout, timeout), hidden, recorder, clock)
@@ -110,8 +113,8 @@ class RedisTransport:
         self._leases = Leases(
             self._link,
             inboxes,
+            keys,
             self._consumer,
-            self._trimmed,
             config.lease,
             recorder,
             clock,
@@ -256,14 +259,28 @@ class RedisTransport:
             later = [int(again.delay * 1000), *next_fields(received, again, now)]
         if ON:
             reach("before_settle")
-        try:
-            done = await self._link.call(
-                *("EVAL", scripts.SETTLE, 5, inbox.stream, self._keys.dead),
-                *(self._keys.retry, self._keys.retry_entries, self._trimmed),
+        limit = self._config.max_scheduled
+
+        async def end(note_orphan: int) -> int:
+            done: int = await self._link.call(
+                *("EVAL", scripts.SETTLE, 1 + len(self._settle_keys)),
+                *(inbox.stream, *self._settle_keys),
                 *(inbox.group, self._consumer, received.id),
-                *(self._config.max_scheduled, len(letter), *letter, *later),
+                *(limit, note_orphan, len(letter), *letter, *later),
             )
-        except BrokenError:
+            return done
+
+        doubt = received in self._in_doubt
+        try:
+            done = await end(note_orphan=0)
+            if done < 0 and not doubt and received.id in inbox.held:
+                _log.warning(
+                    "event %s was taken out of the group's pending entries by hand"
+                    " (XGROUP DELCONSUMER?): it is settled all the same",
+                    received.id,
+                )
+                done = await end(note_orphan=NOTED_SECONDS)
+        except (BrokenError, asyncio.CancelledError):
             self._in_doubt.add(received)
             raise
         if later:
@@ -271,14 +288,13 @@ class RedisTransport:
         if ON:
             reach("after_settle")
         # An earlier try may have done it, and only its answer got lost.
-        done = bool(done) or received in self._in_doubt
         self._in_doubt.discard(received)
         inbox.let_go(received.id)
-        return done
+        return done > 0 or doubt
 
     async def release(self, received: Sequence[Received]) -> None:
         """Give entries back, so that another consumer takes them at once."""
-        await self._leases.release(received)
+        await self._leases.release(received, self._in_doubt)
 
     async def close(self) -> None:
         """Send what is left, take our name off the group, and disconnect."""

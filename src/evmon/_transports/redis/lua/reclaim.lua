@@ -1,19 +1,29 @@
 -- Take over entries whose consumer was silent for too long.
 --
--- KEYS  1 stream
--- ARGV  1 group, 2 consumer, 3 silence in ms, 4 cursor, 5 how many at the most
+-- KEYS  1 stream, 2 what is before a consumer's name in the key of what was taken from it
+-- ARGV  1 group, 2 consumer, 3 silence in ms, 4 cursor, 5 how many at the most,
+--       6 seconds to remember what was taken
 -- Returns the next cursor, {id, fields, deliveries} of each entry, and the ids of those
 -- that were trimmed while they were pending.
 --
 -- Not XAUTOCLAIM: it drops what was trimmed without a look at the silence, and so would
 -- tell as lost what another consumer is about to finish. XCLAIM drops it as well: what we
 -- hold ourselves, and could not renew in time, is left to a renewal, which notes it as ours.
+--
+-- What is taken is noted for the one that had it: once we have finished it, it is pending
+-- under nobody, and must not look as if it had been thrown away.
 local pending = redis.call(
   'XPENDING', KEYS[1], ARGV[1], 'IDLE', ARGV[3], ARGV[4], '+', ARGV[5])
 local entries, trimmed = {}, {}
 for _, p in ipairs(pending) do
   if p[2] ~= ARGV[2] or #redis.call('XRANGE', KEYS[1], p[1], p[1]) > 0 then
     local entry = redis.call('XCLAIM', KEYS[1], ARGV[1], ARGV[2], ARGV[3], p[1])[1]
+    local noted = KEYS[1] .. ' ' .. p[1]
+    if p[2] ~= ARGV[2] then
+      redis.call('SADD', KEYS[2] .. p[2], noted)
+      redis.call('EXPIRE', KEYS[2] .. p[2], ARGV[6])
+      redis.call('SREM', KEYS[2] .. ARGV[2], noted)
+    end
     if entry then
       entries[#entries + 1] = {p[1], entry[2], p[4] + 1}
     else

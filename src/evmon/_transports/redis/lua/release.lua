@@ -1,16 +1,23 @@
 -- Give entries back: whoever reclaims next may take them at once.
 --
--- KEYS  1 stream, 2 what was trimmed while this consumer held it
--- ARGV  1 group, 2 consumer, 3 silence in ms that makes an entry free, 4… ids
+-- KEYS  1 stream, 2 what was trimmed while this consumer held it,
+--       3 what was taken over from it
+-- ARGV  1 group, 2 consumer, 3 silence in ms that makes an entry free,
+--       4 how many of the ids are certainly not ended, 5… ids, those first
 -- Returns how many cannot be given back, because they were trimmed.
 local trimmed = 0
-for i = 4, #ARGV do
-  if #redis.call('XPENDING', KEYS[1], ARGV[1], ARGV[i], ARGV[i], 1, ARGV[2]) > 0 then
-    local free = redis.call(
-      'XCLAIM', KEYS[1], ARGV[1], ARGV[2], 0, ARGV[i], 'IDLE', ARGV[3], 'JUSTID')
-    trimmed = trimmed + 1 - #free
-  else
-    trimmed = trimmed + redis.call('SREM', KEYS[2], KEYS[1] .. ' ' .. ARGV[i])
+for i = 5, #ARGV do
+  local pending = redis.call('XPENDING', KEYS[1], ARGV[1], ARGV[i], ARGV[i], 1)[1]
+  local orphan = not pending
+    and i < 5 + tonumber(ARGV[4])
+    and orphaned(KEYS[1], ARGV[1], ARGV[i], KEYS[3])
+  if redis.call('SREM', KEYS[2], KEYS[1] .. ' ' .. ARGV[i]) == 1 then
+    trimmed = trimmed + 1
+  elseif orphan or pending and pending[2] == ARGV[2] then
+    local there = #redis.call('XRANGE', KEYS[1], ARGV[i], ARGV[i])
+    trimmed = trimmed + 1 - there
+    redis.call(
+      'XCLAIM', KEYS[1], ARGV[1], ARGV[2], 0, ARGV[i], 'IDLE', ARGV[3], 'FORCE', 'JUSTID')
   end
 end
 return trimmed

@@ -1,0 +1,221 @@
+"""What is handled while somebody throws it out of the group's pending entries."""
+
+import asyncio
+
+import pytest
+
+from evmon import RedisConfig
+from evmon._transports.base import Again, DeadLetter
+from evmon._transports.redis import RedisTransport
+from evmon._transports.redis.errors import BrokenError
+
+STREAM = "evmon:{shop}:events"
+DEAD = "evmon:{shop}:dead"
+RETRY = "evmon:{shop}:retry"
+WHY = DeadLetter("rejected")
+ENDS = [
+    pytest.param((WHY, None), id="dead-lettered"),
+    pytest.param((None, Again(60, 1, ())), id="scheduled"),
+]
+
+
+@pytest.fixture
+async def make(server):
+    opened = []
+
+    async def make(lease=30.0, group=""):
+        config = RedisConfig(lease=lease)
+        made = RedisTransport(server.url, "shop", group, config)
+        await made.open()
+        opened.append(made)
+        return made
+
+    yield make
+    for made in opened:
+        await made.close()
+
+
+async def hold(transport, raw=b"one"):
+    """An entry that the transport has read and not ended."""
+    await transport.publish([raw])
+    (received,) = await transport.read(10, 0.1)
+    return received
+
+
+def delete_consumers(client):
+    for consumer in client.xinfo_consumers(STREAM, "shop"):
+        client.xgroup_delconsumer(STREAM, "shop", consumer["name"])
+
+
+def ended(client):
+    return client.xlen(DEAD) + client.zcard(RETRY)
+
+
+def break_after(transport, monkeypatch, calls):
+    """The answer to one of the next calls gets lost."""
+    call = transport._link.call
+    left = iter(range(calls, -1, -1))
+
+    async def broken(*command):
+        reply = await call(*command)
+        if next(left, None) == 1:
+            raise BrokenError("connection lost")
+        return reply
+
+    monkeypatch.setattr(transport._link, "call", broken)
+
+
+@pytest.mark.parametrize("end", ENDS)
+async def test_a_failed_event_is_settled_once_although_its_consumer_was_deleted(
+    make, client, caplog, end
+):
+    transport = await make()
+    received = await hold(transport)
+    delete_consumers(client)
+
+    assert await transport.settle(received, *end)
+
+    assert not await transport.settle(received, *end)
+    assert 1 == ended(client)
+    assert "DELCONSUMER" in caplog.text
+
+
+@pytest.mark.parametrize("calls", [1, 2])
+async def test_it_is_settled_once_although_an_answer_got_lost(
+    make, client, monkeypatch, calls
+):
+    transport = await make()
+    received = await hold(transport)
+    if calls == 2:
+        delete_consumers(client)
+    break_after(transport, monkeypatch, calls)
+    with pytest.raises(BrokenError):
+        await transport.settle(received, WHY, None)
+
+    assert await transport.settle(received, WHY, None)
+
+    assert 1 == ended(client)
+
+
+async def test_a_command_that_arrives_twice_settles_once(make, client, monkeypatch):
+    transport = await make()
+    received = await hold(transport)
+    delete_consumers(client)
+    call = transport._link.call
+    sent = []
+
+    async def noting(*command):
+        sent.append(command)
+        return await call(*command)
+
+    monkeypatch.setattr(transport._link, "call", noting)
+    await transport.settle(received, WHY, None)
+    for command in sent:
+        await call(*command)
+
+    assert 2 == len(sent)
+    assert 1 == ended(client)
+
+
+async def test_a_settle_that_was_cancelled_is_in_doubt(make, client, monkeypatch):
+    transport = await make()
+    received = await hold(transport)
+    call = transport._link.call
+
+    async def stuck(*command):
+        await call(*command)
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(transport._link, "call", stuck)
+    settling = asyncio.create_task(transport.settle(received, WHY, None))
+    while not ended(client):
+        await asyncio.sleep(0.01)
+    settling.cancel()
+    await asyncio.gather(settling, return_exceptions=True)
+    monkeypatch.setattr(transport._link, "call", call)
+
+    await transport.release([received])
+
+    assert 0 == client.xpending(STREAM, "shop")["pending"]
+
+
+async def test_what_another_consumer_finished_is_not_settled_again(
+    make, client, caplog
+):
+    one, other = await make(lease=0.1), await make(lease=0.1)
+    received = await hold(one)
+    await asyncio.sleep(0.15)
+    (taken,) = await other.read(10, 0.1)
+    other.ack(taken)
+    await other.flush()
+
+    assert not await one.settle(received, WHY, None)
+
+    assert 0 == ended(client)
+    assert "DELCONSUMER" not in caplog.text
+
+
+async def test_a_renewal_lets_go_of_what_another_consumer_has_finished(make):
+    one, other = await make(lease=0.1), await make(lease=0.1)
+    told = []
+    one.watch(told.append)
+    received = await hold(one)
+    await asyncio.sleep(0.15)
+    (taken,) = await other.read(10, 0.1)
+    other.ack(taken)
+    await other.flush()
+
+    await one._leases.renew()
+
+    assert [received] == told
+
+
+async def test_what_was_taken_and_came_back_is_ours_again(make, client):
+    one, other = await make(lease=0.1), await make(lease=0.1)
+    await hold(one)
+    await asyncio.sleep(0.15)
+    (taken,) = await other.read(10, 0.1)
+    await one._leases.renew()
+    await other.release([taken])
+    (back,) = await one.read(10, 0.1)
+    delete_consumers(client)
+
+    assert await one.settle(back, WHY, None)
+
+    assert 1 == ended(client)
+
+
+async def test_what_a_new_group_delivers_again_is_left_to_it(make, client):
+    transport = await make()
+    received = await hold(transport)
+    client.xgroup_destroy(STREAM, "shop")
+    client.xgroup_create(STREAM, "shop", "0")
+
+    assert not await transport.settle(received, WHY, None)
+
+    assert 0 == ended(client)
+    assert [b"one"] == [r.raw for r in await transport.read(10, 0.1)]
+
+
+async def test_what_is_given_back_although_its_consumer_was_deleted_comes_again(
+    make, client
+):
+    one, other = await make(), await make()
+    received = await hold(one)
+    delete_consumers(client)
+
+    await one.release([received])
+
+    assert [b"one"] == [r.raw for r in await other.read(10, 0.1)]
+
+
+async def test_what_was_deleted_and_trimmed_cannot_be_given_back(make, client, caplog):
+    transport = await make()
+    received = await hold(transport)
+    delete_consumers(client)
+    client.xtrim(STREAM, maxlen=0)
+
+    await transport.release([received])
+
+    assert "1 events were trimmed and not done: lost" in caplog.text
+    assert 0 == client.xpending(STREAM, "shop")["pending"]
