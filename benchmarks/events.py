@@ -10,6 +10,8 @@ STREAM: Final = "events"
 GROUP: Final = "bench"
 WARM: Final = 0.2
 """Share of the events after which the clock starts."""
+LATENCY_WARM: Final = 0.05
+"""Share of the events whose waits do not count."""
 
 
 def payload(number: int) -> dict[str, Any]:
@@ -20,6 +22,12 @@ def payload(number: int) -> dict[str, Any]:
 def payloads(count: int) -> Sequence[dict[str, Any]]:
     """The data of many events."""
     return [payload(number) for number in range(count)]
+
+
+def p50_and_p99(waited: Sequence[float]) -> list[float]:
+    """The seconds below which half, and 99 %, of the waits lie, once all is warm."""
+    ordered = sorted(waited[int(len(waited) * LATENCY_WARM) :])
+    return [ordered[int(len(ordered) * share)] for share in (0.5, 0.99)]
 
 
 class Meter:

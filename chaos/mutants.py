@@ -14,7 +14,7 @@ from evmon._transports.base import Again, DeadLetter, Received
 from evmon._transports.redis import RedisTransport, connection
 from evmon._transports.redis.dead import dead_fields
 from evmon._transports.redis.inbox import Inbox
-from evmon._transports.redis.link import Command
+from evmon._transports.redis.line import Command
 from evmon._transports.redis.reader import Reader
 from evmon.errors import TransportError
 

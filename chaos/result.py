@@ -13,11 +13,13 @@ class Options:
         seed: of all chance.
         events: how much; None means the run's own number.
         seconds: how long; None likewise.
+        slack: seconds more than promised that a machine busy with other things may take.
     """
 
     seed: int
     events: int | None = None
     seconds: float | None = None
+    slack: float = 0.0
 
 
 @dataclass(slots=True)

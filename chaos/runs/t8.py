@@ -29,10 +29,11 @@ async def run(options: Options) -> list[Result]:
         await w.settled()
         verdict = check(w.truth(), Load())
         problems = [*verdict.problems, *w.crashes]
-    late = [took for _, took in ends if took > DEADLINE + GRACE]
+    limit = DEADLINE + GRACE + options.slack
+    late = [took for _, took in ends if took > limit]
     bad = [code for code, _ in ends if code]
     if late:
-        problems.append(f"{len(late)} took longer than {DEADLINE + GRACE} s")
+        problems.append(f"{len(late)} took longer than {limit} s")
     if bad:
         problems.append(f"{len(bad)} ended with {sorted(set(bad))}")
     times = sorted(took for _, took in ends)
@@ -50,7 +51,7 @@ async def _stop(w: World, left: Iterator[int], ends: list[tuple[int, float]]) ->
     """Start consumers and stop them, one after another."""
     for _ in left:
         worker = w.consumer(
-            drain=DEADLINE, seconds=0.02, slow=0.005, slow_seconds=2 * DEADLINE
+            drain=DEADLINE, seconds=0.02, slow=0.005, slow_seconds=15 * DEADLINE
         )
         await w.ready(worker)
         await asyncio.sleep(w.rng.uniform(0.0, 0.8))

@@ -3,7 +3,9 @@
 import asyncio
 import logging
 from collections.abc import Sequence
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
+
+from redis.asyncio import Redis
 
 from evmon._clock import Clock
 from evmon._telemetry.transport import TransportRecorder
@@ -14,9 +16,8 @@ from evmon._transports.redis.errors import (
     ReadOnlyError,
     translate,
 )
+from evmon._transports.redis.line import Command, Line, Pipelines
 from evmon.errors import TransportError
-
-Command: TypeAlias = "tuple[Any, ...]"
 
 CALLS: Final = CONNECTIONS // 2
 """Calls at once, the rest waits: past its last connection redis-py fails at once, as if
@@ -33,6 +34,7 @@ class Link:
         secrets: texts that must not appear in an error.
         recorder: counts reconnections.
         clock: time.
+        one_by_one: whether nobody pipes while somebody else does.
     """
 
     def __init__(
@@ -41,8 +43,13 @@ class Link:
         secrets: Sequence[str],
         recorder: TransportRecorder,
         clock: Clock,
+        *,
+        one_by_one: bool = False,
     ) -> None:
         self._client = client
+        self._pipes: Line | Pipelines = Pipelines(client)
+        if one_by_one and isinstance(client, Redis):
+            self._pipes = Line(client)
         self._secrets = secrets
         self._recorder = recorder
         self._clock = clock
@@ -73,11 +80,8 @@ class Link:
             TransportError: the connection failed, or the first command that did.
         """
         try:
-            pipeline = self._client.pipeline(transaction=False)
-            for command in commands:
-                pipeline.execute_command(*command)
             async with self._turns:
-                replies: list[Any] = await pipeline.execute(raise_on_error=False)
+                replies = await self._pipes.exchange(commands)
         except FAILURES as error:
             raise await self._failed(error) from error
         self._heard()
@@ -108,6 +112,7 @@ class Link:
 
     async def _leave(self) -> None:
         """Drop connections to a server that is no primary any more."""
+        await self._pipes.leave()
         pool = getattr(self._client, "connection_pool", None)
         if pool is not None:
             await pool.disconnect(inuse_connections=False)

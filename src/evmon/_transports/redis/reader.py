@@ -12,7 +12,8 @@ from evmon._transports.redis import scripts
 from evmon._transports.redis.errors import GroupGoneError
 from evmon._transports.redis.inbox import Inbox
 from evmon._transports.redis.keys import NOTED_SECONDS, Keys, time_of
-from evmon._transports.redis.link import Command, Link
+from evmon._transports.redis.line import Command
+from evmon._transports.redis.link import Link
 from evmon.errors import TransportError
 
 MAX_BLOCK: Final = 2.0

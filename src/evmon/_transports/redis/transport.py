@@ -23,7 +23,8 @@ from evmon._transports.redis.errors import BrokenError
 from evmon._transports.redis.inbox import Inbox
 from evmon._transports.redis.keys import NOTED_SECONDS, Keys
 from evmon._transports.redis.leases import Leases
-from evmon._transports.redis.link import Command, Link
+from evmon._transports.redis.line import Command
+from evmon._transports.redis.link import Link
 from evmon._transports.redis.reader import MAX_BLOCK, Reader
 from evmon._transports.redis.startup import check_server
 from evmon._transports.redis.upkeep import Upkeep
@@ -96,7 +97,11 @@ class RedisTransport:
         timeout = config.timeout
         self._link = Link(connect(address, timeout, timeout), hidden, recorder, clock)
         self._reading_link = Link(
-            connect(address, timeout + MAX_BLOCK, timeout), hidden, recorder, clock
+            connect(address, timeout + MAX_BLOCK, timeout),
+            hidden,
+            recorder,
+            clock,
+            one_by_one=True,
         )
         inboxes = self._inboxes = [
             Inbox(keys.stream(name), group or service) for name in ("", *config.streams)
