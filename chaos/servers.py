@@ -21,10 +21,11 @@ class Server:
 
     Args:
         folder: for its files.
-        fsync: the server's ``appendfsync``.
+        fsync: the server's ``appendfsync``. With ``everysec`` it holds writes back while a
+            sync is slow, and answers all the same.
     """
 
-    def __init__(self, folder: Path, fsync: str = "everysec") -> None:
+    def __init__(self, folder: Path, fsync: str = "always") -> None:
         self.port = free_port()
         self.restarts = 0
         """Times that it was killed and started again."""

@@ -63,7 +63,7 @@ class World:
         fsync: the server's ``appendfsync``.
     """
 
-    def __init__(self, folder: Path, seed: int, fsync: str = "everysec") -> None:
+    def __init__(self, folder: Path, seed: int, fsync: str = "always") -> None:
         self.folder = folder
         self.seed = seed
         self.rng = random.Random(seed)
@@ -264,7 +264,7 @@ class World:
 
 
 @contextlib.asynccontextmanager
-async def world(seed: int, fsync: str = "everysec") -> AsyncIterator[World]:
+async def world(seed: int, fsync: str = "always") -> AsyncIterator[World]:
     """A world of its own, with server and proxy; nothing is left of it afterwards."""
     with TemporaryDirectory(prefix="evmon-chaos-", ignore_cleanup_errors=True) as name:
         made = World(Path(name), seed, fsync)

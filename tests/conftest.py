@@ -116,7 +116,8 @@ class RedisServer:
         self._process = subprocess.Popen(
             [
                 *(self._binary, "--port", str(self.port), "--bind", "127.0.0.1"),
-                *("--dir", str(self.folder), "--save", "", "--appendonly", "yes"),
+                *("--dir", str(self.folder), "--save", ""),
+                *("--appendonly", "yes", "--appendfsync", "always"),
                 *("--logfile", str(self.folder / "redis.log"), *self._options),
             ]
         )

@@ -12,7 +12,6 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
-import anyio
 import h11
 
 from evmon._config import MetricsConfig
@@ -174,8 +173,16 @@ class _Connections:
                 self.remove(victim)
                 return
             self._changed.clear()
-            with anyio.move_on_after(wait):
+            # No timeout that cancels: before Python 3.11 it can take the place of the
+            # cancellation that ends the server.
+            timer = (
+                loop.call_later(wait, self._changed.set) if wait is not None else None
+            )
+            try:
                 await self._changed.wait()
+            finally:
+                if timer is not None:
+                    timer.cancel()
 
     def add(self, connection: "_Connection") -> None:
         self._open[connection] = None
@@ -339,7 +346,10 @@ class _Connection(asyncio.Protocol):
         if not self._without_body:
             chunks.append(self._http.send(h11.Data(data=response.body)))
         chunks.append(self._http.send(h11.EndOfMessage()))
-        self._connected().writelines([chunk for chunk in chunks if chunk])
+        # Not `writelines`: in Python 3.12.0 to 3.13.1 it never pauses who writes.
+        for chunk in chunks:
+            if chunk:
+                self._connected().write(chunk)
 
     def _expect_within(self, seconds: float) -> None:
         self._cancel_timer()
