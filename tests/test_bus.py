@@ -318,6 +318,18 @@ async def test_a_global_meter_provider_of_the_application_is_used(bus, orders):
     provider = MeterProvider([reader])
     metrics.set_meter_provider(provider)
 
+    def collected():
+        return {
+            metric.name: metric
+            for resource in reader.get_metrics_data().resource_metrics
+            for scope in resource.scope_metrics
+            for metric in scope.metrics
+        }
+
+    def only(name):
+        (point,) = collected()[name].data.data_points
+        return point.value
+
     async def main():
         for _ in range(2):
             bus = EventBus()
@@ -325,13 +337,12 @@ async def test_a_global_meter_provider_of_the_application_is_used(bus, orders):
             async with bus:
                 await bus.publish("a")
                 await asyncio.sleep(0.2)
+                assert only("evmon.ready") == 1
+                assert only("evmon.consumer.lag") == 0
+                assert only("evmon.uptime") >= 0.2
                 assert bus.monitor.get_metrics().discovery.registered == 1
-        names = {
-            metric.name: metric
-            for resource in reader.get_metrics_data().resource_metrics
-            for scope in resource.scope_metrics
-            for metric in scope.metrics
-        }
+        names = collected()
+        assert "evmon.ready" not in names
         (point,) = names["evmon.discovery.handlers"].data.data_points
         assert point.value == 0, point
         assert sum(p.value for p in names["messaging.client.sent.messages"].data.data_points) == 2

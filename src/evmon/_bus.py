@@ -1,6 +1,7 @@
 """`EventBus`: the one object that an application holds."""
 
 import asyncio
+import threading
 import weakref
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
@@ -26,9 +27,10 @@ from evmon._monitor import Monitor
 from evmon._registry import Registry
 from evmon._retry import RetryPolicy
 from evmon._runtime import Runtime, Settings, preview
-from evmon._serving import run_until_signal
+from evmon._serving import run_until_signal, serve_until_signal
 from evmon._telemetry.exposition import Routes
 from evmon._thresholds import Thresholds
+from evmon._transports import check_transport
 from evmon.errors import BusStateError, PublishError
 
 running_buses: "weakref.WeakSet[EventBus]" = weakref.WeakSet()
@@ -104,12 +106,14 @@ class EventBus:
             monitor=resolve(MonitorConfig, monitor, environ),
             limits=resolve(EventLimits, limits, environ),
         )
+        check_transport(self._settings.transport, self._settings.redis)
         self._metrics = _metrics_config(metrics, environ)
         self._clock = clock
         self._registry = Registry()
         self._providers: list[Any] = []
         self._packages: list[str] = []
         self._runtime: Runtime | None = None
+        self._starting = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping = False
         self._stopped = False
@@ -169,10 +173,11 @@ class EventBus:
             BusStateError: the bus has `auto_discovery=False`.
         """
         self._wants_discovery("register")
-        if self._runtime is None:
-            self._providers.append(provider)
-        else:
-            self._runtime.discovery.register(provider)
+        with self._starting:
+            if self._runtime is None:
+                self._providers.append(provider)
+                return
+        self._runtime.discovery.register(provider)
 
     def discover(self, package: str | ModuleType) -> None:
         """Queue a module or package and all modules in it for discovery.
@@ -184,11 +189,12 @@ class EventBus:
             BusStateError: the bus has `auto_discovery=False`.
         """
         self._wants_discovery("discover")
-        if self._runtime is None:
-            name = package if isinstance(package, str) else package.__name__
-            self._packages.append(name)
-        else:
-            self._runtime.discovery.discover(package)
+        with self._starting:
+            if self._runtime is None:
+                name = package if isinstance(package, str) else package.__name__
+                self._packages.append(name)
+                return
+        self._runtime.discovery.discover(package)
 
     def unregister(self, provider: Any) -> int:
         """Take a provider's handlers away; returns how many there were."""
@@ -257,7 +263,7 @@ class EventBus:
             BusStateError: the bus is not running.
         """
         return await self._live().publisher.publish_many(
-            event if isinstance(event, Event) else self._event(*event)
+            _checked(event) if isinstance(event, Event) else self._event(*event)
             for event in events
         )
 
@@ -304,28 +310,32 @@ class EventBus:
         """
         if self._runtime is not None:
             raise BusStateError("a bus is started once: make a new EventBus")
-        self._runtime = Runtime(
-            self._settings, self._registry, self._metrics, self._clock
-        )
+        runtime = Runtime(self._settings, self._registry, self._metrics, self._clock)
+        with self._starting:
+            self._runtime = runtime
+            providers, self._providers = self._providers, []
         running_buses.add(self)
         self._loop = asyncio.get_running_loop()
-        providers, self._providers = self._providers, []
         try:
-            await self._runtime.start(providers, self._packages)
+            await runtime.start(providers, self._packages)
         except BaseException:
             running_buses.discard(self)
             self._stopping = self._stopped = True
             raise
 
     async def stop(self) -> None:
-        """Drain, flush and release everything; does nothing the second time."""
+        """Drain, flush and release everything; the second time, wait for the first."""
         running_buses.discard(self)
-        if self._runtime is not None and not self._stopping:
-            self._stopping = True
-            try:
-                await self._runtime.stop()
-            finally:
-                self._stopped = True
+        if self._runtime is None:
+            return
+        if self._stopping:
+            await self._runtime.wait()
+            return
+        self._stopping = True
+        try:
+            await self._runtime.stop()
+        finally:
+            self._stopped = True
 
     async def wait(self) -> None:
         """Wait until the bus stops, for example because it failed."""
@@ -353,9 +363,25 @@ class EventBus:
             ConfigError: the metrics port is taken.
             TransportError: the transport cannot be opened.
         """
-        if self._metrics is None:
-            self._metrics = resolve(MetricsConfig, MetricsConfig(), environment())
+        self._serve_metrics()
         run_until_signal(self)
+
+    async def serve(self) -> None:
+        """Do what `run` does, on the event loop that runs: for a main of your own.
+
+        Raises:
+            BusStateError: the bus was started before.
+            ConfigError: the metrics port is taken, or the transport's server is refused.
+            TransportError: the transport cannot be opened.
+
+        Example:
+            >>> async def main() -> None:
+            ...     async with open_pool() as pool:
+            ...         bus.register(Orders(pool))
+            ...         await bus.serve()
+        """
+        self._serve_metrics()
+        await serve_until_signal(self)
 
     async def preview(self) -> tuple[tuple[Handler, ...], Discovery]:
         """Discover without starting: what would be registered, and what would fail.
@@ -388,6 +414,10 @@ class EventBus:
             traceparent=traceparent,
         )
 
+    def _serve_metrics(self) -> None:
+        if self._metrics is None:
+            self._metrics = resolve(MetricsConfig, MetricsConfig(), environment())
+
     def _wants_discovery(self, verb: str) -> None:
         if not self._settings.auto_discovery:
             raise BusStateError(
@@ -403,6 +433,11 @@ class EventBus:
         if self._stopped:
             raise BusStateError("the bus has stopped: make a new EventBus")
         return self._started()
+
+
+def _checked(event: "Event[Any]") -> "Event[Any]":
+    check_type(event.type)
+    return event
 
 
 def _metrics_config(

@@ -119,7 +119,10 @@ class ConsumerConfig:
 
 
 _NAMES = Rule(
-    lambda names: all(_STREAM_NAME.fullmatch(name) for name in names),
+    lambda names: (
+        isinstance(names, tuple)
+        and all(isinstance(n, str) and _STREAM_NAME.fullmatch(n) for n in names)
+    ),
     "a tuple of names of letters, digits, '.', '-' and '_'",
 )
 

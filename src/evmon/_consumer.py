@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import inf
 from typing import Any, Final
 
@@ -28,6 +28,12 @@ MAX_PLANS: Final = 4096
 RELEASE_WITHIN: Final = 1.0
 """Seconds to give back what is not done; without an answer, its lease will run out."""
 
+_RECONNECT: Final = RetryPolicy()
+"""Delays between tries to reach the transport; handlers have policies of their own."""
+
+_LATER: Final = 1.0
+"""Seconds until an event is tried again whose handlers may still be discovered."""
+
 _LOOK: Final = 0.1
 """Seconds between looks at whether a pause is over, or the consumer stops."""
 
@@ -49,6 +55,8 @@ class Consumer:
         recorder: measures.
         clock: time.
         limits: of an event's size and depth.
+        awaits_handlers: whether more handlers are on their way: until they are here, an
+            event that has none is tried again later.
     """
 
     def __init__(
@@ -61,6 +69,7 @@ class Consumer:
         recorder: ConsumeRecorder,
         clock: Clock,
         limits: EventLimits = DEFAULT_LIMITS,
+        awaits_handlers: Callable[[], bool] = lambda: False,
     ) -> None:
         self._transport = transport
         self._registry = registry
@@ -69,6 +78,7 @@ class Consumer:
         self._recorder = recorder
         self._clock = clock
         self._limits = limits
+        self._awaits_handlers = awaits_handlers
         self._breaker = Breaker(
             config.breaker_limit_percent,
             config.breaker_calls,
@@ -105,15 +115,18 @@ class Consumer:
         def handlers_changed(_: int) -> None:
             loop.call_soon_threadsafe(self._changed.set)
 
-        self._registry.observe(handlers_changed)
+        unobserve = self._registry.observe(handlers_changed)
         self._transport.watch(self._lost)
-        async with anyio.create_task_group() as group:
-            try:
-                await self._read_loop(group)
-                await self._drain(group)
-            finally:
-                self._workers.cancelling()
-                group.cancel_scope.cancel()
+        try:
+            async with anyio.create_task_group() as group:
+                try:
+                    await self._read_loop(group)
+                    await self._drain(group)
+                finally:
+                    self._workers.cancelling()
+                    group.cancel_scope.cancel()
+        finally:
+            unobserve()
         with anyio.move_on_after(RELEASE_WITHIN, shield=True):
             await self._let_go()
 
@@ -149,7 +162,7 @@ class Consumer:
                 entries = await self._transport.read(wanted, self._config.max_wait)
             except TransportError as error:
                 self._recorder.received(self._clock.monotonic() - started, error)
-                delay = self._policy.delay(failures) * self._clock.random()
+                delay = _RECONNECT.delay(failures) * self._clock.random()
                 _log.warning("reading failed, again in %.2f s: %s", delay, error)
                 failures += 1
                 await self._pause(delay)
@@ -193,7 +206,7 @@ class Consumer:
                 calls = tuple(c for c in calls if c.handler.key in received.handlers)
             refusal = self._refusal(received, event, calls)
             if refusal is not None:
-                group.start_soon(self._settle, received, refusal, None)
+                group.start_soon(self._settle, received, *refusal)
                 continue
             if not calls:
                 self._succeeded(received)
@@ -214,15 +227,20 @@ class Consumer:
 
     def _refusal(
         self, received: Received, event: "Event[Any]", calls: tuple[Call, ...]
-    ) -> DeadLetter | None:
-        """Why an event is not handed to any handler, if so."""
+    ) -> tuple[DeadLetter | None, Again | None] | None:
+        """What comes of an event that is not handed to any handler, if so."""
         if received.deliveries > self._config.max_deliveries:
             message = f"delivered {received.deliveries} times and never settled"
-            return refused(event, "max_deliveries", received, message)
-        if not calls and not self._config.ignore_unknown:
-            message = f"no handler for {event.type:.255}"
-            return refused(event, "unknown_type", received, message)
-        return None
+            return refused(event, "max_deliveries", received, message), None
+        if calls or (self._config.ignore_unknown and not received.handlers):
+            return None
+        if self._awaits_handlers():
+            return None, Again(_LATER, received.attempts, received.handlers)
+        message = f"no handler for {event.type:.255}"
+        if received.handlers:
+            names = ", ".join(received.handlers)
+            message = f"no longer registered: {names:.255}"
+        return refused(event, "unknown_type", received, message), None
 
     def _plan(self, route: Route) -> tuple[Call, ...]:
         calls = self._plans.get(route)
@@ -273,7 +291,7 @@ class Consumer:
                 break
             except TransportError as error:
                 _log.warning("event %s could not be settled: %s", received.id, error)
-                await self._clock.sleep(self._policy.delay(n) * self._clock.random())
+                await self._clock.sleep(_RECONNECT.delay(n) * self._clock.random())
                 n += 1
         if letter is not None and ours:
             self._recorder.dead_lettered(letter.reason)

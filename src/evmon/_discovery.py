@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import ModuleType
-from typing import Any, Final, Literal
+from typing import Any, Final, TypeVar
 
 import anyio
 from anyio.abc import TaskGroup
@@ -21,8 +21,10 @@ from evmon._config import DiscoveryConfig
 from evmon._handlers import Handler, HandlerSpec, bind, scan
 from evmon._registry import Registry
 from evmon._retry import Retrier, RetryPolicy
-from evmon._telemetry.recorders import DiscoveryRecorder
+from evmon._telemetry.recorders import DiscoveryRecorder, Outcome
 from evmon.errors import ConfigError, DiscoveryError
+
+T = TypeVar("T")
 
 FAILURES_KEPT: Final = 1000
 
@@ -44,9 +46,13 @@ class DiscoveryFailure:
     attempts: int
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class _Item:
-    """Something in the queue: a provider, or the name of a module to import."""
+    """Something to look at: a provider, or the name of a module to import.
+
+    It is unsettled from the moment it is queued until it is registered, found to be
+    empty, given up, or withdrawn by `unregister`.
+    """
 
     subject: Any
     is_module_name: bool = False
@@ -97,7 +103,7 @@ class Discovery:
         self._recorder = recorder
         self._clock = clock
         self._queue: deque[_Item] = deque()
-        self._unsettled = 0
+        self._unsettled: set[_Item] = set()
         self._lock = threading.Lock()
         self._registrations: dict[int, _Registration] = {}
         self._failures: deque[DiscoveryFailure] = deque(maxlen=FAILURES_KEPT)
@@ -113,7 +119,7 @@ class Discovery:
     @property
     def pending(self) -> int:
         """Providers not settled yet, those waiting for a retry included."""
-        return self._unsettled
+        return len(self._unsettled)
 
     def register(self, provider: Any) -> None:
         """Queue a provider. Thread-safe; returns at once."""
@@ -125,8 +131,12 @@ class Discovery:
         self._put(_Item(name, is_module_name=True))
 
     def unregister(self, provider: Any) -> int:
-        """Forget a provider; returns how many handlers that took away."""
+        """Forget a provider, queued or registered; returns how many handlers it had."""
         self._cache.invalidate(provider)
+        with self._lock:
+            withdrawn = {i for i in self._unsettled if i.subject is provider}
+            self._unsettled -= withdrawn
+            self._recorder.dropped(len(withdrawn))
         registration = self._registrations.pop(id(provider), None)
         if registration is None:
             return 0
@@ -152,14 +162,14 @@ class Discovery:
         finally:
             self._loop = None
             with self._lock:
-                self._recorder.dropped(self._unsettled)
-                self._unsettled = 0
+                self._recorder.dropped(len(self._unsettled))
+                self._unsettled.clear()
                 self._queue.clear()
 
     def _put(self, item: _Item) -> None:
         with self._lock:
             if item.attempts == 0:
-                self._unsettled += 1
+                self._unsettled.add(item)
                 self._recorder.queued()
             self._queue.append(item)
             self._quiet.clear()
@@ -178,11 +188,13 @@ class Discovery:
         self._recorder.batch_ended(elapsed, self._clock.time())
 
     async def _look_at(self, item: _Item, retries: TaskGroup) -> None:
+        if item not in self._unsettled:
+            return
+        provider, handlers = item.subject, []
         try:
             if item.is_module_name:
-                found = await self._look_at_module(item.subject)
-            else:
-                found = await self._look_at_provider(item.subject)
+                provider = await self._import(item.subject)
+            handlers = await self._handlers_of(provider)
         except Exception as error:  # noqa: BLE001 - providers are other people's code
             delay = self._retrier.next_delay(
                 _permanent_aware(self._policy, error), item.attempts, error
@@ -190,36 +202,37 @@ class Discovery:
             if delay is None:
                 self._give_up(item, error)
             else:
+                item.attempts += 1
                 retries.start_soon(self._again, item, delay)
             return
-        if not found and not item.is_module_name:
-            _log.warning("%s has no handlers", type(item.subject).__qualname__)
-        self._settle("registered" if found else "empty")
+        if not self._settle(item, "registered" if handlers else "empty"):
+            return
+        if handlers:
+            self._register(provider, handlers)
+        elif not item.is_module_name:
+            _log.warning("%s has no handlers", type(provider).__qualname__)
 
     async def _again(self, item: _Item, delay: float) -> None:
         await self._clock.sleep(delay)
-        self._put(_Item(item.subject, item.is_module_name, item.attempts + 1))
+        self._put(item)
 
-    async def _look_at_module(self, name: str) -> bool:
+    async def _import(self, name: str) -> ModuleType:
         # An import runs other people's code and may take long: not on the event loop.
-        module = await anyio.to_thread.run_sync(importlib.import_module, name)
+        module = await _in_thread(importlib.import_module, name)
         for info in pkgutil.iter_modules(getattr(module, "__path__", ()), f"{name}."):
             if not info.name.endswith(".__main__"):
                 self._put(_Item(info.name, is_module_name=True))
         for value in list(vars(module).values()):
             if isinstance(value, type) and value.__module__ == name and scan(value):
                 self._put(_Item(value))
-        return await self._look_at_provider(module)
+        return module
 
-    async def _look_at_provider(self, provider: Any) -> bool:
+    async def _handlers_of(self, provider: Any) -> list[Handler]:
         specs = self._cache.get_or_scan(provider, scan)
-        if not specs:
-            return False
         target = provider
         if isinstance(provider, type) and needs_instance(provider, specs):
-            target = await anyio.to_thread.run_sync(instantiate, provider)
-        self._register(provider, [bind(target, spec) for spec in specs])
-        return True
+            target = await _in_thread(instantiate, provider)
+        return [bind(target, spec) for spec in specs]
 
     def _register(self, provider: Any, handlers: list[Handler]) -> None:
         """Put a provider's handlers in place of those that it had."""
@@ -228,6 +241,8 @@ class Discovery:
         self._registrations[id(provider)] = _Registration(provider, keys)
 
     def _give_up(self, item: _Item, error: Exception) -> None:
+        if not self._settle(item, "failed"):
+            return
         name = item.subject if item.is_module_name else describe(item.subject)
         attempts = item.attempts + 1
         self._failures.append(DiscoveryFailure(name, error, attempts))
@@ -239,12 +254,31 @@ class Discovery:
             error,
             extra={"provider": name, "attempts": attempts},
         )
-        self._settle("failed")
 
-    def _settle(self, outcome: Literal["registered", "empty", "failed"]) -> None:
+    def _settle(self, item: _Item, outcome: Outcome) -> bool:
+        """Whether an item was still wanted, and is done with now."""
         with self._lock:
-            self._unsettled -= 1
+            if item not in self._unsettled:
+                return False
+            self._unsettled.remove(item)
         self._recorder.settled(outcome)
+        return True
+
+
+async def _in_thread(function: Callable[..., T], *args: Any) -> T:
+    """Run other people's code where it may take long; a stop does not wait for it.
+
+    Raises:
+        DiscoveryError: it called ``sys.exit``, as a script does when it is imported.
+    """
+
+    def call() -> T:
+        try:
+            return function(*args)
+        except SystemExit as error:
+            raise DiscoveryError(f"it called sys.exit({error.code!r})") from error
+
+    return await anyio.to_thread.run_sync(call, abandon_on_cancel=True)
 
 
 def needs_instance(provider: type, specs: tuple[HandlerSpec, ...]) -> bool:

@@ -142,7 +142,15 @@ def new_id() -> str:
     return f"{_prefix}-{next(_numbers):x}"
 
 
-_encode = msgspec.json.Encoder().encode
+def _plain(value: Any) -> Any:
+    """What JSON knows, of a pydantic model; msgspec asks for what it does not know."""
+    dump = getattr(value, "model_dump", None)
+    if dump is None:
+        raise TypeError(f"a {type(value).__qualname__} is none of JSON's types")
+    return dump(mode="json")
+
+
+_encode = msgspec.json.Encoder(enc_hook=_plain).encode
 _decode = msgspec.json.Decoder(Event[Any]).decode
 _MAX_KNOWN_TYPES: Final = 1024
 _known_types: set[str] = set()

@@ -26,6 +26,11 @@ from evmon.errors import (
 MAX_BATCH_BYTES: Final = 4 * 1024 * 1024
 """Bytes after which a batch takes no more events, so that no server chokes on it."""
 
+_WRONG_LOOP: Final = (
+    "events are published on the bus' own event loop; use publish_sync() in a thread,"
+    " such as that of a plain handler"
+)
+
 _log = logging.getLogger("evmon.publisher")
 _tickets = itertools.count(1)
 
@@ -89,6 +94,7 @@ class Publisher:
         self._wake = asyncio.Event()
         self._urgent = asyncio.Event()
         self._closed = False
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     @property
     def buffered(self) -> int:
@@ -130,10 +136,10 @@ class Publisher:
                 batch = self._add(event, raw, urgent=True)
                 sent.append((batch, len(batch.ids) - 1))
                 outcome.append(None)
-        finally:
-            batches = {id(batch): batch for batch, _ in sent}
-            for batch in batches.values():
-                await asyncio.shield(batch.done)
+        except Exception:
+            await _all_sent(sent)  # those before it were
+            raise
+        await _all_sent(sent)
         accepted = [at for at, refused in enumerate(outcome) if refused is None]
         for at, (batch, index) in zip(accepted, sent, strict=True):
             failure = batch.done.result()[index]
@@ -157,6 +163,7 @@ class Publisher:
 
     async def run(self) -> None:
         """Send batches; returns after `close`, when all of them are sent."""
+        self._loop = asyncio.get_running_loop()
         self._recorder.buffer_limited(self._batching.max_buffered)
         try:
             await self._send_all()
@@ -210,9 +217,12 @@ class Publisher:
     def _add(self, event: "Event[Any]", raw: bytes, *, urgent: bool) -> _Batch:
         if self._closed:
             raise BusStateError("the bus is stopping: it takes no more events")
+        loop = _running_loop()
+        if loop is not self._loop is not None:
+            raise BusStateError(_WRONG_LOOP)
         batch = self._batches[-1] if self._batches else None
         if batch is None or self._is_full(batch):
-            batch = _Batch(_future())
+            batch = _Batch(loop.create_future())
             self._batches.append(batch)
             self._wake.set()
             self._count_buffer()
@@ -310,14 +320,17 @@ class Publisher:
             batch.done.set_result(results)
 
 
-def _future() -> "asyncio.Future[Any]":
+def _running_loop() -> asyncio.AbstractEventLoop:
     try:
-        return asyncio.get_running_loop().create_future()
+        return asyncio.get_running_loop()
     except RuntimeError:
-        raise BusStateError(
-            "events are published on the event loop; use publish_sync() in a thread,"
-            " such as that of a plain handler"
-        ) from None
+        raise BusStateError(_WRONG_LOOP) from None
+
+
+async def _all_sent(events: Iterable[tuple[_Batch, int]]) -> None:
+    batches = {id(batch): batch for batch, _ in events}
+    for batch in batches.values():
+        await asyncio.shield(batch.done)
 
 
 def _refused(event_id: str, error: Exception) -> PublishError:

@@ -91,13 +91,17 @@ class Registry:
         self._tell(len(added) - gone)
         return added
 
-    def observe(self, changed: Callable[[int], None]) -> None:
+    def observe(self, changed: Callable[[int], None]) -> Callable[[], None]:
         """Call `changed` with the number of handlers now, and with every change of it.
 
         It is called in the thread that makes the change.
+
+        Returns:
+            ends it.
         """
         self._observers.append(changed)
         changed(len(self._handlers))
+        return lambda: self._observers.remove(changed)
 
     def remove(self, keys: Iterable[int]) -> int:
         """Take handlers back; returns how many there were."""
@@ -131,7 +135,7 @@ class Registry:
         return len(gone)
 
     def _tell(self, change: int) -> None:
-        for changed in self._observers:
+        for changed in tuple(self._observers):
             changed(change)
 
     def _find(self, event_type: str) -> Route:

@@ -1,9 +1,10 @@
 """A running bus: its parts, started and stopped in order."""
 
 import asyncio
+import dataclasses
 import logging
 import sys
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,6 +42,7 @@ from evmon._telemetry.recorders import (
 from evmon._telemetry.server import MetricsServer
 from evmon._thresholds import Thresholds
 from evmon._transports import open_transport
+from evmon.errors import TransportError
 
 if sys.version_info < (3, 11):
     from exceptiongroup import BaseExceptionGroup
@@ -116,14 +118,15 @@ class Runtime:
         )
         self.discovery, self._cache = make_discovery(settings, registry, meter, clock)
         self._count_handlers = meter.bind(DISCOVERY_HANDLERS)
-        registry.observe(self._count_handlers)
+        self._uncount_handlers = registry.observe(self._count_handlers)
         telemetry.before_collect(self._cache.sweep)
         system, destination = transport.system, transport.destination
         publish_recorder = PublishRecorder(meter, system, destination)
         self.publisher = Publisher(
             transport,
             settings.batching,
-            settings.retry,
+            # What heals a handler (`retry_on`) says nothing about a server.
+            dataclasses.replace(settings.retry, retry_on=(TransportError,)),
             Retrier(clock, RetryRecorder(meter, "publish")),
             publish_recorder,
             lambda event_type: registry.match(event_type).label,
@@ -139,6 +142,7 @@ class Runtime:
             ConsumeRecorder(meter, system, destination, group),
             clock,
             settings.limits,
+            awaits_handlers=lambda: self.discovery.pending > 0,
         )
         self.monitor: Monitor | None = None
         if settings.auto_discovery:
@@ -196,7 +200,7 @@ class Runtime:
         self._stop.set()
         if self._task is None:
             return
-        task, self._task = self._task, None
+        task = self._task
         try:
             await asyncio.shield(task)
         except asyncio.CancelledError:
@@ -225,6 +229,7 @@ class Runtime:
         finally:
             # However it ended, nobody may wait for what is not sent any more.
             self.publisher.abandon()
+            self._uncount_handlers()
             self._count_handlers(-len(self._registry))
             self._cache.clear()
             if self._server is not None:
@@ -293,12 +298,12 @@ async def preview(
     return discovery
 
 
-async def _and_then(run: Any, done: asyncio.Event) -> None:
+async def _and_then(run: Callable[[], Awaitable[None]], done: asyncio.Event) -> None:
     await run()
     done.set()
 
 
-async def _within(scope: anyio.CancelScope, run: Any) -> None:
+async def _within(scope: anyio.CancelScope, run: Callable[[], Awaitable[None]]) -> None:
     with scope:
         await run()
 

@@ -3,8 +3,7 @@
 import asyncio
 import os
 import signal
-import sys
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from typing import Any, Final, Protocol
 
@@ -24,18 +23,20 @@ def run_until_signal(service: Service) -> None:
 
     The first SIGINT or SIGTERM stops it in order, a second one ends the process at once.
     """
-    if sys.platform == "win32":
-        asyncio.run(_serve(service))
-        return
+    # Outside of any `except`: every error of a handler would name it as its context.
+    _runner()(serve_until_signal(service))
+
+
+def _runner() -> Callable[[Coroutine[Any, Any, None]], None]:
     try:
         import uvloop
     except ImportError:
-        asyncio.run(_serve(service))
-    else:
-        uvloop.run(_serve(service))
+        return asyncio.run
+    return uvloop.run
 
 
-async def _serve(service: Service) -> None:
+async def serve_until_signal(service: Service) -> None:
+    """The same on the loop that runs: start, wait for a signal, stop in order."""
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
 

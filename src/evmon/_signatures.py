@@ -53,6 +53,11 @@ def calls_of(
             f"{name}: several parameters ask for the data of an event; one takes all"
             " of it, as a dataclass for instance"
         )
+    if kinds.count("event") > 1:
+        raise DiscoveryError(
+            f"{name}: several parameters take the event; annotate those that are to"
+            " take its data or its Delivery"
+        )
     for _, hint in roles:
         _check_makeable(hint, name)
     if "events" in kinds:

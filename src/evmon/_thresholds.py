@@ -15,6 +15,10 @@ BYTES_PER_MB = 1_000_000
 """MB is 10^6 bytes, as in the International System of Units."""
 
 
+class Unset(float):
+    """A limit that nobody set: it may move, which one that somebody set may not."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Thresholds:
     """Limits of a healthy service, each held over the last window.
@@ -33,7 +37,7 @@ class Thresholds:
         50.0, between(0, 100), "Metadata cache hit rate below which to warn."
     )
     cache_hit_rate_critical_percent: float = setting(
-        20.0, between(0, 100), "Metadata cache hit rate that is critical."
+        Unset(20), between(0, 100), "Metadata cache hit rate that is critical."
     )
     cache_min_lookups: int = setting(
         20, at_least(1), "Lookups in the window before a hit rate means something."
@@ -42,7 +46,7 @@ class Thresholds:
         100.0, above(0), "Resident memory of the process above which to warn."
     )
     memory_critical_mb: float = setting(
-        500.0, above(0), "Resident memory of the process that is critical."
+        Unset(500), above(0), "Resident memory of the process that is critical."
     )
     processing_warning_ms: float = setting(
         1000.0, above(0), "Average duration of a discovery batch above which to warn."
@@ -54,7 +58,7 @@ class Thresholds:
         5.0, between(0, 100), "Share of handler calls that fail above which to warn."
     )
     handler_errors_critical_percent: float = setting(
-        50.0, between(0, 100), "Share of handler calls that fail that is critical."
+        Unset(50), between(0, 100), "Share of handler calls that fail that is critical."
     )
     handler_errors_min_calls: int = setting(
         20, at_least(1), "Handler calls in the window before their errors mean much."
@@ -69,7 +73,7 @@ class Thresholds:
         300.0, above(0), "Age of the oldest unread event above which to warn."
     )
     lag_age_critical_seconds: float = setting(
-        1800.0, above(0), "Age of the oldest unread event that is critical."
+        Unset(1800), above(0), "Age of the oldest unread event that is critical."
     )
     drain_warning_seconds: float = setting(
         600.0, above(0), "Time to work off a growing lag above which to warn."
@@ -81,7 +85,7 @@ class Thresholds:
         300.0, above(0), "Age of the oldest pending event above which to warn."
     )
     pending_age_critical_seconds: float = setting(
-        3600.0, above(0), "Age of the oldest pending event that is critical."
+        Unset(3600), above(0), "Age of the oldest pending event that is critical."
     )
     dead_letter_age_warning_seconds: float = setting(
         86_400.0, above(0), "Age of the oldest dead letter above which to warn."
@@ -103,10 +107,14 @@ class Thresholds:
     ) -> None:
         """A warning beyond the critical limit would never be seen."""
         first, second = getattr(self, warning), getattr(self, critical)
+        may_move = isinstance(second, Unset)
+        if may_move:
+            second = critical_default
+            object.__setattr__(self, critical, second)
         falls = critical_default < warning_default
         if (first >= second) if falls else (first <= second):
             return
-        if second != critical_default:
+        if not may_move:
             word = "least" if falls else "most"
             raise ConfigError(
                 f"Thresholds.{warning}={first:g}: must be at {word} {critical}"
@@ -114,4 +122,4 @@ class Thresholds:
             )
         moved = first * critical_default / warning_default
         most = 100.0 if critical.endswith("_percent") else moved
-        object.__setattr__(self, critical, min(moved, most))
+        object.__setattr__(self, critical, Unset(min(moved, most)))

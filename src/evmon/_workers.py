@@ -185,6 +185,8 @@ class Workers:
             await self._call(work, call.handler, n)
         except asyncio.CancelledError as error:
             failure = self._cancelled(error)
+        except SystemExit as error:
+            failure = _exited(error)
         except Exception as error:  # noqa: BLE001 - handlers are other people's code
             failure = error
         finally:
@@ -219,6 +221,8 @@ class Workers:
             await self._call_many(works, call.handler)
         except asyncio.CancelledError as error:
             failure = self._cancelled(error)
+        except SystemExit as error:
+            failure = _exited(error)
         except Exception as error:  # noqa: BLE001 - handlers are other people's code
             failure = error
         if ON:
@@ -359,6 +363,13 @@ class Workers:
             await self._breaker.admit()
         self._todo.append((work, call, n))
         self.wake(group)
+
+
+def _exited(error: SystemExit) -> Exception:
+    """Code that ends with ``sys.exit`` ends the handler, not the service."""
+    failure = RuntimeError(f"the handler called sys.exit({error.code!r})")
+    failure.__cause__ = error
+    return failure
 
 
 def _forget_cancellation() -> None:

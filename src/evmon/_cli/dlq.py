@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import click
 from rich.table import Table
@@ -20,6 +20,7 @@ from evmon.errors import DEAD_LETTER_REASONS, ConfigError
 if TYPE_CHECKING:
     from evmon._transports.redis.queue import DeadLetterQueue, Letter
 
+T = TypeVar("T")
 Command: TypeAlias = "Callable[..., Any]"
 
 
@@ -245,29 +246,25 @@ def purge_command(
     """
     choice = Choice(event_type, reason)
 
-    async def count_them(queue: "DeadLetterQueue") -> int:
-        return len([letter async for letter in choice.of(queue)])
+    async def find(queue: "DeadLetterQueue") -> list[str]:
+        return [letter.id async for letter in choice.of(queue)]
 
-    async def purge(queue: "DeadLetterQueue") -> int:
-        count = 0
-        async for letter in choice.of(queue):
-            count += await queue.purge([letter])
-        return count
-
-    if dry_run or not yes:
-        count = _with_queue(transport, service, count_them)
-        if dry_run:
-            click.echo(f"{count} dead letters would be purged")
-            return
-        click.confirm(f"Delete {count} dead letters of {service}?", abort=True)
-    click.echo(f"{_with_queue(transport, service, purge)} dead letters purged")
+    # What comes while somebody makes up their mind is not theirs to delete.
+    ids = _with_queue(transport, service, find)
+    if dry_run:
+        click.echo(f"{len(ids)} dead letters would be purged")
+        return
+    if not yes:
+        click.confirm(f"Delete {len(ids)} dead letters of {service}?", abort=True)
+    purged = _with_queue(transport, service, lambda queue: queue.purge(ids))
+    click.echo(f"{purged} dead letters purged")
 
 
 def _with_queue(
     url: str,
     service: str,
-    run: "Callable[[DeadLetterQueue], Coroutine[Any, Any, Any]]",
-) -> Any:
+    run: "Callable[[DeadLetterQueue], Coroutine[Any, Any, T]]",
+) -> T:
     # Only here: commands that use no Redis need not load its client.
     from evmon._transports.redis.connection import SCHEMES
     from evmon._transports.redis.queue import DeadLetterQueue
@@ -278,7 +275,7 @@ def _with_queue(
         raise ConfigError(f"--transport {scheme}://…: must be one of {known}")
     config = resolve(RedisConfig, RedisConfig(), environment())
 
-    async def main() -> Any:
+    async def main() -> T:
         queue = DeadLetterQueue(url, service, config)
         try:
             if not await queue.exists():

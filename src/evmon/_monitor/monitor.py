@@ -98,10 +98,13 @@ class Monitor:
         next_summary = self._clock.monotonic() + self._config.summary_interval_seconds
         while True:
             await self._clock.sleep(self._config.check_interval_seconds)
-            self.check()
-            if self._clock.monotonic() >= next_summary:
-                _log.info("%s", self.get_performance_summary())
-                next_summary += self._config.summary_interval_seconds
+            try:
+                self.check()
+                if self._clock.monotonic() >= next_summary:
+                    next_summary += self._config.summary_interval_seconds
+                    _log.info("%s", self.get_performance_summary())
+            except Exception:  # noqa: BLE001 - who only watches must not end the work
+                _log.exception("the monitor could not look, and tries again")
 
     def collect(self) -> Iterable[Metric]:
         """The derived view, for the registry that ``/metrics`` renders."""

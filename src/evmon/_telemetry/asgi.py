@@ -38,13 +38,13 @@ def asgi_app(routes: Callable[[], Routes | None]) -> ASGIApp:
             name.decode("latin-1").lower(): value.decode("latin-1")
             for name, value in scope["headers"]
         }
-        path = scope["path"].removeprefix(scope.get("root_path", "")) or "/"
+        path = scope["path"].removeprefix(scope.get("root_path", "")).rstrip("/")
         known = routes()
         response = _NOT_RUNNING
         if known is not None:
             # Rendering takes long when there is much to render: not on the loop.
             response = await anyio.to_thread.run_sync(
-                known.answer, scope["method"], path, headers
+                known.answer, scope["method"], path or "/metrics", headers
             )
         length = str(len(response.body))
         start_headers = [

@@ -71,17 +71,25 @@ class InstrumentMeter:
 
     Args:
         meter: of the `MeterProvider` in use.
+        gauges: of the same provider, where several buses measure into it.
     """
 
-    def __init__(self, meter: OTelMeter) -> None:
+    def __init__(self, meter: OTelMeter, gauges: "Gauges | None" = None) -> None:
         self._meter = meter
         self._records: dict[Instrument, Callable[..., None]] = {}
-        self._gauges: dict[Instrument, _Gauge] = {}
+        self._gauges = gauges or Gauges(meter)
+        self._gauges.members.append(self)
+        self.values: dict[Instrument, GaugeValues] = {}
+        self.before_observe: list[Callable[[], None]] = []
+
+    def close(self) -> None:
+        """Take the gauges back: whoever reads on must not see how things once stood."""
+        self._gauges.members.remove(self)
 
     def bind(self, instrument: Instrument, attributes: Attributes = {}) -> Record:
         """Return the call that records into one series."""
         if instrument.kind is Kind.GAUGE:
-            return self._gauge(instrument).bind(attributes)
+            return self._gauge(instrument, attributes)
         record = self._records.get(instrument)
         if record is None:
             record = self._records[instrument] = self._create(instrument)
@@ -118,37 +126,56 @@ class InstrumentMeter:
             ).record
         raise ValueError(f"{row.name} is observed, not recorded")
 
-    def _gauge(self, row: Instrument) -> "_Gauge":
-        gauge = self._gauges.get(row)
-        if gauge is None:
-            gauge = self._gauges[row] = _Gauge()
-            self._meter.create_observable_gauge(
-                row.name, [gauge.observe], row.unit, row.description
-            )
-        return gauge
+    def _gauge(self, row: Instrument, attributes: Attributes) -> Record:
+        values = self.values.get(row)
+        if values is None:
+            values = self.values[row] = {}
+            self._gauges.register(row)
+        return partial(values.__setitem__, tuple(sorted(attributes.items())))
 
 
-class _Gauge:
-    """The values that a gauge was set to last.
+GaugeValues = dict[tuple[tuple[str, str], ...], float]
+"""What a gauge was set to last, by attributes."""
+
+
+class Gauges:
+    """The gauges of one `MeterProvider`, for all meters over it.
 
     A gauge of the SDK cannot forget: one that is set to NaN goes on to show what it was
-    set to before. One that is observed shows what there is when somebody looks.
+    set to before. One that is observed shows what there is when somebody looks. Its
+    callback cannot be taken back, so there is one for each instrument, which asks the
+    meters that are open then.
+
+    Args:
+        meter: of the provider.
     """
 
-    def __init__(self) -> None:
-        self._values: dict[tuple[tuple[str, str], ...], float] = {}
+    def __init__(self, meter: OTelMeter) -> None:
+        self.members: list[InstrumentMeter] = []
+        self._meter = meter
+        self._registered: set[Instrument] = set()
 
-    def bind(self, attributes: Attributes) -> Record:
-        """Return the call that sets one series."""
-        return partial(self._values.__setitem__, tuple(sorted(attributes.items())))
+    def register(self, row: Instrument) -> None:
+        """Have the provider ask for a gauge, if it does not yet."""
+        if row not in self._registered:
+            self._registered.add(row)
+            self._meter.create_observable_gauge(
+                row.name, [partial(self._observe, row)], row.unit, row.description
+            )
 
-    def observe(self, _: CallbackOptions) -> Iterable[Observation]:
+    def _observe(self, row: Instrument, _: CallbackOptions) -> Iterable[Observation]:
         """The series that have a value."""
-        return [
-            Observation(value, dict(attributes))
-            for attributes, value in list(self._values.items())
-            if not isnan(value)
-        ]
+        observed = []
+        for member in list(self.members):
+            if row in member.values:
+                for refresh in member.before_observe:
+                    refresh()
+                observed += [
+                    Observation(value, dict(attributes))
+                    for attributes, value in list(member.values[row].items())
+                    if not isnan(value)
+                ]
+        return observed
 
 
 def _nothing(_: object) -> None: ...

@@ -17,13 +17,17 @@ from prometheus_client.registry import Collector
 
 from evmon._telemetry.aggregate import AggregateMeter
 from evmon._telemetry.instruments import INSTRUMENTS
-from evmon._telemetry.meter import InstrumentMeter, Meter, NoMeter
+from evmon._telemetry.meter import Gauges, InstrumentMeter, Meter, NoMeter
 from evmon._telemetry.process import observe_process
 from evmon._telemetry.reader import Reader
 from evmon._telemetry.snapshot import SCOPE, Snapshot
 from evmon._telemetry.text import Rendered
 
-_observed: "weakref.WeakSet[MeterProvider]" = weakref.WeakSet()
+_gauges: "weakref.WeakKeyDictionary[metrics.MeterProvider, Gauges]" = (
+    weakref.WeakKeyDictionary()
+)
+"""Those of each provider that a bus of this process measures into, or did."""
+
 _log = logging.getLogger("evmon.telemetry")
 
 
@@ -67,10 +71,11 @@ class Telemetry:
             )
         self._provider = provider
         otel_meter = provider.get_meter(SCOPE)
+        if provider not in _gauges:
+            _gauges[provider] = Gauges(otel_meter)
+            if isinstance(provider, MeterProvider):
+                observe_process(otel_meter)
         self.meter = self._meter(otel_meter, ours)
-        if isinstance(provider, MeterProvider) and provider not in _observed:
-            _observed.add(provider)
-            observe_process(otel_meter)
 
     def snapshot(self) -> Snapshot:
         """Collect now and return the numbers. Thread-safe."""
@@ -98,9 +103,13 @@ class Telemetry:
     def before_collect(self, settle: Callable[[], None]) -> None:
         """Call `settle` before each collection, to record what was only noted."""
         self._before_collect.append(settle)
+        if isinstance(self.meter, InstrumentMeter):
+            self.meter.before_observe.append(settle)  # for the application's readers
 
     def shutdown(self) -> None:
         """Detach from the application's provider, or flush and close our own."""
+        if isinstance(self.meter, InstrumentMeter):
+            self.meter.close()
         if isinstance(self._provider, MeterProvider):
             if self._adopted:
                 self._provider.remove_metric_reader(self._reader)
@@ -112,7 +121,7 @@ class Telemetry:
         if isinstance(otel_meter, NoOpMeter):  # as OTEL_SDK_DISABLED asks for
             return NoMeter()
         if not ours:
-            return InstrumentMeter(otel_meter)
+            return InstrumentMeter(otel_meter, _gauges[self._provider])
         self._reader.bulk = bulk = AggregateMeter()
         return bulk
 

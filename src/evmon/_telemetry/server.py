@@ -49,6 +49,7 @@ class MetricsServer:
         self._stop: asyncio.Event | None = None
         self._thread: threading.Thread | None = None
         self._ready = threading.Event()
+        self._failure: OSError | None = None
 
     @property
     def port(self) -> int:
@@ -78,20 +79,29 @@ class MetricsServer:
         )
         self._thread.start()
         self._ready.wait()
+        if self._failure is not None:
+            self.stop()
+            raise _cannot_serve(self._config, self._failure) from self._failure
 
     def stop(self) -> None:
         """Close everything and end the thread; does nothing the second time."""
         thread, self._thread = self._thread, None
-        if thread is None or self._loop is None or self._stop is None:
+        if thread is None:
             return
-        self._loop.call_soon_threadsafe(self._stop.set)
+        if self._loop is not None and self._stop is not None:
+            self._loop.call_soon_threadsafe(self._stop.set)
         thread.join()
         if self._socket is not None:
             self._socket.close()
             self._socket = None
 
     def _run(self) -> None:
-        asyncio.run(self._serve())
+        try:
+            asyncio.run(self._serve())
+        except OSError as error:  # no file descriptor left for a loop, mostly
+            self._failure = error
+        finally:
+            self._ready.set()
 
     async def _serve(self) -> None:
         assert self._socket is not None  # noqa: S101 - `start` made it
@@ -130,6 +140,8 @@ async def _accept(listening: socket.socket, connections: "_Connections") -> None
         client.setblocking(False)
         try:
             await loop.connect_accepted_socket(lambda: _Connection(connections), client)
+        except OSError:  # the client was gone before it was served
+            client.close()
         except BaseException:
             client.close()
             raise
@@ -373,10 +385,14 @@ def _listen(config: MetricsConfig) -> socket.socket:
             (config.host, config.port), family=family, backlog=BACKLOG
         )
     except OSError as error:
-        raise ConfigError(
-            f"cannot serve /metrics on {config.host}:{config.port}:"
-            f" {error.strerror or error}; set EVMON_METRICS_PORT, --metrics-port or"
-            " MetricsConfig(port=...) to one that is free, or to 0, which takes any"
-        ) from error
+        raise _cannot_serve(config, error) from error
     listening.setblocking(False)
     return listening
+
+
+def _cannot_serve(config: MetricsConfig, error: OSError) -> ConfigError:
+    return ConfigError(
+        f"cannot serve /metrics on {config.host}:{config.port}:"
+        f" {error.strerror or error}; set EVMON_METRICS_PORT, --metrics-port or"
+        " MetricsConfig(port=...) to one that is free, or to 0, which takes any"
+    )

@@ -23,6 +23,23 @@ def scheme_of(url: str) -> str:
     return found[1].lower() if found else ""
 
 
+def check_transport(url: str, redis: RedisConfig) -> None:
+    """Refuse a URL that names no transport, before anything is made for it.
+
+    Raises:
+        ConfigError: no transport has this scheme, or the URL is wrong.
+    """
+    scheme = scheme_of(url)
+    if scheme in _REDIS:
+        # Only here: whoever uses no Redis need not load its client.
+        from evmon._transports.redis.connection import parse_address
+
+        parse_address(url, redis)
+    elif scheme != "memory":
+        known = ", ".join(f"{name}://" for name in ("memory", *_REDIS))
+        raise ConfigError(f"transport={scheme!r}://…: must be one of {known}")
+
+
 def open_transport(
     url: str,
     service: str,
@@ -45,14 +62,10 @@ def open_transport(
     Raises:
         ConfigError: no transport has this scheme, or the URL is wrong.
     """
-    scheme = scheme_of(url)
+    check_transport(url, redis)
     recorder = TransportRecorder(meter, service, group or service)
-    if scheme == "memory":
+    if scheme_of(url) == "memory":
         return MemoryTransport(service, clock, recorder=recorder)
-    if scheme in _REDIS:
-        # Only here: whoever uses no Redis need not load its client.
-        from evmon._transports.redis import RedisTransport
+    from evmon._transports.redis import RedisTransport
 
-        return RedisTransport(url, service, group, redis, recorder, clock)
-    known = ", ".join(f"{name}://" for name in ("memory", *_REDIS))
-    raise ConfigError(f"transport={scheme!r}://…: must be one of {known}")
+    return RedisTransport(url, service, group, redis, recorder, clock)

@@ -139,12 +139,13 @@ class DeadLetterQueue:
             reach("during_replay")
         return bool(done)
 
-    async def purge(self, letters: Sequence[Letter]) -> int:
+    async def purge(self, letter_ids: Sequence[str]) -> int:
         """Delete dead letters for good; returns how many there were."""
-        if not letters:
-            return 0
-        ids = [letter.id for letter in letters]
-        return int(await self._link.call("XDEL", self._keys.dead, *ids))
+        count = 0
+        for start in range(0, len(letter_ids), PAGE):
+            page = letter_ids[start : start + PAGE]
+            count += await self._link.call("XDEL", self._keys.dead, *page)
+        return count
 
 
 _ONE: Final = ("COUNT", 1)

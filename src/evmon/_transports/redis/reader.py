@@ -244,7 +244,10 @@ class Reader:
         taken: list[Received] = []
         for stream, entries in reply or ():
             taken += self._by_stream[stream].take_new(entries)
-        self._recorder.waited(self._waits(taken))
+        # What comes again is for one group alone, and its wait was counted before.
+        self._recorder.waited(
+            self._waits([entry for entry in taken if not entry.token.extra.group])
+        )
         return taken
 
     def _waits(self, taken: Sequence[Received]) -> list[float]:
