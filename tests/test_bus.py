@@ -3,12 +3,15 @@
 import asyncio
 import gc
 import os
+import re
 import signal
 import subprocess
 import sys
 import textwrap
 import weakref
+from datetime import datetime, timezone
 
+import pydantic
 import pytest
 
 from evmon import (
@@ -23,9 +26,11 @@ from evmon import (
     MetricsConfig,
     PublishError,
     RetryPolicy,
+    TransportError,
     event_handler,
     metrics_app,
 )
+from evmon._events import now
 
 
 class Orders:
@@ -385,6 +390,7 @@ def _python(script, **environ):
     )
     assert result.returncode == 0, result.stdout + result.stderr
     assert "Traceback" not in result.stderr
+    return result.stdout
 
 
 @pytest.mark.parametrize(("signals", "code"), [(1, 0), (2, 143)])
@@ -475,3 +481,163 @@ async def test_metrics_app_serves_the_bus_that_runs(bus):
     assert 200 == status == own_status
     assert b"evmon_discovery_handlers 2.0" in body
     assert b"evmon_cache_hit_ratio" in body
+
+
+async def test_whoever_stops_second_waits_for_the_first(bus):
+    release = asyncio.Event()
+
+    async def slow(event):
+        await release.wait()
+
+    bus.add_handler("slow", slow)
+    await bus.start()
+    await bus.publish("slow")
+    await pytest.settle()
+    first, second = (asyncio.create_task(bus.stop()) for _ in range(2))
+    await pytest.settle()
+    assert not second.done()
+    release.set()
+    await asyncio.gather(first, second)
+
+    with pytest.raises(BusStateError, match="has stopped"):
+        bus.register(Orders())
+
+
+def test_handlers_may_go_when_the_loop_is_gone(bus, orders):
+    async def main():
+        async with bus:
+            pass
+
+    asyncio.run(main())
+    bus.add_handler("late", print)
+
+    assert bus.unregister(orders) == 2
+
+
+def test_a_transport_that_is_none_is_refused_before_anything_starts():
+    for url in ("rdis://localhost", "redis+sentinel://localhost"):
+        with pytest.raises(ConfigError, match="transport="):
+            EventBus(transport=url)
+
+
+async def test_publishing_is_retried_whatever_heals_a_handler(bus, monkeypatch):
+    bus = EventBus(retry=RetryPolicy(retry_on=(KeyError,), base_delay=0.001))
+    async with bus:
+        transport = bus._runtime.transport
+        publish, failures = transport.publish, [TransportError("away")]
+
+        async def fail_once(*args):
+            if failures:
+                raise failures.pop()
+            return await publish(*args)
+
+        monkeypatch.setattr(transport, "publish", fail_once)
+        await bus.publish("a")
+
+
+@pytest.mark.parametrize(
+    ("attributes", "message"),
+    [
+        ({"id": 5}, "id 5 must be a string, not empty"),
+        ({"id": ""}, "id '' must be"),
+        ({"source": 5}, "source 5 must be"),
+        ({"time": "yesterday"}, "time 'yesterday' must be a datetime with a time zone"),
+        ({"time": datetime(2026, 1, 1)}, "with a time zone"),  # noqa: DTZ001
+        ({"traceparent": 5}, "traceparent 5 must be a string"),
+    ],
+)
+async def test_what_cloudevents_would_refuse_is_refused_at_once(
+    bus, attributes, message
+):
+    async with bus:
+        with pytest.raises(InvalidEventError, match=re.escape(message)):
+            await bus.publish("order.created", **attributes)
+
+
+async def test_an_event_of_no_type_is_refused_even_ready_made(bus):
+    event = Event(id="1", source="shop", type="a b*", time=now(), data=None)
+    async with bus:
+        with pytest.raises(InvalidEventError, match="must be printable words"):
+            await bus.publish_many([event])
+
+
+async def test_models_of_pydantic_are_published_and_validated(bus):
+    class Order(pydantic.BaseModel):
+        id: int
+        on: datetime
+
+    seen = []
+
+    async def handle(order: Order) -> None:
+        seen.append(order)
+
+    bus.add_handler("paid", handle)
+    order = Order(id=7, on=datetime(2026, 1, 1, tzinfo=timezone.utc))
+    async with bus:
+        await bus.publish("paid", order)
+        await bus.publish("paid", [{"nested": order}])
+        with pytest.raises(InvalidEventError, match="a object is none of JSON's"):
+            await bus.publish("paid", object())
+
+    assert [order] == seen
+
+
+async def test_a_module_that_heals_in_time_costs_no_event():
+    tried = []
+
+    class Late(Orders):
+        def __init__(self):
+            tried.append(None)
+            if len(tried) < 3:
+                raise ConnectionError("not yet")
+            super().__init__()
+            made.append(self)
+
+    made = []
+    bus = EventBus(retry=RetryPolicy(base_delay=0.2, jitter="none"))
+    bus.add_handler("other", print)
+    bus.register(Late)
+    async with bus:
+        await bus.publish("order.created", {"id": 7})
+        await pytest.eventually(lambda: made and made[0].seen, 10)
+
+    assert ("created", {"id": 7}) in made[0].seen
+
+
+@pytest.mark.parametrize("uvloop", [True, False])
+def test_errors_of_handlers_name_nothing_that_led_to_them(uvloop):
+    script = f"""
+    import asyncio, logging, os, signal, sys, threading, time
+    if not {uvloop}:
+        sys.modules["uvloop"] = None
+    from evmon import EventBus, MetricsConfig, RetryPolicy
+
+    class Check(logging.Handler):
+        def emit(self, record):
+            if record.exc_info:
+                print("context:", record.exc_info[1].__context__)
+
+    class Publisher(threading.Thread):
+        def run(self):
+            while bus.metrics_url is None or not bus.routes.answer("GET", "/readyz", {{}}).status == 200:
+                time.sleep(0.01)
+            bus.publish_sync("a")
+
+    async def fail(event):
+        asyncio.get_running_loop().call_later(0.1, os.kill, os.getpid(), signal.SIGTERM)
+        raise ValueError("mine")
+
+    logging.getLogger("evmon").addHandler(Check())
+    bus = EventBus(metrics=MetricsConfig(port=0), retry=RetryPolicy(max_retries=0))
+    bus.add_handler("a", fail)
+    Publisher(daemon=True).start()
+    bus.run()
+    """
+    assert "context: None" in _python(script)
+
+
+async def test_run_says_what_to_do_in_a_loop_or_a_thread(bus):
+    with pytest.raises(BusStateError, match=r"await bus\.serve"):
+        bus.run()
+    with pytest.raises(BusStateError, match="main thread"):
+        await asyncio.to_thread(bus.run)

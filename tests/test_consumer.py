@@ -23,6 +23,7 @@ from evmon._registry import Registry
 from evmon._retry import Retrier
 from evmon._telemetry import instruments as i
 from evmon._telemetry.recorders import ConsumeRecorder, RetryRecorder
+from evmon._transports.base import Again
 from evmon._transports.memory import MemoryTransport
 
 QUICK = RetryPolicy(max_retries=2, base_delay=0.001)
@@ -789,3 +790,87 @@ async def test_plans_of_old_routes_do_not_pile_up(stage):
         await s.until_settled()
 
     assert len(s.consumer._plans) <= 4096
+
+
+async def test_a_retry_for_a_handler_that_is_gone_is_dead_lettered_whoever_wants_what(
+    stage,
+):
+    s = stage(ignore_unknown=True)
+    s.on("other", print)
+    again = Again(0.0, 1, ("shop.Orders.renamed",))
+    async with s:
+        await s.send(raw())
+        (entry,) = await s.transport.read(1, 1)
+        await s.transport.settle(entry, None, again)
+        await s.until_settled()
+
+    (dead,) = s.transport.dead_letters
+    assert "unknown_type" == dead.letter.reason
+    assert "no longer registered: shop.Orders.renamed" == dead.letter.error_message
+
+
+@pytest.mark.parametrize("ignore_unknown", [True, False])
+async def test_while_handlers_are_discovered_an_event_without_one_waits(
+    stage, ignore_unknown
+):
+    seen, discovering = [], True
+    s = stage(ignore_unknown=ignore_unknown)
+    s.consumer._awaits_handlers = lambda: discovering
+    s.on("other", print)
+    async with s:
+        await s.send(raw())
+        await pytest.eventually(lambda: not s.consumer.in_flight)
+        s.on("order.created", lambda e: seen.append(e.id))
+        discovering = False
+        await s.until_settled()
+
+    assert ["1"] == seen
+    assert [] == s.reasons
+
+
+async def test_what_heals_a_handler_says_nothing_about_the_transport(
+    measured, monkeypatch
+):
+    s = Stage(measured.meter)
+    s.consumer._policy = RetryPolicy(base_delay=60, max_delay=60)
+    s.on("a", print)
+    read, failures = s.transport.read, [TransportError("away")]
+
+    async def fail_once(*args):
+        if failures:
+            raise failures.pop()
+        return await read(*args)
+
+    monkeypatch.setattr(s.transport, "read", fail_once)
+    async with s:
+        await s.send(raw("a"))
+        await s.until_settled()
+
+
+class Panic(BaseException):
+    """As a library of another language raises it."""
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), Panic("lost")])
+@pytest.mark.parametrize("kind", ["coroutine", "thread", "many"])
+async def test_a_handler_that_ends_like_a_program_ends_alone(stage, error, kind):
+    def fail():
+        raise error
+
+    async def coroutine(event):
+        fail()
+
+    def thread(event):
+        fail()
+
+    async def many(events: list[Event]):
+        fail()
+
+    s = stage()
+    s.on("a", {"coroutine": coroutine, "thread": thread, "many": many}[kind])
+    async with s:
+        await s.send(raw("a"), raw("a"))
+        await s.until_settled()
+
+    assert ["handler_error"] * 2 == s.reasons
+    assert type(error).__name__ in s.transport.dead_letters[0].letter.error_message

@@ -4,6 +4,7 @@ import asyncio
 import gc
 import sys
 import textwrap
+import threading
 import weakref
 
 import pytest
@@ -379,3 +380,117 @@ def test_providers_are_named_without_being_asked():
     assert describe(Hostile).endswith("Hostile")
     assert describe(describe) == "evmon._discovery.describe"
     assert describe(gc) == "gc"
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), asyncio.CancelledError()])
+async def test_code_that_ends_like_a_program_is_a_failed_provider(running, error):
+    class Fatal(Orders):
+        def __init__(self):
+            raise error
+
+    running.register(Fatal)
+    running.register(Orders)
+    await pytest.eventually(lambda: not running.pending)
+
+    (failure,) = running.failures
+    assert type(error).__name__ in str(failure.error)
+    assert failure.attempts == 1
+
+
+async def test_a_withdrawn_provider_never_comes_however_far_it_was(
+    make, instant_clock, registry, measured
+):
+    class Slow(Orders):
+        def __init__(self):
+            started.set()
+            assert go_on.wait(5)
+
+    started, go_on = threading.Event(), threading.Event()
+    discovery = make(instant_clock)
+    queued = Orders()
+    discovery.register(queued)
+    assert discovery.unregister(queued) == 0
+    task = asyncio.create_task(discovery.run())
+    discovery.register(Slow)
+    await asyncio.to_thread(started.wait, 5)
+    assert discovery.pending == 1
+    discovery.unregister(Slow)
+    go_on.set()
+    await discovery.wait_until_quiet()
+    task.cancel()
+
+    assert len(registry) == 0
+    assert 0 == discovery.pending == measured.total(i.DISCOVERY_QUEUE_SIZE)
+
+
+async def test_a_slow_constructor_does_not_hold_up_the_end(make, clock):
+    class Slow(Orders):
+        def __init__(self):
+            go_on.wait(5)
+
+    go_on = threading.Event()
+    discovery = make(clock)
+    task = asyncio.create_task(discovery.run())
+    discovery.register(Slow)
+    await pytest.settle()
+    task.cancel()
+    await asyncio.wait([task], timeout=2)
+
+    assert task.done()
+    go_on.set()
+
+
+async def test_what_cannot_be_instantiated_is_left_to_what_derives_from_it(
+    running, registry, tmp_path, monkeypatch
+):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "abstract_for_test.py").write_text(
+        textwrap.dedent("""
+        import abc
+        from typing import Protocol
+        from evmon import event_handler
+
+        class Base(abc.ABC):
+            @event_handler("a")
+            async def handle(self, event): ...
+
+            @abc.abstractmethod
+            def missing(self): ...
+
+        class Seam(Protocol):
+            @event_handler("b")
+            async def handle(self, event): ...
+
+        class Real(Base):
+            def missing(self): ...
+        """)
+    )
+    running.discover("abstract_for_test")
+    await pytest.eventually(lambda: not running.pending)
+
+    assert ["a"] == [handler.pattern for handler in registry.handlers]
+    assert () == running.failures
+
+
+def test_what_cannot_even_be_named_has_a_name():
+    class Meta(type):
+        def __getattribute__(cls, name):
+            raise AssertionError("asked")
+
+    class Hostile(metaclass=Meta):
+        pass
+
+    assert "Meta object at" in describe(Hostile)
+
+
+async def test_a_class_is_not_made_where_an_instance_of_it_is_registered(
+    running, registry, package
+):
+    import importlib
+
+    orders = importlib.import_module(f"{package}.handlers.orders").Orders()
+    running.register(orders)
+    running.discover(f"{package}.handlers.orders")
+    await pytest.eventually(lambda: not running.pending)
+
+    assert ["order.created", "order.shipped"] == [h.pattern for h in registry.handlers]

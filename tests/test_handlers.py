@@ -1,5 +1,6 @@
 """Handlers are found wherever a class may hide them, and called with what they ask for."""
 
+import asyncio
 import functools
 import types
 from collections.abc import Sequence
@@ -497,3 +498,88 @@ def test_a_function_that_says_nothing_of_itself_is_refused():
 
     with pytest.raises(DiscoveryError, match="signature cannot be read"):
         handler_of(Opaque(), "a")
+
+
+def test_a_plain_wrapper_of_a_coroutine_function_is_awaited_if_there_is_something_to():
+    async def inner(event):
+        seen.append(event.id)
+
+    @functools.wraps(inner)
+    def returns_it(event):
+        return inner(event)
+
+    @functools.wraps(inner)
+    def runs_it_itself(event):
+        seen.append("alone")
+
+    seen = []
+    for function in (returns_it, runs_it_itself):
+        handler = handler_of(function, "a")
+        assert handler.is_async
+        asyncio.run(handler.call(event(), FIRST_DELIVERY))
+    assert ["1", "alone"] == seen
+
+
+def test_only_one_parameter_takes_the_event():
+    with pytest.raises(DiscoveryError, match="several parameters take the event"):
+        handler_of(lambda a, b: None, "a")
+
+
+@dataclass
+class Basket:
+    orders: list[OrderModel]
+
+
+@pytest.mark.parametrize(
+    ("hint", "data", "made"),
+    [
+        (list[OrderModel], [{"id": 7}], [OrderModel(id=7)]),
+        (OrderModel | None, {"id": 7}, OrderModel(id=7)),
+        (OrderModel | None, None, None),
+        (dict[str, OrderModel], {"a": {"id": 7}}, {"a": OrderModel(id=7)}),
+        (Basket, {"orders": [{"id": 7}]}, Basket([OrderModel(id=7)])),
+        (dict[int, str], {"7": "a"}, {7: "a"}),
+    ],
+)
+def test_models_may_stand_inside_of_other_types(hint, data, made):
+    async def handle(value):
+        seen.append(value)
+
+    seen = []
+    handle.__annotations__ = {"value": hint}
+    handler = handler_of(handle, "a")
+    asyncio.run(handler.call(event(data), FIRST_DELIVERY))
+    assert [made] == seen
+    if data is not None:
+        with pytest.raises(InvalidEventError):
+            handler.call(event({"no": "thing"}), FIRST_DELIVERY)
+
+
+def test_what_cannot_be_made_is_refused_however_deep_it_stands():
+    async def handle(value: "list[dict[str, types.ModuleType]]"): ...
+
+    with pytest.raises(DiscoveryError, match="no module can be made"):
+        handler_of(handle, "a")
+
+
+def test_an_event_that_may_be_missing_is_an_event():
+    async def handle(event: Event | None):
+        seen.append(event)
+
+    seen = []
+    asyncio.run(handler_of(handle, "a").call(event(7), FIRST_DELIVERY))
+    assert 7 == seen[0].data
+
+
+def test_a_class_is_no_handler():
+    with pytest.raises(ConfigError, match="is for functions"):
+
+        @event_handler("a")
+        class Orders: ...
+
+
+def test_a_partial_of_a_declared_function_is_declared():
+    @event_handler("a")
+    async def handle(suffix, event): ...
+
+    assert [(None, "a")] == found(functools.partial(handle, "x"))

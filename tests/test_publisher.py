@@ -85,8 +85,7 @@ def sent(measured, **attributes):
 
 
 async def test_a_lone_event_leaves_at_once(running, wire, measured):
-    async with asyncio.timeout(0.04) if hasattr(asyncio, "timeout") else asyncio.Lock():
-        await running.publish(event())
+    await asyncio.wait_for(running.publish(event()), Batching().max_wait * 0.8)
 
     assert wire.batches == [1]
     assert sent(measured, **{"evmon.event.type": "order.created"}) == 1
@@ -299,3 +298,29 @@ async def test_abandoned_events_are_counted_and_their_publishers_told(make, wire
     results = await asyncio.gather(*waiting, return_exceptions=True)
     assert [str(r.__cause__) for r in results] == ["the bus stopped first"] * 3
     assert publisher.buffered == 0
+
+
+async def test_a_cancelled_caller_waits_for_no_batch(running, wire):
+    wire.free.clear()
+    sending = asyncio.create_task(running.publish_many(event(n) for n in range(3)))
+    await pytest.settle()
+    sending.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(sending, 1)
+    wire.free.set()
+
+
+async def test_another_thread_or_loop_is_refused_whether_a_batch_is_open_or_not(
+    running, wire
+):
+    def elsewhere():
+        with pytest.raises(BusStateError, match="publish_sync"):
+            running.publish_nowait(event())
+        with pytest.raises(BusStateError, match="publish_sync"):
+            asyncio.run(running.publish(event()))
+
+    await asyncio.to_thread(elsewhere)
+    wire.free.clear()
+    running.publish_nowait(event(1))
+    await asyncio.to_thread(elsewhere)
+    wire.free.set()

@@ -162,9 +162,9 @@ def test_the_series_exist_at_zero_before_the_first_retry(measured):
 @pytest.mark.parametrize(
     ("setting", "value", "allowed"),
     [
-        ("max_retries", -1, "a number, 0 or more"),
-        ("max_retries", 1.5, "a number, 0 or more"),
-        ("max_retries", True, "a number, 0 or more"),
+        ("max_retries", -1, "a whole number, 0 or more"),
+        ("max_retries", 1.5, "a whole number, 0 or more"),
+        ("max_retries", True, "a whole number, 0 or more"),
         ("base_delay", float("nan"), "a number, 0 or more"),
         ("max_delay", float("inf"), "a number, 0 or more"),
         ("multiplier", 0.5, "a number, 1 or more"),

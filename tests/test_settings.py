@@ -13,6 +13,7 @@ from evmon import (
     EventLimits,
     MetricsConfig,
     MonitorConfig,
+    RedisConfig,
     RetryPolicy,
     Thresholds,
 )
@@ -32,17 +33,17 @@ def test_every_setting_says_what_it_means_and_is_frozen(kind):
 @pytest.mark.parametrize(
     ("kind", "setting", "value", "allowed"),
     [
-        (DiscoveryConfig, "batch_size", 0, "a number, 1 or more"),
-        (DiscoveryConfig, "batch_size", "ten", "a number, 1 or more"),
+        (DiscoveryConfig, "batch_size", 0, "a whole number, 1 or more"),
+        (DiscoveryConfig, "batch_size", "ten", "a whole number, 1 or more"),
         (DiscoveryConfig, "cache_ttl_seconds", 0, "a number above 0"),
         (Batching, "enabled", "yes", "true or false"),
         (Batching, "max_wait", -1, "a number, 0 or more"),
         (ConsumerConfig, "handler_timeout", 0, "a number above 0"),
-        (MetricsConfig, "port", 65536, "a number from 0 to 65535"),
+        (MetricsConfig, "port", 65536, "a whole number from 0 to 65535"),
         (MetricsConfig, "host", "", "a text that is not empty"),
         (MonitorConfig, "check_interval_seconds", None, "a number above 0"),
         (Thresholds, "cache_hit_rate_warning_percent", 101, "a number from 0 to 100"),
-        (EventLimits, "max_depth", 1.5, "a number, 1 or more"),
+        (EventLimits, "max_depth", 1.5, "a whole number, 1 or more"),
     ],
 )
 def test_nonsense_is_refused_at_construction(kind, setting, value, allowed):
@@ -81,11 +82,16 @@ def test_a_switch_may_be_said_in_several_words(text, value):
 @pytest.mark.parametrize(
     ("kind", "variable", "text", "allowed"),
     [
-        (Batching, "EVMON_BATCHING_MAX_SIZE", "many", "a number, 1 or more"),
-        (Batching, "EVMON_BATCHING_MAX_SIZE", "0", "a number, 1 or more"),
+        (Batching, "EVMON_BATCHING_MAX_SIZE", "many", "a whole number, 1 or more"),
+        (Batching, "EVMON_BATCHING_MAX_SIZE", "0", "a whole number, 1 or more"),
         (Batching, "EVMON_BATCHING_ENABLED", "maybe", "true or false"),
         (Batching, "EVMON_BATCHING_MAX_WAIT", "nan", "a number, 0 or more"),
-        (MetricsConfig, "EVMON_METRICS_PORT", "99999", "a number from 0 to 65535"),
+        (
+            MetricsConfig,
+            "EVMON_METRICS_PORT",
+            "99999",
+            "a whole number from 0 to 65535",
+        ),
         (
             Thresholds,
             "EVMON_THRESHOLDS_MEMORY_WARNING_MB",
@@ -145,9 +151,13 @@ def test_our_variable_wins_over_the_standard_one():
         ("service", "", "EventBus.service='': must be a printable name without spaces"),
         ("transport", None, "EventBus.transport=None: must be a text that is not"),
         ("auto_discovery", "no", "EventBus.auto_discovery='no': must be true or false"),
-        ("consumer", {"group": "x"}, "{'group': 'x'}: must be a ConsumerConfig(...)"),
-        ("metrics", 9000, "9000: must be a MetricsConfig(...)"),
-        ("retry", 3, "3: must be a RetryPolicy(...)"),
+        (
+            "consumer",
+            {"group": "x"},
+            "consumer={'group': 'x'}: must be a ConsumerConfig(...)",
+        ),
+        ("metrics", 9000, "metrics=9000: must be a MetricsConfig(...)"),
+        ("retry", 3, "retry=3: must be a RetryPolicy(...)"),
     ],
 )
 def test_a_bus_refuses_what_is_no_setting(name, value, message):
@@ -221,3 +231,36 @@ def test_what_kubernetes_sets_for_services_of_our_name_is_no_slip(caplog):
     )
 
     assert caplog.messages == []
+
+
+def test_a_limit_that_somebody_set_does_not_move():
+    with pytest.raises(ConfigError, match="memory_critical_mb"):
+        Thresholds(memory_warning_mb=600, memory_critical_mb=500)
+
+
+def test_a_limit_that_moved_moves_again_with_the_environment():
+    code = Thresholds(memory_warning_mb=1000)
+    variable = {"EVMON_THRESHOLDS_MEMORY_WARNING_MB": "8000"}
+
+    assert code.memory_critical_mb == 5000
+    assert resolve(Thresholds, code, variable).memory_critical_mb == 40_000
+    back = {"EVMON_THRESHOLDS_MEMORY_WARNING_MB": "50"}
+    assert resolve(Thresholds, code, back).memory_critical_mb == 500
+
+
+@pytest.mark.parametrize("streams", ["mail", ("a b",), (1,), ["a"]])
+def test_names_of_streams_are_a_tuple_of_names(streams):
+    with pytest.raises(ConfigError, match="a tuple of names"):
+        RedisConfig(streams=streams, stream_for=lambda _: "mail")
+
+
+def test_a_variable_of_opentelemetry_is_named_as_it_was_set():
+    environ = environment({"OTEL_EXPORTER_PROMETHEUS_PORT": "abc"})
+    with pytest.raises(ConfigError, match=r"^OTEL_EXPORTER_PROMETHEUS_PORT='abc'"):
+        resolve(MetricsConfig, MetricsConfig(), environ)
+
+
+def test_an_empty_variable_of_opentelemetry_is_unset():
+    environ = environment({"OTEL_EXPORTER_PROMETHEUS_PORT": ""})
+
+    assert MetricsConfig() == resolve(MetricsConfig, MetricsConfig(), environ)

@@ -21,7 +21,7 @@ from evmon._config import (
 )
 from evmon._discovery import Discovery
 from evmon._environment import Basics, environment, resolve, warn_of_slips
-from evmon._events import Event, EventLimits, check_type, new_id, now
+from evmon._events import Event, EventLimits, check_event, new_id, now
 from evmon._handlers import Handler, handler_of
 from evmon._monitor import Monitor
 from evmon._registry import Registry
@@ -263,7 +263,7 @@ class EventBus:
             BusStateError: the bus is not running.
         """
         return await self._live().publisher.publish_many(
-            _checked(event) if isinstance(event, Event) else self._event(*event)
+            check_event(event) if isinstance(event, Event) else self._event(*event)
             for event in events
         )
 
@@ -276,15 +276,13 @@ class EventBus:
             BusStateError: the bus is not running, or this is the event loop's thread.
         """
         event = self._event(type, data)
-        publishing = self._live().publisher.publish(event)
-        try:
-            asyncio.get_running_loop()
-        except RuntimeError:
-            assert self._loop is not None  # noqa: S101 - `start` found it
-            asyncio.run_coroutine_threadsafe(publishing, self._loop).result()
-            return event
-        publishing.close()
-        raise BusStateError("publish_sync() would block the loop: await publish()")
+        publisher = self._live().publisher
+        if _in_event_loop():
+            raise BusStateError("publish_sync() would block the loop: await publish()")
+        assert self._loop is not None  # noqa: S101 - `start` found it
+        publishing = publisher.publish(event)
+        asyncio.run_coroutine_threadsafe(publishing, self._loop).result()
+        return event
 
     def publish_nowait(self, type: str, data: Any = None) -> "Event[Any]":  # noqa: A002
         """Publish some time soon and do not wait; a failure is logged and counted.
@@ -363,6 +361,10 @@ class EventBus:
             ConfigError: the metrics port is taken.
             TransportError: the transport cannot be opened.
         """
+        if threading.current_thread() is not threading.main_thread():
+            raise BusStateError("run() takes signals, so it needs the main thread")
+        if _in_event_loop():
+            raise BusStateError("run() starts an event loop: in one, await bus.serve()")
         self._serve_metrics()
         run_until_signal(self)
 
@@ -405,13 +407,15 @@ class EventBus:
         time: datetime | None = None,
         traceparent: str | None = None,
     ) -> "Event[Any]":
-        return Event(
-            id=new_id() if event_id is None else event_id,
-            source=self.service if source is None else source,
-            type=check_type(event_type),
-            time=now() if time is None else time,
-            data=data,
-            traceparent=traceparent,
+        return check_event(
+            Event(
+                id=new_id() if event_id is None else event_id,
+                source=self.service if source is None else source,
+                type=event_type,
+                time=now() if time is None else time,
+                data=data,
+                traceparent=traceparent,
+            )
         )
 
     def _serve_metrics(self) -> None:
@@ -423,6 +427,8 @@ class EventBus:
             raise BusStateError(
                 f"{verb}() needs auto_discovery=True; add_handler() works without"
             )
+        if self._stopped:
+            raise BusStateError("the bus has stopped: make a new EventBus")
 
     def _started(self) -> Runtime:
         if self._runtime is None:
@@ -435,9 +441,12 @@ class EventBus:
         return self._started()
 
 
-def _checked(event: "Event[Any]") -> "Event[Any]":
-    check_type(event.type)
-    return event
+def _in_event_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 def _metrics_config(

@@ -232,10 +232,12 @@ class Consumer:
         if received.deliveries > self._config.max_deliveries:
             message = f"delivered {received.deliveries} times and never settled"
             return refused(event, "max_deliveries", received, message), None
-        if calls or (self._config.ignore_unknown and not received.handlers):
+        if calls:
             return None
         if self._awaits_handlers():
             return None, Again(_LATER, received.attempts, received.handlers)
+        if self._config.ignore_unknown and not received.handlers:
+            return None
         message = f"no handler for {event.type:.255}"
         if received.handlers:
             names = ", ".join(received.handlers)

@@ -126,7 +126,11 @@ class Discovery:
         self._put(_Item(provider, is_module_name=False))
 
     def discover(self, package: str | ModuleType) -> None:
-        """Queue a module or package with all that is in it. Thread-safe."""
+        """Queue a module or package with all that is in it. Thread-safe.
+
+        Abstract classes and protocols in it are left to the classes derived from them,
+        and a class is not instantiated when an instance of it is registered.
+        """
         name = package if isinstance(package, str) else package.__name__
         self._put(_Item(name, is_module_name=True))
 
@@ -210,7 +214,7 @@ class Discovery:
         if handlers:
             self._register(provider, handlers)
         elif not item.is_module_name:
-            _log.warning("%s has no handlers", type(provider).__qualname__)
+            _log.warning("%s has no handlers", describe(provider))
 
     async def _again(self, item: _Item, delay: float) -> None:
         await self._clock.sleep(delay)
@@ -223,9 +227,20 @@ class Discovery:
             if not info.name.endswith(".__main__"):
                 self._put(_Item(info.name, is_module_name=True))
         for value in list(vars(module).values()):
-            if isinstance(value, type) and value.__module__ == name and scan(value):
+            if (
+                _is_provider(value, name)
+                and not self._has_instance_of(value)
+                and self._cache.get_or_scan(value, scan)
+            ):
                 self._put(_Item(value))
         return module
+
+    def _has_instance_of(self, kind: type) -> bool:
+        """Whether somebody made the instance themselves: another would handle twice."""
+        with self._lock:
+            queued = [item.subject for item in self._unsettled]
+        known = [r.provider for r in self._registrations.values()]
+        return any(type(provider) is kind for provider in (*known, *queued))
 
     async def _handlers_of(self, provider: Any) -> list[Handler]:
         specs = self._cache.get_or_scan(provider, scan)
@@ -269,14 +284,16 @@ async def _in_thread(function: Callable[..., T], *args: Any) -> T:
     """Run other people's code where it may take long; a stop does not wait for it.
 
     Raises:
-        DiscoveryError: it called ``sys.exit``, as a script does when it is imported.
+        DiscoveryError: it ended like a program does, as a script that is imported.
     """
 
     def call() -> T:
         try:
             return function(*args)
-        except SystemExit as error:
-            raise DiscoveryError(f"it called sys.exit({error.code!r})") from error
+        except Exception:
+            raise
+        except BaseException as error:
+            raise DiscoveryError(f"it raised {error!r:.200}") from error
 
     return await anyio.to_thread.run_sync(call, abandon_on_cancel=True)
 
@@ -310,13 +327,30 @@ def instantiate(provider: Callable[[], Any]) -> Any:
     return provider()
 
 
+def _is_provider(value: Any, module_name: str) -> bool:
+    """Whether a module's attribute is a class of its own that can be instantiated."""
+    return (
+        isinstance(value, type)
+        and value.__module__ == module_name
+        and not inspect.isabstract(value)
+        and not getattr(value, "_is_protocol", False)
+    )
+
+
 def describe(provider: Any) -> str:
-    """Name a provider without asking it anything."""
-    kind = provider if isinstance(provider, type) else type(provider)
+    """Name a provider, however little it likes to be asked."""
+    try:
+        return _name_of(provider)
+    except Exception:  # noqa: BLE001 - providers are other people's code
+        return object.__repr__(provider)
+
+
+def _name_of(provider: Any) -> str:
     if isinstance(provider, ModuleType):
         return provider.__name__
     if inspect.isroutine(provider):
         return f"{provider.__module__}.{provider.__qualname__}"
+    kind = provider if isinstance(provider, type) else type(provider)
     name = f"{kind.__module__}.{kind.__qualname__}"
     return name if isinstance(provider, type) else f"{name} instance"
 

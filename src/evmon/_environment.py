@@ -88,7 +88,9 @@ def environment(environ: Mapping[str, str] | None = None) -> Mapping[str, str]:
     """
     source = os.environ if environ is None else environ
     translated = {
-        ours: source[theirs] for theirs, ours in _OTEL_NAMES.items() if theirs in source
+        ours: source[theirs]
+        for theirs, ours in _OTEL_NAMES.items()
+        if source.get(theirs)  # empty means unset, by OpenTelemetry's specification
     }
     return {**translated, **source}
 
@@ -99,9 +101,16 @@ def resolve(kind: type[T], config: T, environ: Mapping[str, str]) -> T:
     Raises:
         ConfigError: it is no `kind`, or a variable has a value that it cannot have.
     """
+    prefix = _PREFIXES[kind]
     if not isinstance(config, kind):
-        raise ConfigError(f"{config!r:.100}: must be a {kind.__name__}(...)")
-    return from_environment(config, _PREFIXES[kind], environ)
+        name = prefix.removeprefix("EVMON_").lower()
+        raise ConfigError(f"{name}={config!r:.100}: must be a {kind.__name__}(...)")
+    said_as = {
+        ours: theirs
+        for theirs, ours in _OTEL_NAMES.items()
+        if environ.get(theirs) == environ.get(ours)
+    }
+    return from_environment(config, prefix, environ, said_as)
 
 
 def warn_of_slips(environ: Mapping[str, str]) -> None:

@@ -4,6 +4,7 @@ import itertools
 import os
 import re
 import secrets
+import types
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any, Final, Generic, TypeVar
@@ -101,6 +102,30 @@ def check_type(event_type: str) -> str:
     if len(_known_types) < _MAX_KNOWN_TYPES:
         _known_types.add(event_type)
     return event_type
+
+
+def check_event(event: "Event[Any]") -> "Event[Any]":
+    """Return `event` if its attributes are what CloudEvents 1.0 asks for.
+
+    Raises:
+        InvalidEventError: names the attribute, its value and what it must be.
+    """
+    check_type(event.type)
+    for name, value in (("id", event.id), ("source", event.source)):
+        if not isinstance(value, str) or not value:
+            raise InvalidEventError(
+                "decode_error", f"{name} {value!r:.80} must be a string, not empty"
+            )
+    if not isinstance(event.time, datetime) or event.time.tzinfo is None:
+        raise InvalidEventError(
+            "decode_error",
+            f"time {event.time!r:.80} must be a datetime with a time zone",
+        )
+    if not isinstance(event.traceparent, (str, types.NoneType)):
+        raise InvalidEventError(
+            "decode_error", f"traceparent {event.traceparent!r:.80} must be a string"
+        )
+    return event
 
 
 def encode(event: "Event[Any]", limits: EventLimits = DEFAULT_LIMITS) -> bytes:

@@ -103,7 +103,7 @@ def event_handler(
         target: Any = function
         if isinstance(function, (staticmethod, classmethod)):
             target = function.__func__
-        if not callable(target):
+        if not callable(target) or isinstance(target, type):
             raise ConfigError(f"@event_handler({pattern!r}) is for functions")
         earlier: tuple[Declaration, ...] = getattr(target, _DECLARATIONS, ())
         setattr(target, _DECLARATIONS, (declaration, *earlier))
@@ -195,7 +195,10 @@ def declarations_of(value: Any) -> tuple[Declaration, ...]:
         found = inspect.getattr_static(value, _DECLARATIONS, ())
         if isinstance(found, tuple) and found:
             return found
-        value = inspect.getattr_static(value, "__wrapped__", None)
+        if isinstance(value, functools.partial):
+            value = value.func
+        else:
+            value = inspect.getattr_static(value, "__wrapped__", None)
         seen += 1
     return ()
 

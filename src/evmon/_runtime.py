@@ -220,7 +220,9 @@ class Runtime:
         try:
             if self._server is not None:
                 self._server.start()
-            await self.transport.open()
+            # Who only publishes makes no group, whose lag nobody would work off.
+            reads = len(self._registry) > 0 or self.discovery.pending > 0
+            await self.transport.open(reads=reads)
             try:
                 await self._run_parts(started)
             finally:
@@ -261,6 +263,12 @@ class Runtime:
             )
             await self._stop.wait()
             self.health.draining()
+            _log.info(
+                "%s stopping: %d events in flight, given up to %g s",
+                self._settings.service,
+                self.consumer.in_flight,
+                self._settings.consumer.drain_timeout,
+            )
             discovering.cancel()
             deadline = anyio.current_time() + self._settings.consumer.drain_timeout
             if not self.transport.shared:
@@ -274,6 +282,7 @@ class Runtime:
                 await publisher_done.wait()
             self.publisher.abandon()
             parts.cancel_scope.cancel()
+            _log.info("%s stopped", self._settings.service)
 
 
 async def preview(

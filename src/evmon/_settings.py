@@ -90,13 +90,19 @@ def validate(settings: Any, name: str = "") -> None:
             raise ConfigError(f"{label}={value!r:.100}: must be {words}")
 
 
-def from_environment(settings: T, prefix: str, environ: Mapping[str, str]) -> T:
+def from_environment(
+    settings: T,
+    prefix: str,
+    environ: Mapping[str, str],
+    said_as: Mapping[str, str] = {},
+) -> T:
     """Return `settings` with the fields replaced that ``PREFIX_FIELD`` names.
 
     Args:
         settings: an instance of a settings class.
         prefix: for example ``EVMON_DISCOVERY``.
         environ: usually ``os.environ``.
+        said_as: variables that the user knows by another name.
 
     Raises:
         ConfigError: names the variable, its value and what is allowed.
@@ -117,7 +123,8 @@ def from_environment(settings: T, prefix: str, environ: Mapping[str, str]) -> T:
             words = allowed(rule, hints[field.name])
             with_unit = text[:1].isdigit() and text[-1:].isalpha()
             unit = ", without a unit" if with_unit else ""
-            raise ConfigError(f"{variable}={text!r:.100}: must be {words}{unit}")
+            name = said_as.get(variable, variable)
+            raise ConfigError(f"{name}={text!r:.100}: must be {words}{unit}")
         changes[field.name] = value
     if not changes:
         return settings
@@ -138,7 +145,11 @@ def environment_fields(settings_type: Any) -> Iterable["dataclasses.Field[Any]"]
 
 def allowed(rule: Rule, hint: Any) -> str:
     """What a setting of this type may be, in words."""
-    return _WORDS.get(_scalar(hint), rule.allowed) if rule is ANY else rule.allowed
+    if rule is ANY:
+        return _WORDS.get(_scalar(hint), rule.allowed)
+    if _scalar(hint) is int:
+        return rule.allowed.replace("a number", "a whole number", 1)
+    return rule.allowed
 
 
 def _scalar(hint: Any) -> type | None:

@@ -3,8 +3,9 @@
 import collections.abc
 import functools
 import inspect
+import types
 import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias, TypeVar, get_origin
 
@@ -87,12 +88,28 @@ def _check_makeable(hint: Any, name: str) -> None:
         info = msgspec.inspect.type_info(hint)
     except Exception as error:
         raise DiscoveryError(f"{name}: {hint!r} is no type of data: {error}") from error
+    for kind in _custom_types(info, set()):
+        if _own_validation(kind) is None:
+            raise DiscoveryError(
+                f"{name}: no {getattr(kind, '__name__', kind)} can be made of the data"
+                " of an event; use Event, Delivery, a dataclass, a TypedDict or a"
+                " pydantic model"
+            )
+
+
+def _custom_types(info: Any, seen: set[int]) -> Iterator[type]:
+    """The types inside a type that msgspec knows nothing of."""
+    if id(info) in seen:
+        return
+    seen.add(id(info))
     if isinstance(info, msgspec.inspect.CustomType):
-        kind = getattr(hint, "__name__", hint)
-        raise DiscoveryError(
-            f"{name}: no {kind} can be made of the data of an event; use Event, Delivery,"
-            " a dataclass, a TypedDict or a pydantic model"
-        )
+        yield info.cls
+    elif isinstance(info, tuple):
+        for part in info:
+            yield from _custom_types(part, seen)
+    elif isinstance(info, (msgspec.inspect.Type, msgspec.inspect.Field)):
+        for part in info.__struct_fields__:
+            yield from _custom_types(getattr(info, part), seen)
 
 
 def is_async(function: Callable[..., Any]) -> bool:
@@ -200,6 +217,11 @@ def _role(hint: Any) -> tuple[_Role, Any]:
     if hint in _OPEN or hint is Event:
         return "event", None
     origin = get_origin(hint)
+    if origin in (typing.Union, types.UnionType):
+        # An event is never missing: `Event | None` is an event.
+        parts = [part for part in typing.get_args(hint) if part is not types.NoneType]
+        if len(parts) == 1 and _role(parts[0])[0] != "data":
+            return _role(parts[0])
     if origin is Event:
         (data_type,) = typing.get_args(hint)
         open_type = data_type in _OPEN or isinstance(data_type, TypeVar)
@@ -221,9 +243,18 @@ def _own_validation(hint: Any) -> Callable[[Any], Any] | None:
     return validate
 
 
+def _validated(kind: type, data: Any) -> Any:
+    """What pydantic makes of data inside of a type that msgspec takes apart."""
+    validate = _own_validation(kind)
+    assert validate is not None  # noqa: S101 - `_check_makeable` refused it
+    return validate(data)
+
+
 def _converter(hint: Any) -> Callable[[Any], Any]:
     """How data is validated as a type: by its own pydantic, else by msgspec."""
-    validate = _own_validation(hint) or functools.partial(msgspec.convert, type=hint)
+    validate = _own_validation(hint) or functools.partial(
+        msgspec.convert, type=hint, dec_hook=_validated, str_keys=True
+    )
 
     def convert(data: Any) -> Any:
         try:

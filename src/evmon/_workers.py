@@ -183,12 +183,8 @@ class Workers:
         self._running[task] = work.received
         try:
             await self._call(work, call.handler, n)
-        except asyncio.CancelledError as error:
-            failure = self._cancelled(error)
-        except SystemExit as error:
-            failure = _exited(error)
-        except Exception as error:  # noqa: BLE001 - handlers are other people's code
-            failure = error
+        except BaseException as error:  # noqa: BLE001 - handlers are other people's code
+            failure = self._failure_of(error)
         finally:
             del self._running[task]
         if ON:
@@ -219,12 +215,8 @@ class Workers:
         failure: Exception | None = None
         try:
             await self._call_many(works, call.handler)
-        except asyncio.CancelledError as error:
-            failure = self._cancelled(error)
-        except SystemExit as error:
-            failure = _exited(error)
-        except Exception as error:  # noqa: BLE001 - handlers are other people's code
-            failure = error
+        except BaseException as error:  # noqa: BLE001 - handlers are other people's code
+            failure = self._failure_of(error)
         if ON:
             reach("after_handler")
         took = self._monotonic() - started
@@ -256,12 +248,19 @@ class Workers:
     def _still_ours(self, works: Sequence[Work]) -> list[Work]:
         return [work for work in works if id(work.received) in self._in_flight]
 
-    def _cancelled(self, error: asyncio.CancelledError) -> Exception:
-        """A handler's failure, if it was the handler that was cancelled."""
-        if self._cancelling or anyio.current_effective_deadline() == -inf:
+    def _failure_of(self, error: BaseException) -> Exception:
+        """A handler's failure, whatever it raised; raises what was not meant for it."""
+        if isinstance(error, Exception):
+            return error
+        if isinstance(error, asyncio.CancelledError):
+            if self._cancelling or anyio.current_effective_deadline() == -inf:
+                raise error
+            _forget_cancellation()
+            failure = RuntimeError("the handler cancelled itself")
+        elif isinstance(error, (KeyboardInterrupt, GeneratorExit)):
             raise error
-        _forget_cancellation()
-        failure = RuntimeError("the handler cancelled itself")
+        else:  # such as `sys.exit`: it ends the handler, not the service
+            failure = RuntimeError(f"the handler raised {error!r:.200}")
         failure.__cause__ = error
         return failure
 
@@ -363,13 +362,6 @@ class Workers:
             await self._breaker.admit()
         self._todo.append((work, call, n))
         self.wake(group)
-
-
-def _exited(error: SystemExit) -> Exception:
-    """Code that ends with ``sys.exit`` ends the handler, not the service."""
-    failure = RuntimeError(f"the handler called sys.exit({error.code!r})")
-    failure.__cause__ = error
-    return failure
 
 
 def _forget_cancellation() -> None:

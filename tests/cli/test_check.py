@@ -1,6 +1,8 @@
 """`evmon check`: one look tells whether a running service is well, and what is not."""
 
+import contextlib
 import json
+import socket
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -201,3 +203,52 @@ def test_a_dead_server_behind_a_service_is_seen(own_server, running, capsys):
         assert time.monotonic() < deadline
         time.sleep(0.1)
     assert "CRITICAL EvmonNotReady" in capsys.readouterr().out
+
+
+def test_recent_dead_letters_are_a_breach(look):
+    code, seen = look("evmon_dead_letters_recent 3\n")
+
+    assert (code, breaches(seen)) == (1, [("EvmonDeadLettersGrowing", "warning")])
+
+
+@pytest.mark.parametrize(
+    "metrics", ["evmon_discovery_handlers NaN\n", "evmon_threshold_value 1\n"]
+)
+def test_figures_that_are_none_are_told_in_one_line(shown, capsys, metrics):
+    url = shown(f"evmon_uptime_seconds 7\n{metrics}")
+    assert main(["check", url, "--json"]) == 2
+    output, error = capsys.readouterr()
+
+    assert url == json.loads(output)["url"]
+    assert error.count("\n") == 1
+
+
+def test_without_a_monitor_no_limit_is_said_to_be_kept(shown, capsys):
+    url = shown(
+        "evmon_uptime_seconds 7\nprocess_memory_usage_bytes 64000000\n",
+    )
+    assert main(["check", url]) == 0
+    output = capsys.readouterr().out
+
+    assert "The monitor is off" in output
+    assert "Memory: 64.0MB used / 64MB total" in output
+
+
+def test_a_service_that_drips_is_not_waited_for(shown, capsys):
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def drip():
+            client, _ = listening.accept()
+            with client, contextlib.suppress(OSError):
+                client.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+                for _ in range(100):
+                    client.sendall(b"# a\n")
+                    time.sleep(0.05)
+
+        thread = threading.Thread(target=drip)
+        thread.start()
+        port = listening.getsockname()[1]
+        assert main(["check", f"127.0.0.1:{port}", "--timeout", "0.3"]) == 2
+        thread.join()
+
+    assert "no whole answer within 0.3 s" in capsys.readouterr().err

@@ -331,3 +331,18 @@ def test_the_real_memory_figures_are_in_order():
 
     assert 0 < memory.unique <= memory.resident
     assert memory.allocated > 0
+
+
+async def test_a_look_that_fails_ends_neither_the_monitor_nor_the_bus(
+    telemetry, clock, memory, caplog
+):
+    def forbidden():
+        raise PermissionError("/proc is not for you")
+
+    monitor = Monitor(telemetry, Thresholds(), MonitorConfig(), clock, forbidden)
+    running = asyncio.create_task(monitor.run())
+    await clock.advance(2 * MonitorConfig().check_interval_seconds)
+
+    assert caplog.text.count("the monitor could not look") == 2
+    assert not running.done()
+    running.cancel()

@@ -37,6 +37,7 @@ DETAIL = {
     "process_threads",
     # The monitor's own view, for `evmon check` and for those who have no rules.
     "evmon_cache_hit_ratio",
+    "evmon_dead_letters_recent",
     "evmon_discovery_batch_duration_average_seconds",
     "evmon_threshold_breached",
     "evmon_threshold_limit",

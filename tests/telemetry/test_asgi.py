@@ -87,3 +87,11 @@ async def test_start_and_stop_of_the_application_are_acknowledged(routes):
 async def test_websockets_are_not_for_metrics(routes):
     with pytest.raises(ValueError, match="only http is served here"):
         await call(asgi_app(lambda: routes), {"type": "websocket"})
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/metrics/", "/metrics/metrics"])
+async def test_where_it_is_mounted_is_where_it_answers(routes, path):
+    mounted = request(path=path, root_path="/metrics")
+    start, _ = await call(asgi_app(lambda: routes), mounted)
+
+    assert start["status"] == 200

@@ -205,3 +205,11 @@ async def test_promtool_and_both_parsers_have_no_remark_about_a_real_service():
     # Whether a counter tells when it began differs between the formats.
     strip = lambda found: {n for n in found if not n.endswith("_created")}  # noqa: E731
     assert strip(names) == strip(values(parse_openmetrics(openmetrics.decode())))
+
+
+def test_a_label_of_somebody_else_that_is_no_text_ends_no_scrape(clock):
+    family = GaugeMetricFamily("theirs", "Of the application.", labels=["who"])
+    family.add_metric(["J\u00fcrgen \ud800"], 1)
+    exposition = Exposition(lambda: [family], 0.0, clock.monotonic)
+
+    assert 'who="Jürgen ?"' in exposition.render("", "").body.decode()

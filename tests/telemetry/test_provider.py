@@ -126,3 +126,22 @@ def test_a_snapshot_sums_the_series_that_carry_the_attributes(telemetry):
         i.PROCESS_DURATION, without="error.type"
     )
     assert snapshot.distribution(i.PROCESS_DURATION).mean == 2
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "name"),
+    [
+        ("OTEL_RESOURCE_ATTRIBUTES", "my.service.name=x", "shop"),
+        ("OTEL_SERVICE_NAME", "", "shop"),
+        ("OTEL_RESOURCE_ATTRIBUTES", "service.name=other", "other"),
+    ],
+)
+def test_the_environment_names_the_service_only_if_it_does(
+    monkeypatch, variable, value, name
+):
+    monkeypatch.setenv(variable, value)
+    telemetry = Telemetry("shop")
+    (target,) = [s for s in samples(telemetry) if s.name == "target_info"]
+    telemetry.shutdown()
+
+    assert name == target.labels["service_name"]

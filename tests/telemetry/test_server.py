@@ -331,3 +331,52 @@ async def test_many_scrapes_in_parallel_are_all_answered(serve):
     results = await asyncio.gather(*(asyncio.to_thread(get, server) for _ in range(50)))
 
     assert {200} == {status for status, _ in results}
+
+
+def test_a_server_without_a_loop_to_run_in_says_so(monkeypatch, families):
+    def out_of_descriptors(coroutine):
+        coroutine.close()
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr(asyncio, "run", out_of_descriptors)
+    routes = Routes(Exposition(families, 0.0, time.monotonic), None)
+    server = MetricsServer(MetricsConfig(port=0), routes)
+    with pytest.raises(ConfigError, match="Too many open files"):
+        server.start()
+    server.stop()
+
+
+def test_one_client_that_cannot_be_served_is_not_the_last(serve, monkeypatch):
+    server = serve()
+    connect = server._loop.connect_accepted_socket
+    failures = [OSError("gone")]
+
+    async def fail_once(*args):
+        if failures:
+            raise failures.pop()
+        return await connect(*args)
+
+    monkeypatch.setattr(server._loop, "connect_accepted_socket", fail_once)
+    with pytest.raises((OSError, http.client.HTTPException)):
+        get(server)
+
+    assert get(server)[0] == 200
+
+
+def test_a_refused_head_request_is_answered_without_a_body(serve, caplog):
+    answer = raw(
+        serve(), b"HEAD /metrics HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc"
+    )
+
+    assert answer.startswith(b"HTTP/1.1 413")
+    assert answer.endswith(b"\r\n\r\n")
+    assert "Traceback" not in caplog.text
+
+
+def test_what_follows_a_head_request_may_be_refused_too(serve, caplog):
+    server = serve()
+    answer = raw(server, b"HEAD /metrics HTTP/1.1\r\nHost: x\r\n\r\nnonsense\r\n\r\n")
+
+    assert b"HTTP/1.1 200" in answer
+    assert b"HTTP/1.1 400" in answer
+    assert "Traceback" not in caplog.text

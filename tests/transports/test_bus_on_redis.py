@@ -1,5 +1,7 @@
 """The bus on Redis Streams, from publish to handler and back, over several of them."""
 
+import asyncio
+
 import pytest
 
 from evmon import Event, EventBus, MetricsConfig, RedisConfig
@@ -48,3 +50,14 @@ async def test_how_things_stand_is_not_known_while_the_server_is_away(own_server
 
         server.start()
         await pytest.eventually(lambda: shown("evmon_consumer_lag"))
+
+
+async def test_a_bus_that_only_publishes_makes_no_group_that_would_lag(server, client):
+    config = RedisConfig(upkeep_interval=0.05)
+    bus = EventBus(service="shop", transport=server.url, redis=config)
+    async with bus:
+        await bus.publish("order.created")
+        await asyncio.sleep(3 * config.upkeep_interval)
+        assert bus.routes.answer("GET", "/readyz", {}).status == 200
+
+    assert [] == client.xinfo_groups("evmon:{shop}:events")

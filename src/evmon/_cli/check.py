@@ -40,28 +40,34 @@ def check(url: str, timeout: float, *, as_json: bool) -> int:
         timeout: seconds.
         as_json: print JSON instead of text.
     """
+    # Ages of events have limits too; the service tells only those of its monitor.
+    limits = resolve(Thresholds, Thresholds(), environment())
     try:
         url = full_url(url)
         samples = scrape(url, timeout)
-    except (OSError, HTTPException, ValueError) as error:
-        reason = getattr(error, "reason", error)
+        metrics, uptime = _metrics(samples)
+        findings = _findings(samples)
+        figures = events(samples)
+    except (OSError, HTTPException, ValueError, ArithmeticError, LookupError) as error:
+        reason = " ".join(str(getattr(error, "reason", error)).split())
+        reason = reason or type(error).__name__
+        if as_json:
+            click.echo(json.dumps({"url": url, "error": reason}, indent=2))
         click.echo(
-            f"evmon: cannot read {url}: {reason}; is the service running, and is this"
-            " where it serves /metrics?",
+            f"evmon: cannot read {url!r:.200}: {reason:.200}; is the service running, and"
+            " is this where it serves /metrics?",
             err=True,
         )
         return UNREACHABLE
-    metrics, uptime = _metrics(samples)
     not_ready = why_not_ready(url, timeout)
-    # Ages of events have limits too; the service tells only those of its monitor.
-    limits = resolve(Thresholds, Thresholds(), environment())
     advice = troubles(samples, not_ready, limits)
-    advice += [recommend(finding) for finding in _findings(samples)]
-    figures = events(samples)
+    advice += [recommend(finding) for finding in findings]
+    watched = "evmon_threshold_limit" in samples
     if as_json:
         seen = {
             "url": url,
             "ready": None if not_ready is None else not not_ready,
+            "monitored": watched,
             "uptime_seconds": uptime,
             "metrics": metrics.to_dict(),
             "events": figures,
@@ -71,7 +77,7 @@ def check(url: str, timeout: float, *, as_json: bool) -> int:
         click.echo(json.dumps(seen, indent=2))
     else:
         summary = (performance_summary(metrics, uptime), events_line(figures))
-        _print("\n".join(filter(None, summary)), advice)
+        _print("\n".join(filter(None, summary)), advice, watched=watched)
     return BREACHED if advice else 0
 
 
@@ -83,6 +89,8 @@ def _metrics(samples: Samples) -> tuple[Metrics, float]:
     seconds = total(samples, i.DISCOVERY_BATCH_DURATION, "_sum")
     component = prometheus_label(i.RETRY_COMPONENT)
     recent = samples.get("evmon_discovery_batch_duration_average_seconds", [])
+    resident = total(samples, i.PROCESS_MEMORY_USAGE)
+    unique = samples.get("evmon_process_memory_unique_bytes", [])
     last_run = samples.get(prometheus_name(i.DISCOVERY_LAST_RUN_TIME), [])
     metrics = Metrics(
         CacheMetrics(
@@ -99,8 +107,8 @@ def _metrics(samples: Samples) -> tuple[Metrics, float]:
             processing_time_ms=1000 * recent[0][1] if recent else None,
         ),
         MemoryMetrics(
-            total_of(samples, "evmon_process_memory_unique_bytes") / BYTES_PER_MB,
-            total(samples, i.PROCESS_MEMORY_USAGE) / BYTES_PER_MB,
+            (unique[0][1] if unique else resident) / BYTES_PER_MB,
+            resident / BYTES_PER_MB,
             None,
         ),
         TimingMetrics(
@@ -136,10 +144,13 @@ def _findings(samples: Samples) -> list[Finding]:
     return found
 
 
-def _print(summary: str, advice: list[Recommendation]) -> None:
+def _print(summary: str, advice: list[Recommendation], *, watched: bool) -> None:
     out = console()
     out.print(Text(summary))
-    if not advice:
+    if not watched:
+        text = "The monitor is off (auto_discovery=False): its limits are not checked."
+        out.print(Text(text, style="yellow"))
+    elif not advice:
         out.print(Text("No limit is breached.", style="green"))
     for entry in advice:
         finding = entry.finding

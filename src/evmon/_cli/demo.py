@@ -43,6 +43,7 @@ async def run_demo(
     if not logging.getLogger("evmon.consumer").isEnabledFor(logging.DEBUG):
         logging.getLogger("evmon.consumer").setLevel(logging.CRITICAL)
     logging.getLogger("evmon.bus").setLevel(logging.WARNING)  # it is said below
+    logging.getLogger("evmon.discovery").setLevel(logging.ERROR)  # so is the fault
     shop = Shop(rate, fault, transport)
     async with shop.bus:
         out.print(Text(f"Serving {shop.bus.metrics_url} (Ctrl-C ends)"))

@@ -5,7 +5,7 @@ import sys
 import traceback
 
 from evmon._bus import EventBus
-from evmon.errors import ConfigError
+from evmon.errors import ConfigError, EvmonError
 
 
 def load_bus(target: str) -> EventBus:
@@ -28,7 +28,11 @@ def load_bus(target: str) -> EventBus:
         found: object = importlib.import_module(module_name)
         for name in attribute.split("."):
             found = getattr(found, name)
-    except Exception as error:
+    except EvmonError:
+        raise  # it says what is wrong, and it is not the import
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt):
+            raise
         raise ConfigError(
             f"cannot load {target!r}: {type(error).__name__}: {error}{_place(error)}"
         ) from error
@@ -37,7 +41,7 @@ def load_bus(target: str) -> EventBus:
     return found
 
 
-def _place(error: Exception) -> str:
+def _place(error: BaseException) -> str:
     """Where in the user's code it happened; empty when none of it was reached."""
     if isinstance(error, SyntaxError):
         return ""  # its text says so already

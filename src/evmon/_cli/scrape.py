@@ -1,5 +1,6 @@
 """A running service, seen through what it serves: ``/metrics`` and ``/readyz``."""
 
+import time
 import urllib.error
 import urllib.request
 from http.client import HTTPException
@@ -13,6 +14,7 @@ from evmon._telemetry.naming import prometheus_name
 
 _MAX_BYTES: Final = 64 * 1024 * 1024
 _MAX_DETAIL: Final = 500
+_CHUNK: Final = 64 * 1024
 
 Samples = dict[str, list[tuple[dict[str, str], float]]]
 """By name: labels and value of each sample."""
@@ -33,8 +35,15 @@ def scrape(url: str, timeout: float) -> Samples:
     """
     if urlsplit(url).scheme not in ("http", "https"):
         raise ValueError("not an http address")
+    deadline = time.monotonic() + timeout
+    body = bytearray()
     with _open(url, timeout) as answer:
-        text = answer.read(_MAX_BYTES).decode("utf-8")
+        # The time-out of a socket is for each read: one that drips would never end.
+        while (part := answer.read1(_CHUNK)) and len(body) < _MAX_BYTES:
+            body += part
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"no whole answer within {timeout:g} s")
+    text = body.decode("utf-8")
     samples: Samples = {}
     for family in text_string_to_metric_families(text):
         for sample in family.samples:

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from evmon._cli.scrape import Samples, highest, total
+from evmon._cli.scrape import Samples, highest, total, total_of
 from evmon._monitor import Finding, Recommendation
 from evmon._monitor.findings import Reading, Signal, finding_of
 from evmon._telemetry import instruments as i
@@ -46,6 +46,17 @@ PENDING_OLD: Final = Signal(
     above=True,
     causes=("a handler hangs", "an event is retried again and again"),
     next_step="look at the log of the handlers; EVMON_CONSUMER_HANDLER_TIMEOUT ends them",
+)
+DEAD_LETTERS: Final = Signal(
+    "EvmonDeadLettersGrowing",
+    "recent dead letters",
+    "",
+    above=True,
+    causes=(
+        "a handler fails for good, or rejects its events",
+        "no handler is registered for the type of an event (unknown_type)",
+    ),
+    next_step="run 'evmon dlq list', which names reason and error",
 )
 DEAD_LETTERS_OLD: Final = Signal(
     "EvmonDeadLetterQueueOld",
@@ -91,6 +102,7 @@ def troubles(
             limits.pending_age_warning_seconds,
             limits.pending_age_critical_seconds,
         ),
+        Reading(DEAD_LETTERS, total_of(samples, "evmon_dead_letters_recent"), 0),
         Reading(
             DEAD_LETTERS_OLD,
             highest(samples, i.DEAD_LETTER_QUEUE_AGE),

@@ -36,6 +36,12 @@ def derived_families(
         "evmon_retries_recent", "Retries in the last window.", "", window.retries
     )
     yield _gauge(
+        "evmon_dead_letters_recent",
+        "Dead letters in the last window.",
+        "",
+        window.dead_letters,
+    )
+    yield _gauge(
         "evmon_process_memory_unique",
         "Memory that this process alone holds (USS).",
         "bytes",

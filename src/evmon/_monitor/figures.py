@@ -104,6 +104,7 @@ class Totals:
     retries: float = 0
     calls: int = 0
     failed_calls: int = 0
+    dead_letters: float = 0
     batches: Distribution = Distribution()
 
     @classmethod
@@ -117,6 +118,7 @@ class Totals:
             hits=snapshot.total(i.CACHE_LOOKUPS, {i.CACHE_RESULT: "hit"}),
             misses=snapshot.total(i.CACHE_LOOKUPS, {i.CACHE_RESULT: "miss"}),
             retries=snapshot.total(i.RETRY_ATTEMPTS),
+            dead_letters=snapshot.total(i.DEAD_LETTERS),
             batches=snapshot.distribution(i.DISCOVERY_BATCH_DURATION),
         )
 
@@ -128,6 +130,7 @@ class Totals:
             retries=self.retries - earlier.retries,
             calls=self.calls - earlier.calls,
             failed_calls=self.failed_calls - earlier.failed_calls,
+            dead_letters=self.dead_letters - earlier.dead_letters,
             batches=Distribution(
                 self.batches.count - earlier.batches.count,
                 self.batches.total - earlier.batches.total,

@@ -112,7 +112,7 @@ class Exposition:
 
     def _encode(self, content_type: str) -> tuple[float, bytes]:
         families = list(self._families())
-        others = [family for family in families if isinstance(family, Metric)]
+        others = [_encodable(f) for f in families if isinstance(f, Metric)]
         written = [
             family.text(openmetrics=content_type == _OPENMETRICS)
             for family in families
@@ -172,6 +172,18 @@ class _Families(Collector):
 
     def collect(self) -> Iterable[Metric]:
         return self._families
+
+
+def _encodable(family: Metric) -> Metric:
+    """A family whose labels are text: one lone surrogate would end every scrape."""
+    for at, sample in enumerate(family.samples):
+        if not all(value.isascii() for value in sample.labels.values()):
+            labels = {
+                name: value.encode(errors="replace").decode()
+                for name, value in sample.labels.items()
+            }
+            family.samples[at] = sample._replace(labels=labels)
+    return family
 
 
 def _text(status: int, line: str) -> Response:

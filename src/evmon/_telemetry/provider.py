@@ -1,7 +1,6 @@
 """The wiring of the OpenTelemetry SDK: whose provider, which reader, which registry."""
 
 import logging
-import os
 import weakref
 from collections.abc import Callable, Iterable
 
@@ -146,7 +145,7 @@ def _is_set_by_application(provider: metrics.MeterProvider) -> bool:
 
 
 def _resource(service: str) -> Resource:
-    environment_names_it = "OTEL_SERVICE_NAME" in os.environ or "service.name=" in (
-        os.environ.get("OTEL_RESOURCE_ATTRIBUTES", "")
-    )
-    return Resource.create({} if environment_names_it else {SERVICE_NAME: service})
+    # What is passed to `create` wins over the environment, which has the last word here.
+    named = Resource.create()
+    unnamed = str(named.attributes[SERVICE_NAME]).startswith("unknown_service")
+    return named.merge(Resource({SERVICE_NAME: service})) if unnamed else named

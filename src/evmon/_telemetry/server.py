@@ -277,6 +277,7 @@ class _Connection(asyncio.Protocol):
 
     def _next(self) -> None:
         """Look whether a request is complete."""
+        self._without_body = False
         try:
             event = self._http.next_event()
         except h11.RemoteProtocolError as error:
@@ -288,6 +289,8 @@ class _Connection(asyncio.Protocol):
             self._finish()
 
     def _begin(self, request: h11.Request) -> None:
+        method = request.method.decode("ascii")
+        self._without_body = method == "HEAD"
         headers = {
             name.decode("latin-1"): value.decode("latin-1")
             for name, value in request.headers
@@ -298,8 +301,6 @@ class _Connection(asyncio.Protocol):
         self._http.next_event()  # the end of the message, as there is no body
         self.answering = True
         self._expect_within(self._config.request_timeout_seconds)
-        method = request.method.decode("ascii")
-        self._without_body = method == "HEAD"
         path = request.target.decode("latin-1").partition("?")[0]
         answer = self._loop.run_in_executor(
             self._connections.renderer,

@@ -101,8 +101,12 @@ class Transport(Protocol):
         """Unread entries that end with this process; 0 where others can take them."""
         ...
 
-    async def open(self) -> None:
-        """Make the transport usable."""
+    async def open(self, *, reads: bool = True) -> None:
+        """Make the transport usable.
+
+        Args:
+            reads: whether events are going to be read, and not published alone.
+        """
         ...
 
     async def run(self) -> None:

@@ -31,6 +31,10 @@ class BrokenError(TransportError):
     """The connection broke, or no answer came in time."""
 
 
+class RefusedError(BrokenError):
+    """The server does not let us in; at start, waiting would not change that."""
+
+
 def translate(error: BaseException, secrets: Iterable[str] = ()) -> TransportError:
     """The error as evmon's, without passwords.
 
@@ -41,6 +45,8 @@ def translate(error: BaseException, secrets: Iterable[str] = ()) -> TransportErr
     text = masked(str(error), secrets) or type(error).__name__
     if isinstance(error, redis_errors.ReadOnlyError):
         return ReadOnlyError(text)
+    if isinstance(error, redis_errors.AuthenticationError) or "DB index" in text:
+        return RefusedError(text)
     if not isinstance(error, redis_errors.ResponseError):
         return BrokenError(text)
     # Redis has no code of its own for a reader whose stream was deleted.

@@ -73,6 +73,7 @@ class Reader:
         self._reclaim_every = lease / LOOKS
         self._recorder = recorder
         self._clock = clock
+        self._groups_wanted = False
         self._groups_made = 0
         self._next_reclaim = 0.0
         self._next_promotion = 0.0
@@ -83,9 +84,9 @@ class Reader:
         """Seconds by which the server's clock is ahead of ours."""
 
     @property
-    def has_groups(self) -> bool:
-        """Whether all groups were there when last heard of."""
-        return self._groups_made > 0
+    def misses_groups(self) -> bool:
+        """Whether a group that is read from was not there when last heard of."""
+        return self._groups_wanted and self._groups_made <= 0
 
     def schedules(self) -> None:
         """An event of ours is in the retry schedule: look there until it is due."""
@@ -97,6 +98,7 @@ class Reader:
         Raises:
             TransportError: the server refused.
         """
+        self._groups_wanted = True
         again = self._groups_made < 0
         for inbox in self._inboxes:
             made = await self._make_group(inbox)
@@ -111,13 +113,14 @@ class Reader:
         self._groups_made = 1
 
     async def make_groups_again(self) -> None:
-        """Create the groups that somebody deleted.
+        """Create the groups that somebody deleted; who only publishes wants none.
 
         Raises:
             TransportError: the server refused.
         """
-        self._groups_made = -1
-        await self.make_groups()
+        if self._groups_wanted:
+            self._groups_made = -1
+            await self.make_groups()
 
     async def read(self, max_count: int, max_wait: float) -> list[Received]:
         """The next entries; empty when none came within `max_wait` seconds.
@@ -125,8 +128,9 @@ class Reader:
         Raises:
             TransportError: the read failed; the next one makes up for it.
         """
+        self._groups_wanted = True
         try:
-            if not self.has_groups:
+            if self._groups_made <= 0:
                 await self.make_groups()
             return (
                 await self._recover(max_count)

@@ -19,7 +19,7 @@ from evmon._transports.base import Again, DeadLetter, Received
 from evmon._transports.redis import scripts
 from evmon._transports.redis.connection import connect, parse_address
 from evmon._transports.redis.dead import dead_fields, next_fields
-from evmon._transports.redis.errors import BrokenError
+from evmon._transports.redis.errors import BrokenError, RefusedError
 from evmon._transports.redis.inbox import Inbox
 from evmon._transports.redis.keys import NOTED_SECONDS, Keys
 from evmon._transports.redis.leases import Leases
@@ -28,7 +28,7 @@ from evmon._transports.redis.link import Link
 from evmon._transports.redis.reader import MAX_BLOCK, Reader
 from evmon._transports.redis.startup import check_server
 from evmon._transports.redis.upkeep import Upkeep
-from evmon.errors import TransportError
+from evmon.errors import ConfigError, TransportError
 
 ACK_DELAY: Final = 0.02
 """Seconds after which acks are sent by themselves, if no read took them along."""
@@ -144,7 +144,7 @@ class RedisTransport:
     @property
     def trouble(self) -> str:
         """Why events cannot be read and published now; empty when they can."""
-        if not self._reader.has_groups:
+        if self._reader.misses_groups:
             return "the consumer group is gone"
         if self._link.broken or self._reading_link.broken:
             return "the connection to Redis is broken"
@@ -159,15 +159,15 @@ class RedisTransport:
         """Nothing that is unread ends with this process."""
         return 0
 
-    async def open(self) -> None:
-        """Reach the server, look whether it is safe, and make the group.
+    async def open(self, *, reads: bool = True) -> None:
+        """Reach the server, look whether it is safe, and make the group to read with.
 
         Raises:
             ConfigError: `require_durable`, and the server may forget events.
             TransportError: the server cannot be reached, or refuses.
         """
         try:
-            await self._open()
+            await self._open(reads=reads)
         except BaseException:
             # Nobody closes what was not opened.
             await self._disconnect()
@@ -311,17 +311,26 @@ class RedisTransport:
         finally:
             await self._disconnect()
 
-    async def _open(self) -> None:
+    async def _open(self, *, reads: bool) -> None:
         deadline = self._clock.monotonic() + self._config.connect_within
+        said = ""
         while True:
             try:
                 await check_server(self._link, self._config.require_durable)
-                await self._reader.make_groups()
+                if reads:
+                    await self._reader.make_groups()
                 break
+            except RefusedError as error:
+                raise ConfigError(
+                    f"{self.address} refuses the connection: {error}; see the transport's"
+                    " URL, EVMON_REDIS_USERNAME and EVMON_REDIS_PASSWORD"
+                ) from error
             except TransportError as error:
                 if self._clock.monotonic() >= deadline:
-                    raise
-                _log.warning("%s cannot be used yet: %s", self.address, error)
+                    raise TransportError(f"{self.address}: {error}") from error
+                if str(error) != said:
+                    said = str(error)
+                    _log.warning("waiting for %s: %s", self.address, said)
             await self._clock.sleep(RETRY_OPEN)
 
     async def _disconnect(self) -> None:

@@ -70,6 +70,8 @@ class Upkeep:
             try:
                 await self.round()
                 seen = self._clock.monotonic()
+            except GroupGoneError:
+                _log.debug("nothing is read here, and there is no group to look at")
             except TransportError as error:
                 _log.debug("no upkeep this time: %s", error)
                 if self._clock.monotonic() - seen > UNKNOWN_AFTER * self._interval:
