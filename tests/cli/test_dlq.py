@@ -469,3 +469,27 @@ def test_a_service_that_was_never_here_is_told(server, capsys):
         1,
         "evmon: nothing of a service 'shpo': see --service\n",
     )
+
+
+def test_single_letters_are_replayed_by_their_ids(dlq, put, client):
+    put(*MIXED)
+    first, second, third = (
+        letter["id"] for letter in json.loads(dlq("list", "--json")[1])
+    )
+    assert dlq("replay", third, first) == (0, "2 dead letters replayed\n", "")
+
+    code, output, errors = dlq("replay", first, second)
+    assert (code, output) == (1, "1 dead letters replayed\n")
+    assert errors == f"evmon: no dead letter {first}\n"
+    assert client.xlen(DEAD) == 0
+
+
+def test_what_dies_while_somebody_is_asked_is_not_purged(dlq, put, client, monkeypatch):
+    put(*MIXED)
+
+    def confirm(*_, **__):
+        put(("late", "rejected"))
+
+    monkeypatch.setattr(dlq_module.click, "confirm", confirm)
+    assert dlq("purge")[1] == "3 dead letters purged\n"
+    assert client.xlen(DEAD) == 1

@@ -2,11 +2,14 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import click
+from rich.console import Console
+from rich.progress import Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -32,20 +35,30 @@ class Choice:
         event_type: type or pattern; None means all.
         reason: None means all.
         limit: how many at the most; None means all.
+        ids: of single ones; empty means all.
     """
 
     event_type: str | None
     reason: str | None
     limit: int | None = None
+    ids: tuple[str, ...] = ()
 
     async def of(self, queue: "DeadLetterQueue") -> "AsyncIterator[Letter]":
         """The dead letters that are meant, the oldest first."""
         left = -1 if self.limit is None else self.limit
-        async for letter in queue.letters():
+        async for letter in self._named(queue) if self.ids else queue.letters():
             if not left:
                 return
             if self._means(letter):
                 left -= 1
+                yield letter
+
+    async def _named(self, queue: "DeadLetterQueue") -> "AsyncIterator[Letter]":
+        for letter_id in self.ids:
+            letter = await queue.letter(letter_id)
+            if letter is None:
+                click.echo(f"evmon: no dead letter {_plain(letter_id)}", err=True)
+            else:
                 yield letter
 
     def _means(self, letter: "Letter") -> bool:
@@ -176,6 +189,7 @@ def show_command(letter_id: str, transport: str, service: str, *, as_json: bool)
 
 
 @dlq.command("replay")
+@click.argument("letter_ids", metavar="[ID]...", nargs=-1)
 @_where
 @_which
 @click.option(
@@ -188,6 +202,7 @@ def show_command(letter_id: str, transport: str, service: str, *, as_json: bool)
 @click.option("--limit", type=click.IntRange(min=1), help="How many at the most.")
 @click.option("--dry-run", is_flag=True, help="Say what would be replayed, and do not.")
 def replay_command(
+    letter_ids: tuple[str, ...],
     transport: str,
     service: str,
     event_type: str | None,
@@ -199,29 +214,35 @@ def replay_command(
 ) -> int:
     """Put dead letters back into their stream, for the handlers that gave them up.
 
+    Without ID all that match are replayed. Exits with 1 when some could not be.
+
     \b
     Examples:
+      evmon dlq replay 1700000000000-0 --service shop
       evmon dlq replay --service shop --reason handler_error --dry-run
       evmon dlq replay --service shop --type 'order.*' --rate 50
     """
+    choice = Choice(event_type, reason, limit, letter_ids)
 
     async def run(queue: "DeadLetterQueue") -> tuple[int, int]:
         count = stuck = 0
-        async for letter in Choice(event_type, reason, limit).of(queue):
-            if not letter.can_be_replayed:
-                stuck += 1
-            elif dry_run:
-                count += 1
-            elif await queue.replay(letter):
-                count += 1
-                await asyncio.sleep(1 / rate)
+        with _progress("replayed") as advance:
+            async for letter in choice.of(queue):
+                if not letter.can_be_replayed:
+                    stuck += 1
+                elif dry_run:
+                    count += 1
+                elif await queue.replay(letter):
+                    count += 1
+                    advance()
+                    await asyncio.sleep(1 / rate)
         return count, stuck
 
     count, stuck = _with_queue(transport, service, run)
     click.echo(f"{count} dead letters {'would be ' if dry_run else ''}replayed")
     if stuck:
         click.echo(f"evmon: {stuck} have too many fields to be replayed", err=True)
-    return 1 if stuck else 0
+    return 1 if stuck or count < len(letter_ids) else 0
 
 
 @dlq.command("purge")
@@ -287,6 +308,18 @@ def _with_queue(
     return asyncio.run(main())
 
 
+@contextmanager
+def _progress(done: str) -> Iterator[Callable[[], None]]:
+    """How many there were so far, for whoever waits at a terminal."""
+    out = Console(stderr=True)
+    columns = (TextColumn(f"{{task.completed}} {done}"), TimeElapsedColumn())
+    with Progress(
+        *columns, console=out, transient=True, disable=not out.is_terminal
+    ) as progress:
+        task = progress.add_task(done, total=None)
+        yield lambda: progress.advance(task)
+
+
 def _facts(letter: "Letter") -> dict[str, str]:
     """What was noted, with the letter's own id, by which it is shown."""
     facts = {"id": letter.id, **letter.facts}
@@ -301,7 +334,7 @@ def _summary(letter: "Letter") -> dict[str, Any]:
 
 def _table(letters: "list[Letter]") -> Table:
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for heading in ("ID", "DEAD SINCE", "REASON", "TYPE", "ATTEMPTS", "ERROR"):
+    for heading in ("ID", "DEAD SINCE (UTC)", "REASON", "TYPE", "ATTEMPTS", "ERROR"):
         table.add_column(heading, overflow="fold")
     for letter in letters:
         facts = letter.facts

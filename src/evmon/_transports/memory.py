@@ -93,7 +93,7 @@ class MemoryTransport:
     def __repr__(self) -> str:
         return "MemoryTransport()"
 
-    async def open(self, *, reads: bool = True) -> None:  # noqa: ARG002 - free here
+    async def open(self, *, reads: bool = True) -> None:
         """Nothing to open."""
 
     async def run(self) -> None:
