@@ -1,0 +1,122 @@
+"""For tests of handlers: the real bus on ``memory://``, and what became of its events.
+
+Example:
+    >>> async def test_an_order_without_an_id_is_dead_lettered():
+    ...     bus = EventBus(retry=RetryPolicy(base_delay=0))
+    ...     bus.register(Orders())
+    ...     async with bus:
+    ...         await bus.publish("order.created", {})
+    ...         await settled(bus)
+    ...     (letter,) = dead_letters(bus)
+    ...     assert letter.reason == "invalid_data"
+"""
+
+import asyncio
+from datetime import datetime
+from typing import Any
+
+import anyio
+
+from evmon._bus import EventBus
+from evmon._events import Event, check_event, new_id, now
+from evmon._transports.base import DeadLetter
+from evmon._transports.memory import MemoryTransport
+from evmon.errors import BusStateError
+
+__all__ = ["DeadLetter", "dead_letters", "make_event", "settled"]
+
+_LOOK_SECONDS = 0.005
+
+
+def make_event(
+    type: str,  # noqa: A002 - CloudEvents' word
+    data: Any = None,
+    *,
+    id: str | None = None,  # noqa: A002 - CloudEvents' word
+    source: str = "test",
+    time: datetime | None = None,
+) -> "Event[Any]":
+    """Make an event to call a handler with, without a bus.
+
+    Args:
+        type: words joined by dots, such as ``order.created``.
+        data: as the handler would get it.
+        id: made when not given.
+        source: of the event.
+        time: now when not given.
+
+    Returns:
+        the event.
+
+    Raises:
+        InvalidEventError: an attribute is not what CloudEvents 1.0 asks for.
+
+    Example:
+        >>> make_event("order.created", {"id": 7}).data
+        {'id': 7}
+    """
+    event = Event(
+        id=new_id() if id is None else id,
+        source=source,
+        type=type,
+        time=now() if time is None else time,
+        data=data,
+    )
+    return check_event(event)
+
+
+async def settled(bus: EventBus, within_seconds: float = 5.0) -> None:
+    """Wait until every event is handled or dead-lettered, retries included.
+
+    Args:
+        bus: runs on ``memory://``.
+        within_seconds: how long to wait at the most; 5 by default.
+
+    Raises:
+        TimeoutError: it took longer; says how many events are left.
+        BusStateError: the bus does not run, or on another transport.
+
+    Example:
+        ``await bus.publish("order.created"); await settled(bus)``
+    """
+    runtime = bus._started()
+    transport = _memory(bus)
+
+    def left() -> int:
+        waiting = runtime.publisher.buffered + transport.length + transport.pending
+        return waiting + runtime.discovery.pending
+
+    with anyio.move_on_after(within_seconds):
+        while left():  # noqa: ASYNC110 - nothing tells when the last one is done
+            await asyncio.sleep(_LOOK_SECONDS)
+    if left():
+        raise TimeoutError(
+            f"{left()} events or providers are not done after {within_seconds:g} s; a"
+            " retry may wait for longer: RetryPolicy(base_delay=0) does not"
+        )
+
+
+def dead_letters(bus: EventBus) -> tuple[DeadLetter, ...]:
+    """The events that were dead-lettered, the oldest first; also after the bus stopped.
+
+    Args:
+        bus: on ``memory://``.
+
+    Returns:
+        for each its ``reason``, ``event_type``, ``event_id``, ``error_type``,
+        ``error_message``, ``handlers`` and ``attempts``.
+
+    Raises:
+        BusStateError: the bus was not started, or on another transport.
+
+    Example:
+        ``assert [letter.reason for letter in dead_letters(bus)] == ["rejected"]``
+    """
+    return tuple(entry.letter for entry in _memory(bus).dead_letters)
+
+
+def _memory(bus: EventBus) -> MemoryTransport:
+    transport = bus._started().transport
+    if not isinstance(transport, MemoryTransport):
+        raise BusStateError("evmon.testing looks into buses on memory:// only")
+    return transport
