@@ -4,7 +4,7 @@ They prove the checker: a harness that stays green with one of them finds nothin
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from redis.asyncio.retry import Retry
@@ -39,8 +39,10 @@ def noack() -> None:
     """Entries are read with NOACK."""
     command = Reader._read_command
 
-    def wrong(self: Reader, max_count: int, max_wait: float) -> Command:
-        words = command(self, max_count, max_wait)
+    def wrong(
+        self: Reader, inboxes: Sequence[Inbox], count: int, max_wait: float | None
+    ) -> Command:
+        words = command(self, inboxes, count, max_wait)
         return (*words[:4], "NOACK", *words[4:])
 
     _put(Reader, "_read_command", wrong)

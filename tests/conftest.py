@@ -94,11 +94,12 @@ class Measured:
 class RedisServer:
     """A real server on a free port, with an append-only file in a directory of its own."""
 
-    def __init__(self, binary, folder, *options):
-        self._binary = binary
+    def __init__(self, binary, folder, *options, config_file=None, sentinel=False):
+        self._binary = [binary, str(config_file)] if config_file else [binary]
         self.folder = folder
         self.port = _free_port()
-        self._options = options
+        files = ("--save", "", "--appendonly", "yes", "--appendfsync", "always")
+        self._options = ("--sentinel", *options) if sentinel else (*files, *options)
         self._process = None
 
     @property
@@ -115,9 +116,8 @@ class RedisServer:
     def start(self):
         self._process = subprocess.Popen(
             [
-                *(self._binary, "--port", str(self.port), "--bind", "127.0.0.1"),
-                *("--dir", str(self.folder), "--save", ""),
-                *("--appendonly", "yes", "--appendfsync", "always"),
+                *(*self._binary, "--port", str(self.port), "--bind", "127.0.0.1"),
+                *("--dir", str(self.folder)),
                 *("--logfile", str(self.folder / "redis.log"), *self._options),
             ]
         )
@@ -213,10 +213,10 @@ def own_server(redis_binary, tmp_path):
     """A server that the test may stop, start and set up as it likes."""
     started = []
 
-    def make(*options):
+    def make(*options, **kind):
         folder = tmp_path / f"redis{len(started)}"
         folder.mkdir()
-        server = RedisServer(redis_binary, folder, *options)
+        server = RedisServer(redis_binary, folder, *options, **kind)
         started.append(server)
         server.start()
         return server

@@ -6,7 +6,7 @@ from typing import Any
 
 from chaos.checker import Load, check
 from chaos.result import Options, Result
-from chaos.scrapes import untrue
+from chaos.scrapes import scrape_all, total, untrue
 from chaos.world import World, world
 
 EVENTS = 100_000
@@ -50,6 +50,9 @@ async def _run(options: Options, events: int, *, many: bool = False) -> Result:
         verdict = check(truth, load)
         figures: dict[str, Any] = dict(verdict.figures)
         problems = [*verdict.problems, *w.crashes]
+        lost = total(await scrape_all(w), "evmon_events_lost_total")
+        if lost:
+            problems.append(f"{lost} events are reported lost, in truth none")
         if not many:
             told, untruths = await untrue(w)
             figures["runs told"] = f"{told:,} of {len(truth.handled):,}"

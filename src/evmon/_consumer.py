@@ -102,6 +102,7 @@ class Consumer:
         self._changed = asyncio.Event()
         self._stopping = False
         self._drain_by = inf
+        self._reading = anyio.CancelScope()
 
     @property
     def in_flight(self) -> int:
@@ -120,7 +121,8 @@ class Consumer:
         try:
             async with anyio.create_task_group() as group:
                 try:
-                    await self._read_loop(group)
+                    with self._reading:
+                        await self._read_loop(group)
                     await self._drain(group)
                 finally:
                     self._workers.cancelling()
@@ -140,6 +142,8 @@ class Consumer:
             drain_timeout = self._config.drain_timeout
         self._drain_by = anyio.current_time() + drain_timeout
         self._stopping = True
+        # A read ends by itself, unless the server is silent: it is not waited for then.
+        self._reading.deadline = self._drain_by
         self._changed.set()
         self._transport.interrupt()
 
@@ -148,7 +152,7 @@ class Consumer:
         while not self._stopping:
             self._changed.clear()
             free = self._config.max_concurrency - len(self._open)
-            if not free or not len(self._registry):
+            if free <= 0 or not len(self._registry):
                 await self._changed.wait()
                 continue
             if self._breaker.is_open:
@@ -212,6 +216,8 @@ class Consumer:
                 self._succeeded(received)
                 continue
             work = Work(received, event, len(calls), received.attempts)
+            if received.handlers:
+                self._note_missing(work, calls)
             for call in calls:
                 # Whoever comes again comes alone: it may have brought the others down.
                 if call.takes_many and not received.again:
@@ -243,6 +249,20 @@ class Consumer:
             names = ", ".join(received.handlers)
             message = f"no longer registered: {names:.255}"
         return refused(event, "unknown_type", received, message), None
+
+    def _note_missing(self, work: Work, calls: tuple[Call, ...]) -> None:
+        """Some of the handlers that a retry is for are gone, or not here yet."""
+        here = {call.handler.key for call in calls}
+        for name in work.received.handlers:
+            if name in here:
+                continue
+            if self._awaits_handlers():
+                work.again.append((name, _LATER))
+            else:
+                gone = InvalidEventError(
+                    "unknown_type", f"no longer registered: {name}"
+                )
+                work.dead.append((name, gone))
 
     def _plan(self, route: Route) -> tuple[Call, ...]:
         calls = self._plans.get(route)
@@ -326,7 +346,7 @@ class Consumer:
                     reach("during_drain")
                 self._changed.clear()
                 free = self._config.max_concurrency - len(self._open)
-                if free and self._transport.backlog:
+                if free > 0 and self._transport.backlog:
                     self._accept(await self._transport.read(free, 0), group)
                 else:
                     await self._changed.wait()

@@ -305,6 +305,7 @@ class Publisher:
         self._buffered -= len(results)
         self._count_buffer()
         self._room.set()
+        batch.raws, batch.types = [], []  # whoever waits for it holds on to the rest
         by_error: dict[str, tuple[Exception | None, Counter[str]]] = {}
         for result, label in zip(results, batch.labels, strict=True):
             kind = type(result).__name__ if result else ""

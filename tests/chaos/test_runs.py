@@ -14,7 +14,7 @@ SLACK = 5.0
 @pytest.mark.parametrize(
     ("run", "events"),
     [
-        pytest.param("t1", 20_000, id="processes and Redis are killed"),
+        pytest.param("t1", 100_000, id="processes and Redis are killed"),
         pytest.param("t2", 1, id="a process dies at each failpoint"),
         pytest.param("t3", 4_000, id="replies get lost"),
         pytest.param("t5", 2_000, id="the server is mistreated"),

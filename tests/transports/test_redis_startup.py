@@ -165,10 +165,11 @@ async def test_a_server_with_security_holes_is_warned_of(server, monkeypatch, ca
     assert warnings_of(caplog) == ["Redis 7.0.4 has security holes: use 7.0.5+"]
 
 
-def test_volatile_policies_are_no_danger_for_streams_without_expiry():
+def test_a_server_that_may_evict_what_expires_is_warned_of():
     info = {"aof_enabled": 1, "maxmemory": 1, "maxmemory_policy": "volatile-lru"}
 
-    assert dangers_of(info) == []
+    (danger,) = dangers_of(info)
+    assert "volatile-lru may evict evmon's own notes" in danger
 
 
 # URLs
@@ -237,6 +238,8 @@ SECRET = "hunter2secret"
         f"redis://u:{SECRET}@h:1/-1",
         f"redis://u:{SECRET}@h?db=x",
         f"redis://u:{SECRET}@h?colour=red",
+        f"redis://u:pa?db={SECRET}@h",
+        f"redis://u:{SECRET}@h,i:2/0",
         f"redis://u:{SECRET}@h?password={SECRET}&x=1",
         f"redis://u:{SECRET}@[::1",
         f"redis+sentinel://u:{SECRET}@a:1,b:2",
@@ -273,6 +276,7 @@ def test_a_wrong_url_is_told_in_one_line_without_the_password(url):
         f"rediss://u:{SECRET}@h",
         f"unix://:{SECRET}@/run/r.sock",
         f"redis+sentinel://u:{SECRET}@a/primary",
+        f"redis+sentinel://a/primary?sentinel_password={SECRET}",
     ],
 )
 async def test_no_password_is_shown_of_a_transport(url):

@@ -1,6 +1,7 @@
 """The Redis transport on a real server: what is lost, doubled or left over is a bug."""
 
 import asyncio
+import contextlib
 import logging
 import signal
 import time
@@ -25,6 +26,7 @@ from evmon._telemetry.transport import TransportRecorder
 from evmon._transports.base import Again, DeadLetter
 from evmon._transports.redis import RedisTransport
 from evmon._transports.redis.errors import BrokenError
+from evmon._transports.redis.reader import SUSPECT
 from evmon._transports.redis.scripts import PUBLISH
 
 STREAM = "evmon:{shop}:events"
@@ -1351,4 +1353,167 @@ async def test_a_server_that_became_a_replica_is_left_for_the_new_primary(
         assert client.xlen(STREAM) == 1
     assert t.trouble == ""
     assert measured.total(i.RECONNECTS) == 1
+    await t.close()
+
+
+# Restarts of the server
+
+
+async def test_a_restart_of_the_server_loses_nothing_and_reports_nothing_lost(
+    own_server, measured
+):
+    server = own_server()
+    recorder = TransportRecorder(measured.meter, "shop", "shop")
+    t = RedisTransport(server.url, "shop", "", RedisConfig(), recorder)
+    await t.open()
+    await t.publish([b"a"] * 100)
+    for entry in await read_all(t, 100):
+        t.ack(entry)
+    await t.flush()
+    await t._upkeep.round()
+    server.restart()
+    with contextlib.suppress(TransportError):
+        await t.read(1, 0.01)
+    await t.publish([b"b"] * 10)
+    await t._upkeep.round()
+    for entry in await read_all(t, 10):
+        t.ack(entry)
+    await t.flush()
+    await t._upkeep.round()
+    assert lost(measured) == 0
+    assert measured.total(i.CONSUMER_LAG_KNOWN) == 1
+    assert measured.total(i.CONSUMER_LAG) == 0
+
+    # From then on what is trimmed is counted again.
+    await t.publish([b"c"] * 10)
+    with server.client() as client:
+        client.xtrim(STREAM, maxlen=4, approximate=False)
+    await t._upkeep.round()
+    await t.close()
+    assert lost(measured) == 6
+
+
+# Streams that take turns
+
+
+@pytest.mark.parametrize("free", [1, 2, 3])
+async def test_with_fewer_free_slots_than_streams_no_empty_stream_is_waited_for(
+    make, free
+):
+    names = ("a", "b", "c")
+    t = await make(streams=names, stream_for=lambda kind: kind)
+    await t.publish([b"x"] * 30, ["c"] * 30)
+    started = time.monotonic()
+    entries = []
+    while len(entries) < 30:
+        read = await t.read(free, 5.0)
+        assert len(read) <= free
+        entries += read
+
+    assert time.monotonic() - started < 2.5
+
+
+async def test_streams_take_turns(make):
+    t = await make(streams=("a", "b"), stream_for=lambda kind: kind)
+    await t.publish([b"x", b"y", b"z"] * 20, ["", "a", "b"] * 20)
+    first = [(await t.read(1, 0.1))[0].raw for _ in range(12)]
+
+    assert {4} == {first.count(raw) for raw in (b"x", b"y", b"z")}
+
+
+async def test_a_full_server_refuses_what_is_due_and_nothing_else(make, client):
+    t = await make(retention=0.0)
+    for n in range(1, 151):
+        client.xadd(STREAM, {"event": str(n)}, id=f"1000-{n}")
+    entries = await read_all(t, 150)
+    assert await t.settle(entries.pop(), None, Again(0.0, 1, ()))
+    for entry in entries:
+        t.ack(entry)
+    await t.flush()
+    client.config_set("maxmemory", "1")
+    try:
+        assert await t.read(1, 0.01) == []
+        with pytest.raises(TransportError):
+            await t._upkeep.round()
+        assert client.xlen(STREAM) < 150
+    finally:
+        client.config_set("maxmemory", "0")
+    await t._upkeep.round()
+    assert len(await read_for(t, 0.3)) == 1
+
+
+async def test_retention_keeps_up_with_any_number_of_events(make, client, monkeypatch):
+    monkeypatch.setattr("evmon._transports.redis.upkeep.TRIM_COUNT", 200)
+    t = await make(retention=0.0)
+    for n in range(1, 2001):
+        client.xadd(STREAM, {"event": str(n)}, id=f"1000-{n}")
+    for entry in await read_all(t, 2000):
+        t.ack(entry)
+    await t.flush()
+    await t._upkeep.round()
+
+    assert client.xlen(STREAM) <= 200
+
+
+# Suspects
+
+
+async def test_a_suspect_is_held_alone_so_that_no_neighbour_dies_with_it(make, client):
+    silent = await make(lease=0.2)
+    await silent.publish([str(n).encode() for n in range(4)])
+    await read_all(silent, 4)
+    for entry in client.xpending_range(STREAM, "shop", "-", "+", 10)[:3]:
+        client.xclaim(
+            *(STREAM, "shop", silent._consumer, 0, [entry["message_id"]]),
+            retrycount=SUSPECT - 1,
+            idle=1000,
+        )
+    await asyncio.sleep(0.25)
+    other = await make(lease=0.2)
+    taken = await read_for(other, 0.3)
+    assert [(b"0", SUSPECT), (b"3", 2)] == sorted((r.raw, r.deliveries) for r in taken)
+
+    other.ack(next(r for r in taken if r.raw == b"0"))
+    await other.flush()
+    (suspect,) = await read_for(other, 0.2)
+    assert (b"1", SUSPECT) == (suspect.raw, suspect.deliveries)
+    (left,) = client.xpending_range(STREAM, "shop", "-", "+", 10, silent._consumer)
+    assert left["times_delivered"] == SUSPECT - 1
+
+
+async def test_an_orderly_stop_is_no_crash(make):
+    deliveries = []
+    publisher = await make()
+    await publisher.publish([b"a"])
+    for _ in range(4):
+        t = await make()
+        (entry,) = await read_all(t, 1)
+        deliveries.append(entry.deliveries)
+        await t.release([entry])
+
+    assert [1, 2, 2, 2] == deliveries
+
+
+# Trouble
+
+
+async def test_reads_that_are_refused_are_trouble(own_server):
+    server = own_server()
+    with server.client() as client:
+        client.execute_command(
+            *("ACL", "SETUSER", "reader", "on", ">pw", "~*", "+@all", "-xreadgroup")
+        )
+    t = RedisTransport(
+        server.url, "shop", config=RedisConfig(username="reader", password="pw")
+    )
+    await t.open()
+    assert t.trouble == ""
+    with pytest.raises(TransportError):
+        await t.read(1, 0.01)
+    assert t.trouble.startswith("reading fails: ")
+    assert "xreadgroup" in t.trouble
+    with server.client() as client:
+        client.execute_command("ACL", "SETUSER", "reader", "+xreadgroup")
+    await t.read(1, 0.01)
+    assert t.trouble == ""
     await t.close()

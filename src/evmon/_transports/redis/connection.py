@@ -5,6 +5,7 @@
     redis://host:6379/0            rediss:// with TLS, certificate and host name checked
     unix:///run/redis.sock?db=0
     redis+sentinel://host:26379,host:26379/primary/0       rediss+sentinel://
+        ?sentinel_username=…&sentinel_password=…           if they ask for a login
     redis+cluster://host:6379,host:6379                    rediss+cluster://
 """
 
@@ -39,7 +40,10 @@ CONNECTIONS: Final = 100
 """Connections of a client to one server, at the most."""
 
 _OPTIONS: Final = frozenset(
-    {"db", "password", "username", "ssl_ca_certs", "ssl_certfile", "ssl_keyfile"}
+    {
+        *("db", "password", "username", "sentinel_password", "sentinel_username"),
+        *("ssl_ca_certs", "ssl_certfile", "ssl_keyfile"),
+    }
 )
 _ENCODE: Final = (
     "transport: the URL cannot be taken apart; special characters in its login must be"
@@ -62,6 +66,7 @@ class Address:
         username: empty for the default user.
         password: empty for none.
         options: of TLS.
+        sentinel: login at the sentinels, as redis-py wants it.
     """
 
     kind: Kind
@@ -73,6 +78,13 @@ class Address:
     username: str = ""
     password: str = field(default="", repr=False)
     options: Mapping[str, str] = field(default_factory=dict, repr=False)
+    sentinel: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    @property
+    def secrets(self) -> list[str]:
+        """Texts that must not appear in an error."""
+        known = (self.password, self.sentinel.get("password"))
+        return [secret for secret in known if secret]
 
     def __str__(self) -> str:
         """What may stand in a log."""
@@ -96,7 +108,8 @@ def parse_address(url: str, config: RedisConfig) -> Address:
     options = dict(parse_qsl(parts.query, keep_blank_values=True))
     unknown = sorted(options.keys() - _OPTIONS)
     # Where a password was cut in two, its second half must not be shown as something else.
-    rest = [parts.path, parts.fragment, *(name + options[name] for name in unknown)]
+    open_options = (n + v for n, v in options.items() if not n.endswith("password"))
+    rest = [parts.path, parts.fragment, *open_options]
     if kind != "socket" and any("@" in part for part in rest):
         raise ConfigError(_ENCODE)
     if unknown:
@@ -120,6 +133,11 @@ def parse_address(url: str, config: RedisConfig) -> Address:
         raise ConfigError(
             f"transport database {db!r}: must be a number; 0 in a cluster"
         )
+    if kind == "server" and "," in hosts:
+        raise ConfigError(
+            "transport=redis://…: must name one host; for several there are"
+            " redis+sentinel:// and redis+cluster://"
+        )
     return Address(
         kind=kind,
         hosts=() if kind == "socket" else _hosts(hosts, _PORTS[kind]),
@@ -130,6 +148,11 @@ def parse_address(url: str, config: RedisConfig) -> Address:
         username=config.username or options.pop("username", "") or unquote(username),
         password=config.password or options.pop("password", "") or unquote(password),
         options={k: v for k, v in options.items() if k.startswith("ssl_")},
+        sentinel={
+            k.removeprefix("sentinel_"): v
+            for k, v in options.items()
+            if k.startswith("sentinel_")
+        },
     )
 
 
@@ -174,7 +197,11 @@ def _client(address: Address, options: dict[str, Any]) -> Client:
         asking = {k: v for k, v in options.items() if k.startswith(("socket_", "ssl"))}
         sentinel = Sentinel(  # type: ignore[no-untyped-call]
             list(address.hosts),
-            sentinel_kwargs={**asking, "retry": Retry(NoBackoff(), 0)},
+            sentinel_kwargs={
+                **asking,
+                **address.sentinel,
+                "retry": Retry(NoBackoff(), 0),
+            },
         )
         primary: Redis = sentinel.master_for(address.primary, **options)
         return primary

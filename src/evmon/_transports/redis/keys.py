@@ -34,6 +34,8 @@ class Keys:
         self.dead = f"{self._prefix}:dead"
         self.retry = f"{self._prefix}:retry"
         self.retry_entries = f"{self._prefix}:retry:entries"
+        self.runs = f"{self._prefix}:runs"
+        """By stream and group, the run of the server whose counts can be believed."""
 
     def stream(self, name: str = "") -> str:
         """The stream, or one of several."""

@@ -37,6 +37,10 @@ class Line:
             self._connection = await self._pool.get_connection()  # type: ignore[no-untyped-call]
         connection = self._connection
         try:
+            if not connection.is_connected:
+                # Not left to `send…`, which dials the old address: behind sentinels,
+                # `connect` asks them where the primary is now.
+                await connection.connect()
             await connection.send_packed_command(connection.pack_commands(commands))
             return [await _reply(connection) for _ in commands]
         except BaseException:

@@ -86,8 +86,7 @@ class DeadLetterQueue:
     def __init__(self, url: str, service: str, config: RedisConfig) -> None:
         address = parse_address(url, config)
         client = connect(address, config.timeout, config.timeout)
-        hidden = [address.password] if address.password else []
-        self._link = Link(client, hidden, no_recorder(), SYSTEM_CLOCK)
+        self._link = Link(client, address.secrets, no_recorder(), SYSTEM_CLOCK)
         self._keys = Keys(service)
 
     async def close(self) -> None:

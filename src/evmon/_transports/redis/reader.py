@@ -9,7 +9,7 @@ from evmon._failpoints import ON, reach
 from evmon._telemetry.transport import TransportRecorder
 from evmon._transports.base import Received
 from evmon._transports.redis import scripts
-from evmon._transports.redis.errors import GroupGoneError
+from evmon._transports.redis.errors import BrokenError, GroupGoneError
 from evmon._transports.redis.inbox import Inbox
 from evmon._transports.redis.keys import NOTED_SECONDS, Keys, time_of
 from evmon._transports.redis.line import Command
@@ -30,6 +30,19 @@ LOOKS: Final = 10
 """Looks for silent consumers in the time of a lease."""
 
 PROMOTE_COUNT: Final = 100
+
+RECOVER_COUNT: Final = 100
+"""Pending entries that are listed at once at least; most of them are held already."""
+
+SUSPECT: Final = 3
+"""Deliveries from which on an entry may be what kills its consumers.
+
+A consumer holds one such entry at a time: those that are innocent are not delivered again
+and again, until they are dead letters, because they were beside the one that is not.
+"""
+
+SUSPECTS_AGAIN: Final = 0.05
+"""Seconds until the next one is looked for."""
 
 _log = logging.getLogger("evmon.transport")
 
@@ -73,10 +86,14 @@ class Reader:
         self._reclaim_every = lease / LOOKS
         self._recorder = recorder
         self._clock = clock
-        self._groups_wanted = False
+        self.reads = False
+        """Whether events are read here, and not published alone."""
+        self.failure = ""
+        """Why the last read failed; empty when it did not."""
         self._groups_made = 0
         self._next_reclaim = 0.0
         self._next_promotion = 0.0
+        self._look_every = 0.0
         self._turn = 0
         self._idle = False
         self._scheduled = self._puts = True
@@ -86,7 +103,7 @@ class Reader:
     @property
     def misses_groups(self) -> bool:
         """Whether a group that is read from was not there when last heard of."""
-        return self._groups_wanted and self._groups_made <= 0
+        return self.reads and self._groups_made <= 0
 
     def schedules(self) -> None:
         """An event of ours is in the retry schedule: look there until it is due."""
@@ -98,7 +115,7 @@ class Reader:
         Raises:
             TransportError: the server refused.
         """
-        self._groups_wanted = True
+        self.reads = True
         again = self._groups_made < 0
         for inbox in self._inboxes:
             made = await self._make_group(inbox)
@@ -118,7 +135,7 @@ class Reader:
         Raises:
             TransportError: the server refused.
         """
-        if self._groups_wanted:
+        if self.reads:
             self._groups_made = -1
             await self.make_groups()
 
@@ -128,22 +145,26 @@ class Reader:
         Raises:
             TransportError: the read failed; the next one makes up for it.
         """
-        self._groups_wanted = True
+        self.reads = True
         try:
             if self._groups_made <= 0:
                 await self.make_groups()
-            return (
+            entries = (
                 await self._recover(max_count)
                 or await self._reclaim(max_count)
                 or await self._read_new(max_count, max_wait)
             )
         except BaseException as error:
+            if isinstance(error, TransportError):
+                self.failure = str(error)
             # The answer may have been on its way, and entries with it.
             for inbox in self._inboxes:
                 inbox.recovering = "-"
             if isinstance(error, GroupGoneError):
                 self._groups_made = -1
             raise
+        self.failure = ""
+        return entries
 
     async def _make_group(self, inbox: Inbox) -> bool:
         try:
@@ -161,7 +182,8 @@ class Reader:
                 with inbox.asking():
                     cursor, entries, trimmed = await self._link.call(
                         *("EVAL", scripts.RECOVER, 1, inbox.stream),
-                        *(self._group, self._consumer, inbox.recovering, max_count),
+                        *(self._group, self._consumer, inbox.recovering),
+                        max(max_count, RECOVER_COUNT),
                     )
                     inbox.recovering = cursor.decode() or None
                     gone = [i for i in trimmed if not inbox.knows(i.decode())]
@@ -177,13 +199,16 @@ class Reader:
         now = self._clock.monotonic()
         if now < self._next_reclaim:
             return []
+        suspects = 0
         for inbox in self._inboxes:
             with inbox.asking():
-                cursor, entries, trimmed = await self._link.call(
+                cursor, entries, trimmed, left = await self._link.call(
                     *("EVAL", scripts.RECLAIM, 2, inbox.stream, self._keys.taken()),
                     *(self._group, self._consumer),
                     *(self._lease_ms, inbox.cursor, max_count, NOTED_SECONDS),
+                    *(SUSPECT, 0 if self._has_suspect() else 1),
                 )
+                suspects += left
                 inbox.cursor = cursor.decode()
                 self._count_lost([i for i in trimmed if not inbox.knows(i.decode())])
                 taken = inbox.take_pending(entries)
@@ -195,11 +220,32 @@ class Reader:
                 return taken
             if inbox.cursor != "0-0":
                 return []
-        self._next_reclaim = now + self._reclaim_every
+        wait = self._reclaim_every
+        self._next_reclaim = now + (min(wait, SUSPECTS_AGAIN) if suspects else wait)
         return []
 
+    def _has_suspect(self) -> bool:
+        held = (received for inbox in self._inboxes for received in inbox.held.values())
+        return any(received.deliveries >= SUSPECT for received in held)
+
     async def _read_new(self, max_count: int, max_wait: float) -> list[Received]:
-        """New entries; acks and the retry schedule ride along."""
+        """New entries, at most as many as are wanted, or one of each stream."""
+        self._look_every = max_wait
+        streams = len(self._inboxes)
+        if max_count < streams:
+            # COUNT is for each stream. These take turns then, and none is waited for
+            # while another one may have entries.
+            for _ in range(-(-streams // max_count)):
+                taken = await self._exchange(self._next(max_count), 1, None)
+                if taken:
+                    return taken
+        count = max(max_count // streams, 1)
+        return await self._exchange(self._next(streams), count, max_wait)
+
+    async def _exchange(
+        self, inboxes: Sequence[Inbox], count: int, max_wait: float | None
+    ) -> list[Received]:
+        """One round trip: acks, a look at the retry schedule, and a read."""
         commands: list[Command] = []
         acks = [(inbox, inbox.start_acks()) for inbox in self._inboxes if inbox.noted]
         for inbox, batch in acks:
@@ -207,14 +253,14 @@ class Reader:
         now = self._clock.monotonic()
         looks = now >= self._next_promotion
         if looks:
-            self._next_promotion = now + max_wait
+            self._next_promotion = now + self._look_every
             if self._scheduled:
-                commands.append(promotion(self._keys))
+                await self._promote()
             commands.append(("ZCARD", self._keys.retry))
         self._puts = False
-        if self._idle and not self._scheduled:
+        if self._idle and not self._scheduled and max_wait is not None:
             max_wait = max(max_wait, IDLE_BLOCK)
-        commands.append(self._read_command(max_count, max_wait))
+        commands.append(self._read_command(inboxes, count, max_wait))
         sent = False
         try:
             replies = await self._link.pipe(commands)
@@ -230,18 +276,32 @@ class Reader:
         self._idle = not taken
         return taken
 
-    def _read_command(self, max_count: int, max_wait: float) -> Command:
-        # COUNT is for each stream, and together they must fit the free slots: when these
-        # are fewer than the streams, the streams take turns.
-        self._turn = (self._turn + 1) % len(self._inboxes)
+    async def _promote(self) -> None:
+        """Move what is due; apart from the read, for a full server refuses only this."""
+        try:
+            await self._link.call(*promotion(self._keys))
+        except BrokenError:
+            raise
+        except TransportError as error:
+            _log.debug("what is due stays in the retry schedule: %s", error)
+
+    def _next(self, count: int) -> Sequence[Inbox]:
+        """The streams whose turn it is; each one comes first as often as the others."""
         turns = (*self._inboxes[self._turn :], *self._inboxes[: self._turn])
-        streams = [inbox.stream for inbox in turns[:max_count]]
-        count = max_count // len(streams)
-        block = max(int(min(max_wait, MAX_BLOCK) * 1000), 1)
+        served = count if count < len(turns) else 1
+        self._turn = (self._turn + served) % len(turns)
+        return turns[:count]
+
+    def _read_command(
+        self, inboxes: Sequence[Inbox], count: int, max_wait: float | None
+    ) -> Command:
+        wait: Command = ()
+        if max_wait is not None:
+            wait = ("BLOCK", max(int(min(max_wait, MAX_BLOCK) * 1000), 1))
         return (
             *("XREADGROUP", "GROUP", self._group, self._consumer),
-            *("COUNT", count, "BLOCK", block),
-            *("STREAMS", *streams, *(">" for _ in streams)),
+            *("COUNT", count, *wait),
+            *("STREAMS", *(inbox.stream for inbox in inboxes), *(">" for _ in inboxes)),
         )
 
     def _take(self, reply: Any) -> list[Received]:
@@ -271,8 +331,8 @@ class Reader:
         if ids:
             command = ("XACK", inbox.stream, self._group, *ids)
             # Only whoever acks an entry counts it.
-            if await self._link.call(*command):
-                self._count_lost(ids)
+            acked = await self._link.call(*command)
+            self._count_lost(ids[:acked])
 
     def _count_lost(self, ids: Sequence[bytes]) -> None:
         if ids:

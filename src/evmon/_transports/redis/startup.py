@@ -65,10 +65,9 @@ def dangers_of(info: Mapping[str, Any]) -> list[str]:
             " (set appendonly yes)"
         )
     policy = str(info.get("maxmemory_policy", "noeviction"))
-    if info.get("maxmemory") and policy.startswith("allkeys"):
-        dangers.append(
-            f"maxmemory-policy {policy} may evict whole streams (set noeviction)"
-        )
+    if info.get("maxmemory") and policy != "noeviction":
+        what = "whole streams" if policy.startswith("allkeys") else "evmon's own notes"
+        dangers.append(f"maxmemory-policy {policy} may evict {what} (set noeviction)")
     return dangers
 
 

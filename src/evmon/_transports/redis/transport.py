@@ -93,7 +93,7 @@ class RedisTransport:
             *(keys.dead, keys.retry, keys.retry_entries),
             *(keys.trimmed(self._consumer), keys.taken(self._consumer)),
         )
-        hidden = [address.password] if address.password else []
+        hidden = address.secrets
         timeout = config.timeout
         self._link = Link(connect(address, timeout, timeout), hidden, recorder, clock)
         self._reading_link = Link(
@@ -148,6 +148,8 @@ class RedisTransport:
             return "the consumer group is gone"
         if self._link.broken or self._reading_link.broken:
             return "the connection to Redis is broken"
+        if self._reader.failure:
+            return f"reading fails: {self._reader.failure:.200}"
         heard = max(self._link.last_heard, self._reading_link.last_heard)
         silent = self._clock.monotonic() - heard
         if silent > SILENCE * self._config.upkeep_interval:
@@ -367,7 +369,7 @@ class RedisTransport:
 
     async def _say_goodbye(self) -> None:
         await self.flush()
-        for inbox in self._inboxes:
+        for inbox in self._inboxes if self._reader.reads else ():
             forget = (inbox.group, 0, self._consumer)
             await self._link.call("EVAL", scripts.FORGET, 1, inbox.stream, *forget)
 

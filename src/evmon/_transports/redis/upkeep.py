@@ -92,19 +92,33 @@ class Upkeep:
             await self._reader.make_groups_again()
             standing = await self._look()
         self._recorder.stands(standing)
-        if standing.scheduled:
-            await self._link.call(*promotion(self._keys))
         for inbox in self._inboxes:
             forget = (inbox.group, int(FORGET_AFTER * 1000), "")
             await self._link.call("EVAL", scripts.FORGET, 1, inbox.stream, *forget)
-            if self._retention is not None:
-                trim = (self._retention, TRIM_COUNT)
-                await self._link.call("EVAL", scripts.TRIM, 1, inbox.stream, *trim)
+            await self._trim(inbox)
+        # Last, for a full server refuses it, and trimming is what makes room.
+        if standing.scheduled:
+            await self._link.call(*promotion(self._keys))
+
+    async def _trim(self, inbox: Inbox) -> None:
+        """Trim as fast as events come, however many of them are over since last time."""
+        if self._retention is None:
+            return
+        command = ("EVAL", scripts.TRIM, 1, inbox.stream, self._retention, TRIM_COUNT)
+        while await self._link.call(*command) >= TRIM_COUNT // 2:
+            pass
 
     async def _look(self) -> Standing:
         stands = await self._link.pipe(
             [
-                ("EVAL", scripts.STANDING, 1, inbox.stream, inbox.group)
+                (
+                    "EVAL",
+                    scripts.STANDING,
+                    2,
+                    inbox.stream,
+                    self._keys.runs,
+                    inbox.group,
+                )
                 for inbox in self._inboxes
             ]
         )

@@ -11,6 +11,9 @@
 -- and none after it; a key of another type is looked for before anything is written.
 local ticket = tonumber(ARGV[1])
 if ticket > 0 and ticket <= tonumber(redis.call('GET', KEYS[1]) or 0) then
+  -- WAIT waits for what its own connection wrote: without a write it would be content
+  -- with replicas that have not seen what an earlier try wrote over another one.
+  redis.call('EXPIRE', KEYS[1], ARGV[2])
   return 0
 end
 if #KEYS > 2 then

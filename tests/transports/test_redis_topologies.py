@@ -1,0 +1,117 @@
+"""Behind sentinels, and in a cluster: the same bus, on real servers."""
+
+import asyncio
+import itertools
+import socket
+import time
+
+import pytest
+
+from evmon import ConsumerConfig, Event, EventBus, RedisConfig
+
+pytestmark = pytest.mark.slow
+
+QUICK = RedisConfig(lease=2, timeout=1, upkeep_interval=0.5)
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.fixture
+def sentinel(own_server, tmp_path):
+    """A primary with a replica and one sentinel; returns the primary and the URL."""
+    primary = own_server("--repl-diskless-sync-delay", "0")
+    replica = own_server("--replicaof", "127.0.0.1", str(primary.port))
+    conf = tmp_path / "sentinel.conf"
+    conf.write_text(
+        f"sentinel monitor shop 127.0.0.1 {primary.port} 1\n"
+        "sentinel down-after-milliseconds shop 500\n"
+        "sentinel failover-timeout shop 2000\n"
+        "requirepass sentinels-own\n"
+    )
+    watcher = own_server(config_file=conf, sentinel=True)
+    with replica.client() as client:
+        deadline = time.monotonic() + 10
+        while client.info("replication")["master_link_status"] != "up":
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+    login = "?sentinel_password=sentinels-own"
+    return primary, f"redis+sentinel://127.0.0.1:{watcher.port}/shop{login}"
+
+
+async def test_when_a_replica_takes_over_consumers_and_publishers_find_it(sentinel):
+    primary, url = sentinel
+    seen, sent = set(), set()
+
+    async def handle(event: Event) -> None:
+        seen.add(event.data)
+
+    bus = EventBus(service="shop", transport=url, redis=QUICK)
+    bus.add_handler("a", handle)
+
+    async def publish():
+        for number in itertools.count():
+            (refused,) = await bus.publish_many([("a", number)])
+            if refused is None:
+                sent.add(number)
+            await asyncio.sleep(0.01)
+
+    async with bus:
+        publishing = asyncio.create_task(publish())
+        await pytest.eventually(lambda: len(seen) > 20)
+        await asyncio.to_thread(primary.stop, 9)
+        before = max(sent)
+        await pytest.eventually(lambda: max(seen) > before + 100, 30)
+        publishing.cancel()
+        await pytest.eventually(lambda: sent <= seen, 10)
+
+
+@pytest.fixture
+def cluster(own_server):
+    """The smallest cluster: one node that has all slots, and checks every key's."""
+    node = own_server("--cluster-enabled", "yes")
+    with node.client() as client:
+        client.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
+        deadline = time.monotonic() + 10
+        while client.cluster("INFO")["cluster_state"] != "ok":
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+    return node
+
+
+async def test_in_a_cluster_every_command_stays_in_its_slot(cluster):
+    from evmon import Reject, RetryLater
+
+    seen = []
+
+    async def handle(event: Event) -> None:
+        seen.append((event.type, event.data))
+        if event.data == "bad":
+            raise Reject("no")
+        if event.data == "later" and seen.count(seen[-1]) == 1:
+            raise RetryLater(1.1)
+
+    bus = EventBus(
+        service="shop",
+        transport=f"redis+cluster://127.0.0.1:{cluster.port}",
+        redis=RedisConfig(
+            streams=("x",),
+            stream_for=lambda kind: kind,
+            retention=0.0,
+            upkeep_interval=0.2,
+            min_replicas=0,
+        ),
+        consumer=ConsumerConfig(max_concurrency=2),
+    )
+    bus.add_handler("**", handle)
+    async with bus:
+        for kind, data in itertools.product(("x", "y"), ("good", "bad", "later")):
+            await bus.publish(kind, data)
+        await pytest.eventually(lambda: len(seen) == 8, 10)
+        assert bus.routes.answer("GET", "/readyz", {}).status == 200
+    with cluster.client() as client:
+        assert client.xlen("evmon:{shop}:dead") == 2
+        assert client.zcard("evmon:{shop}:retry") == 0
