@@ -512,14 +512,14 @@ async def test_a_broken_read_is_tried_again_with_backoff(stage, measured, caplog
     assert caplog.text.count("reading failed") == 2
 
 
-async def test_settling_is_tried_until_the_transport_takes_it(stage):
+async def test_settling_is_tried_until_the_transport_takes_it(stage, measured):
     s = stage()
     real, failures = s.transport.settle, [TransportError("gone")] * 3
 
     async def settle(*arguments):
         if failures:
             raise failures.pop()
-        await real(*arguments)
+        return await real(*arguments)
 
     s.transport.settle = settle
     s.on("b", lambda e: None)
@@ -528,6 +528,9 @@ async def test_settling_is_tried_until_the_transport_takes_it(stage):
         await s.until_settled()
 
     assert s.reasons == ["unknown_type"]
+    reason = {"evmon.dead_letter.reason": "unknown_type"}
+    assert measured.total(i.DEAD_LETTERS, **reason) == 1
+    assert failures == []
 
 
 async def test_many_events_are_all_handled_by_few_tasks(stage):

@@ -230,7 +230,7 @@ async def test_a_refused_nowait_event_is_logged(make, wire, caplog):
 
 
 async def test_what_is_no_event_is_refused_before_it_is_sent(running, wire):
-    with pytest.raises(InvalidEventError, match="cannot be JSON"):
+    with pytest.raises(InvalidEventError, match="cannot be encoded as JSON"):
         await running.publish(event(data=object()))
     first, second, third = await running.publish_many(
         [event(1), event(2, object()), event(3)]
@@ -238,7 +238,7 @@ async def test_what_is_no_event_is_refused_before_it_is_sent(running, wire):
 
     assert first is third is None
     assert second.event_id == "2"
-    assert "cannot be JSON" in str(second)
+    assert "cannot be encoded as JSON" in str(second)
     assert isinstance(second.__cause__, InvalidEventError)
     assert sum(wire.batches) == 2
 
