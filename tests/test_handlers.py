@@ -483,7 +483,7 @@ def test_a_retry_that_is_no_policy_is_refused_where_it_is_written():
 
 
 def test_only_functions_can_be_declared():
-    with pytest.raises(ConfigError, match="is for functions"):
+    with pytest.raises(ConfigError, match="must decorate a function"):
         event_handler("a")(7)
 
 
@@ -578,7 +578,7 @@ def test_an_event_that_may_be_missing_is_an_event():
 
 
 def test_a_class_is_no_handler():
-    with pytest.raises(ConfigError, match="is for functions"):
+    with pytest.raises(ConfigError, match="must decorate a function"):
 
         @event_handler("a")
         class Orders: ...
