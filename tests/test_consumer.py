@@ -536,6 +536,17 @@ async def test_settling_is_tried_until_the_transport_takes_it(stage, measured):
     assert failures == []
 
 
+async def test_events_that_end_with_the_process_are_told(stage, caplog):
+    s = stage()
+    await s.send(raw("a"), raw("a"))
+    await s.transport.close()
+
+    assert (
+        "dropped 2 unhandled events: memory:// does not outlive the process"
+        in caplog.text
+    )
+
+
 async def test_many_events_are_all_handled_by_few_tasks(stage):
     seen = []
 

@@ -41,7 +41,7 @@ class EventBus:
     """Routes published events to handlers, retries failures and measures everything.
 
     Every setting can be overridden by an ``EVMON_*`` environment variable
-    (``docs/configuration.md``). A bus cannot be restarted: after `stop`, make a new one.
+    (``docs/configuration.md``). A bus runs once: after `stop`, make a new one.
 
     Args:
         service: name of the service, and of its stream and consumer group.
@@ -187,7 +187,7 @@ class EventBus:
         self._runtime.discovery.register(provider)
 
     def discover(self, package: str | ModuleType) -> None:
-        """Queue a package and all its modules for discovery; thread-safe, returns at once.
+        """Queue a package and its modules for discovery; thread-safe, returns at once.
 
         Abstract classes and protocols are skipped, and so are classes of which an
         instance is registered.
@@ -295,7 +295,7 @@ class EventBus:
     async def publish_many(
         self, events: "Iterable[Event[Any] | tuple[str, Any]]"
     ) -> list[PublishError | None]:
-        """Publish many events in few batches, and wait until all are accepted or refused.
+        """Publish many events in few batches; waits until all are sent or refused.
 
         Args:
             events: `Event` objects, or pairs of type and data.
@@ -318,7 +318,7 @@ class EventBus:
         )
 
     def publish_sync(self, type: str, data: Any = None) -> "Event[Any]":  # noqa: A002
-        """Publish from a thread, such as that of a plain handler; blocks until accepted.
+        """Publish from a thread, such as that of a plain handler; blocks until sent.
 
         Args:
             type: words joined by dots, for example ``order.created``.
@@ -487,7 +487,7 @@ class EventBus:
         run_until_signal(self)
 
     async def serve(self) -> None:
-        """Do the same as `run` on the current event loop, for a main function of your own.
+        """Do the same as `run` on the current event loop, for your own main function.
 
         Raises:
             BusStateError: the bus was already started.

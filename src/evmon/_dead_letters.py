@@ -26,7 +26,7 @@ def refused(
 def given_up(
     event: "Event[Any]", errors: Sequence[tuple[str, BaseException]], attempts: int
 ) -> DeadLetter:
-    """The dead letter of an event that handlers failed on; the first error is the reason."""
+    """The dead letter of an event that handlers failed on; the first error counts."""
     _, error = errors[0]
     names = tuple(name for name, _ in errors)
     return DeadLetter(

@@ -65,7 +65,7 @@ class _Item:
 
 @dataclass(slots=True)
 class _Registration:
-    """The handlers of a provider; keeps the provider alive, so that its id is unique."""
+    """The handlers of a provider; keeps it alive, so that its id stays unique."""
 
     provider: Any
     keys: list[int] = field(default_factory=list)
@@ -139,7 +139,7 @@ class Discovery:
         self._put(_Item(provider, is_module_name=False))
 
     def discover(self, package: str | ModuleType) -> None:
-        """Queue a module, or a package and all its modules; thread-safe, returns at once.
+        """Queue a module, or a package and its modules; thread-safe, returns at once.
 
         Abstract classes and protocols are skipped, and so are classes of which an
         instance is registered.
@@ -262,7 +262,7 @@ class Discovery:
         return module
 
     def _has_instance_of(self, kind: type) -> bool:
-        """Whether an instance was registered; a second would handle each event twice."""
+        """Whether an instance was registered; a second would handle events twice."""
         with self._lock:
             queued = [item.subject for item in self._unsettled]
         known = [r.provider for r in self._registrations.values()]

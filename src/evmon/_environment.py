@@ -36,8 +36,8 @@ _OTEL_NAMES: Final = {
     "OTEL_EXPORTER_PROMETHEUS_PORT": "EVMON_METRICS_PORT",
 }
 _SIMILAR: Final = 0.85
-"""Similarity above which an unknown name counts as a typo. ``EVMON_REDIS_PORT``, which
-Kubernetes sets for a service named evmon-redis, is below: no ``EVMON_REDIS_PASSWORD``."""
+"""Similarity above which an unknown name counts as a typo. ``EVMON_REDIS_PORT``, set by
+Kubernetes for a service named evmon-redis, is not close to ``EVMON_REDIS_PASSWORD``."""
 
 _NAME = Rule(
     lambda name: bool(name) and name.isprintable() and " " not in name,

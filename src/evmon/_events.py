@@ -213,8 +213,8 @@ def _check_limits(raw: bytes, limits: EventLimits) -> None:
             )
 
 
-# The pattern matches at every quote, closed or not: one that could fail would retry from
-# each following quote, taking minutes (quadratic time) for malicious input.
+# The pattern matches at every quote, closed or not: one that could fail would retry
+# from each following quote, taking minutes (quadratic time) for malicious input.
 _STRUCTURE = re.compile(rb'"(?:[^"\\]|\\.?)*"?|[\[{]|[\]}]', re.DOTALL)
 
 

@@ -1,8 +1,8 @@
 """Failpoints: places where a test can kill the process; off unless configured.
 
-``EVMON_FAILPOINT=after_read:3`` kills the process, like ``kill -9``, when it reaches that
-point for the third time. Callers check ``if ON:`` first, so a disabled point costs one
-constant lookup. The names are in `POINTS`.
+``EVMON_FAILPOINT=after_read:3`` kills the process, like ``kill -9``, when it reaches
+that point for the third time. Callers check ``if ON:`` first, so a disabled point costs
+one constant lookup. The names are in `POINTS`.
 """
 
 import os

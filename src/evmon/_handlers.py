@@ -67,7 +67,7 @@ class Handler:
 
     @property
     def key(self) -> str:
-        """Unique name in logs, retries and dead letters, such as ``name`` or ``name#2``."""
+        """Unique name in logs and dead letters, such as ``name`` or ``name#2``."""
         return self.name if self.number == 1 else f"{self.name}#{self.number}"
 
 
@@ -78,8 +78,8 @@ def event_handler(
 
     Annotations decide what a parameter receives: `Event`, `Event[T]` or no annotation
     the event, `Delivery` how it was delivered, and any other type the event's data,
-    validated as that type (a pydantic model, a dataclass, a TypedDict …). Data that does
-    not validate is a permanent failure: the event is dead-lettered.
+    validated as that type (a pydantic model, a dataclass, a TypedDict …). Data that
+    does not validate is a permanent failure: the event is dead-lettered.
 
     A function with one parameter annotated `list[Event]` or `list[Event[T]]` receives
     the events of one read in a single call. If the call fails, it is repeated for each
@@ -89,8 +89,8 @@ def event_handler(
     handlers of an event share its data: do not mutate it.
 
     Args:
-        pattern: an event type or a pattern: ``*`` stands for one word, ``**`` at the end
-            for one or more words (``order.*``, ``order.**``).
+        pattern: an event type or a pattern: ``*`` stands for one word, ``**`` at the
+            end for one or more words (``order.*``, ``order.**``).
         retry: retry policy of this handler; by default that of the bus.
 
     Returns:

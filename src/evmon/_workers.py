@@ -27,7 +27,7 @@ from evmon._transports.base import Received
 from evmon.errors import InvalidEventError, Reject, RetryLater
 
 IN_PROCESS_DELAY: Final = 1.0
-"""Longest retry delay in seconds spent in the process; longer ones use the transport."""
+"""Longest retry delay in seconds kept in the process, not on the transport."""
 
 _log = logging.getLogger("evmon.consumer")
 

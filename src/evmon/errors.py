@@ -4,9 +4,9 @@
 
     EvmonError
     ├── ConfigError            an invalid setting (also a ValueError)
-    ├── BusStateError          not possible in the state of the bus (also a RuntimeError)
+    ├── BusStateError          not possible now, such as not running (also a RuntimeError)
     ├── DiscoveryError         a provider has no usable handlers
-    ├── InvalidEventError      an invalid event, or data of the wrong type (also a ValueError)
+    ├── InvalidEventError      an invalid event or data (also a ValueError)
     ├── PublishError           the transport did not accept an event
     ├── TransportError         the transport failed; a retry may succeed
     └── HandlerSignal          raised *by handlers*
@@ -60,7 +60,7 @@ class ConfigError(EvmonError, ValueError):
 
 
 class BusStateError(EvmonError, RuntimeError):
-    """The operation is not possible in the state of the bus, for example not running."""
+    """The operation is not possible now, for example because the bus is not running."""
 
 
 class DiscoveryError(EvmonError):

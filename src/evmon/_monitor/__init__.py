@@ -1,4 +1,4 @@
-"""The monitor: a view of what OpenTelemetry collected; it has no counters of its own."""
+"""The monitor: a view of what OpenTelemetry collected; it counts nothing itself."""
 
 from evmon._monitor.figures import (
     CacheMetrics,

@@ -64,9 +64,9 @@ class MemoryMetrics:
         heap_total_mb: resident set size (RSS): the USS and the pages shared with other
             processes. The limits apply to it; on ``/metrics`` it is
             ``process_memory_usage_bytes``.
-        external_mb: memory handed out by the C allocator (``psutil.heap_info``), outside
-            Python's small-object arenas: buffers, large objects, extensions. None where
-            the C library does not report it.
+        external_mb: memory handed out by the C allocator (``psutil.heap_info``),
+            outside Python's small-object arenas: buffers, large objects, extensions.
+            None where the C library does not report it.
 
     Example:
         >>> bus.monitor.get_metrics().memory.heap_total_mb

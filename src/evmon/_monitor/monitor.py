@@ -30,9 +30,9 @@ _log = logging.getLogger("evmon.monitor")
 class Monitor:
     """Metrics, warnings and recommendations from what OpenTelemetry collected.
 
-    Warnings cover the last window (``Thresholds.window_seconds``, 5 minutes by default),
-    not the time since startup. Each is logged once when its limit is breached and once
-    when it clears. Applications get the monitor from `EventBus.monitor`.
+    Warnings cover the last window (``Thresholds.window_seconds``, 5 minutes by
+    default), not the time since startup. Each is logged once when its limit is
+    breached and once when it clears. Get the monitor from `EventBus.monitor`.
 
     Args:
         telemetry: the collected metrics.
@@ -137,7 +137,7 @@ class Monitor:
         self._sample(snapshot)
 
     async def run(self) -> None:
-        """Check limits and log summaries at the configured intervals, until cancelled."""
+        """Check limits and log summaries at intervals, until cancelled."""
         next_summary = self._clock.monotonic() + self._config.summary_interval_seconds
         while True:
             await self._clock.sleep(self._config.check_interval_seconds)

@@ -4,7 +4,8 @@ An OpenTelemetry instrument cleans, hashes and looks up its attributes on every 
 which takes several microseconds. Here a series is looked up once, when it is bound.
 Recording appends to a list, which is atomic in the interpreter: other threads and
 garbage-collector finalizers can record into the same series at any moment without a
-lock, and nothing is lost. The list is aggregated when it is long and at each collection.
+lock, and nothing is lost. The list is aggregated when it is long and at each
+collection.
 """
 
 import logging
@@ -66,13 +67,13 @@ class AggregateMeter:
         self._series: dict[Instrument, dict[_Key, _Series]] = {}
 
     def bind(self, instrument: Instrument, attributes: Attributes = {}) -> Record:
-        """Return the call that records into one series."""
+        """Return the function that records into one series."""
         return self._bound(instrument, attributes).record
 
     def bind_many(
         self, instrument: Instrument, attributes: Attributes = {}
     ) -> RecordMany:
-        """Return the call that records several values into one series of a histogram."""
+        """Return the function that records several values into a histogram series."""
         series = self._bound(instrument, attributes)
         if not isinstance(series, _Distribution):
             raise TypeError(f"{instrument.name} is not a histogram")

@@ -1,7 +1,7 @@
 """Attribute values: printable, short, and bounded in number.
 
-A lone surrogate in a label breaks every later scrape, and labels taken from payloads grow
-without bound; so all values go through here.
+A lone surrogate in a label breaks every later scrape, and labels taken from payloads
+grow without bound; so all values go through here.
 """
 
 from typing import Final
@@ -41,8 +41,8 @@ class ErrorTypes:
     def of(self, error: BaseException) -> str:
         """The label of an error's class; `_OTHER` beyond the limit.
 
-        Classes are counted by name, so a class created for each error (as some libraries
-        do) grows neither the labels nor this table beyond the limit.
+        Classes are counted by name, so a class created for each error (as some
+        libraries do) grows neither the labels nor this table beyond the limit.
         """
         kind = type(error)
         name = self._names.get(kind)

@@ -34,8 +34,8 @@ class Meter(Protocol):
     def bind(self, instrument: Instrument, attributes: Attributes = {}) -> Record:
         """Return the function that records into one series.
 
-        The series of a counter starts at 0 right away, so that its first increment shows
-        up as an increase.
+        The series of a counter starts at 0 right away, so that its first increment
+        shows up as an increase.
         """
         ...
 
@@ -141,9 +141,9 @@ GaugeValues = dict[tuple[tuple[str, str], ...], float]
 class Gauges:
     """The gauges of one `MeterProvider`, for all meters over it.
 
-    A synchronous gauge of the SDK cannot drop a sample: set to NaN, it keeps showing its
-    previous value. An observable gauge shows what its callback returns. The callback
-    cannot be removed, so there is one per instrument, which asks the open meters.
+    A synchronous gauge of the SDK cannot drop a sample: set to NaN, it keeps showing
+    its previous value. An observable gauge shows what its callback returns. The
+    callback cannot be removed, so there is one per instrument that asks open meters.
 
     Args:
         meter: of the provider.

@@ -33,8 +33,8 @@ _log = logging.getLogger("evmon.telemetry")
 class Telemetry:
     """Instruments, their collection, and the registry that ``/metrics`` renders.
 
-    If the application has set a global `MeterProvider` of the SDK, that is used, and the
-    application shuts it down; otherwise evmon makes its own. `OTEL_SDK_DISABLED`,
+    If the application has set a global `MeterProvider` of the SDK, that is used, and
+    the application shuts it down; otherwise evmon makes its own. `OTEL_SDK_DISABLED`,
     `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES` are honoured as in the
     OpenTelemetry specification.
 

@@ -1,4 +1,4 @@
-"""Renders our own samples in the Prometheus text formats, faster than a generic encoder.
+"""Renders our own samples as Prometheus text, faster than a generic encoder.
 
 Most of a line, its name and labels, is the same at every scrape: it is built once per
 series and kept as a template for the numbers. The output is, byte for byte, that of the

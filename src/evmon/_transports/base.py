@@ -76,10 +76,10 @@ class Again:
 class Transport(Protocol):
     """Carries events from publishers to a consumer group.
 
-    Between `open` and `close`, one reader calls `read`, and is not cancelled in it until
-    the very end: a response in flight would be lost. Every entry that `read` returns is
-    finished by exactly one of `ack`, `settle` and `release`. Failures of the server or
-    the network are raised as `TransportError`.
+    Between `open` and `close`, one reader calls `read`, and is not cancelled in it
+    until the very end: a response in flight would be lost. Every entry that `read` returns
+    is finished by exactly one of `ack`, `settle` and `release`. Failures of the server
+    or the network are raised as `TransportError`.
     """
 
     system: str
@@ -177,7 +177,7 @@ class Transport(Protocol):
         ...
 
     async def release(self, received: Sequence[Received]) -> None:
-        """Give unfinished entries back, so that another consumer can take them at once."""
+        """Give unfinished entries back, for another consumer to take at once."""
         ...
 
     async def close(self) -> None:
