@@ -134,19 +134,21 @@ async def test_without_discovery_handlers_are_added_by_hand():
     seen = []
     bus = EventBus(auto_discovery=False)
     bus.add_handler("a", seen.append)
-    with pytest.raises(BusStateError, match=r"add_handler\(\) works without"):
+    with pytest.raises(BusStateError, match=r"use add_handler\(\) without it"):
         bus.register(Orders())
-    with pytest.raises(BusStateError, match=r"add_handler\(\) works without"):
+    with pytest.raises(BusStateError, match=r"use add_handler\(\) without it"):
         bus.discover("shop")
     async with bus:
         await bus.publish("a")
         await pytest.eventually(lambda: seen)
-        with pytest.raises(BusStateError, match="turned the monitor off"):
+        with pytest.raises(
+            BusStateError, match="no monitor: the bus has auto_discovery=False"
+        ):
             bus.monitor  # noqa: B018
 
 
 async def test_a_handler_that_cannot_be_called_is_refused_at_once(bus):
-    with pytest.raises(DiscoveryError, match="takes no parameter"):
+    with pytest.raises(DiscoveryError, match="has no parameter for the event"):
         bus.add_handler("a", lambda: None)
 
 
@@ -156,7 +158,7 @@ async def test_the_bus_says_what_it_is_not_ready_for(bus):
     with pytest.raises(BusStateError, match="not running"):
         bus.monitor  # noqa: B018
     async with bus:
-        with pytest.raises(BusStateError, match="started once"):
+        with pytest.raises(BusStateError, match="already started"):
             await bus.start()
     with pytest.raises(BusStateError, match="has stopped"):
         await bus.publish("a")
@@ -252,7 +254,7 @@ async def test_nobody_waits_for_a_bus_that_fell(monkeypatch):
     results = await asyncio.wait_for(
         asyncio.gather(*waiting, return_exceptions=True), 5
     )
-    with pytest.raises(BusStateError, match="takes no more events"):
+    with pytest.raises(BusStateError, match="accepts no more events"):
         await bus.publish("order.created")
     with pytest.raises(ZeroDivisionError):
         await bus.stop()
@@ -538,7 +540,7 @@ async def test_publishing_is_retried_whatever_heals_a_handler(bus, monkeypatch):
 @pytest.mark.parametrize(
     ("attributes", "message"),
     [
-        ({"id": 5}, "id 5 must be a string, not empty"),
+        ({"id": 5}, "id 5 must be a non-empty string"),
         ({"id": ""}, "id '' must be"),
         ({"source": 5}, "source 5 must be"),
         ({"time": "yesterday"}, "time 'yesterday' must be a datetime with a time zone"),
@@ -576,7 +578,7 @@ async def test_models_of_pydantic_are_published_and_validated(bus):
     async with bus:
         await bus.publish("paid", order)
         await bus.publish("paid", [{"nested": order}])
-        with pytest.raises(InvalidEventError, match="a object is none of JSON's"):
+        with pytest.raises(InvalidEventError, match="type object is not supported"):
             await bus.publish("paid", object())
 
     assert [order] == seen

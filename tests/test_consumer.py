@@ -341,7 +341,7 @@ async def test_a_plain_handler_that_is_late_is_told_of_and_waited_for(stage, cap
 
     assert len(calls) == 1, "no other try beside it"
     assert s.reasons == []
-    assert "cannot be cancelled and keeps its place" in caplog.text
+    assert "a thread cannot be cancelled; make it a coroutine function" in caplog.text
 
 
 async def test_the_log_shows_where_a_handler_failed(stage, caplog):
@@ -356,7 +356,7 @@ async def test_the_log_shows_where_a_handler_failed(stage, caplog):
         await s.send(raw("a", event_id="forged\n2026 ERROR all is lost"))
         await s.until_settled()
 
-    again = [r for r in caplog.records if "again in" in r.message]
+    again = [r for r in caplog.records if "retrying in" in r.message]
     (gave_up,) = [r for r in caplog.records if "gave up" in r.message]
     assert [r.levelname for r in again] == ["INFO", "INFO"]
     assert 'raise KeyError("customer")' in gave_up.exc_text
@@ -487,7 +487,10 @@ async def test_what_is_not_done_at_the_deadline_is_given_back(stage, measured, c
     assert len(cancelled) == 2
     assert s.transport.length == 2
     assert s.transport.pending == 0
-    assert "2 events were not done in time" in caplog.text
+    assert (
+        "released 2 events for redelivery: not handled within the drain timeout"
+        in caplog.text
+    )
     assert measured.total(i.EVENTS_IN_FLIGHT) == 0
     assert s.reasons == []
 
@@ -512,14 +515,14 @@ async def test_a_broken_read_is_tried_again_with_backoff(stage, measured, caplog
     assert caplog.text.count("reading failed") == 2
 
 
-async def test_settling_is_tried_until_the_transport_takes_it(stage):
+async def test_settling_is_tried_until_the_transport_takes_it(stage, measured):
     s = stage()
     real, failures = s.transport.settle, [TransportError("gone")] * 3
 
     async def settle(*arguments):
         if failures:
             raise failures.pop()
-        await real(*arguments)
+        return await real(*arguments)
 
     s.transport.settle = settle
     s.on("b", lambda e: None)
@@ -528,6 +531,20 @@ async def test_settling_is_tried_until_the_transport_takes_it(stage):
         await s.until_settled()
 
     assert s.reasons == ["unknown_type"]
+    reason = {"evmon.dead_letter.reason": "unknown_type"}
+    assert measured.total(i.DEAD_LETTERS, **reason) == 1
+    assert failures == []
+
+
+async def test_events_that_end_with_the_process_are_told(stage, caplog):
+    s = stage()
+    await s.send(raw("a"), raw("a"))
+    await s.transport.close()
+
+    assert (
+        "dropped 2 unhandled events: memory:// does not outlive the process"
+        in caplog.text
+    )
 
 
 async def test_many_events_are_all_handled_by_few_tasks(stage):
@@ -607,7 +624,7 @@ async def test_one_bad_event_of_many_is_no_failure_of_the_others(
     assert sorted([["0"], ["1"], ["2"], ["4"], *[["3"]] * 3]) == sorted(calls[1:])
     assert ["3"] == [entry.letter.event_id for entry in s.transport.dead_letters]
     assert s.transport.dead_letters[0].letter.attempts == 3
-    assert "failed with 5 events at once" in caplog.text
+    assert "failed on a batch of 5 events" in caplog.text
     failed = {"error.type": "ValueError"}
     assert measured.snapshot.distribution(i.PROCESS_DURATION, failed).count == 4
 
@@ -806,7 +823,10 @@ async def test_a_retry_for_a_handler_that_is_gone_is_dead_lettered_whoever_wants
 
     (dead,) = s.transport.dead_letters
     assert "unknown_type" == dead.letter.reason
-    assert "no longer registered: shop.Orders.renamed" == dead.letter.error_message
+    assert (
+        "handlers no longer registered: shop.Orders.renamed"
+        == dead.letter.error_message
+    )
 
 
 @pytest.mark.parametrize("ignore_unknown", [True, False])

@@ -125,7 +125,7 @@ def nested(levels):
 
 def test_depth_is_limited_to_64_levels_with_the_event_itself_as_the_first():
     assert nested(63) == decode(encode(event(nested(63)))).data
-    with pytest.raises(InvalidEventError, match="nested 65 levels, 64 are allowed"):
+    with pytest.raises(InvalidEventError, match="nested 65 levels, at most 64 allowed"):
         encode(event(nested(64)))
 
 

@@ -1,16 +1,27 @@
 """The public names are a promise: this is the list of them."""
 
+import dataclasses
 import importlib.metadata
 import inspect
+import re
+
+import pytest
 
 import evmon
-from evmon import errors
+from evmon import Monitor, errors
+from evmon._discovery import Discovery
+from evmon._monitor import (
+    CacheMetrics,
+    DiscoveryMetrics,
+    MemoryMetrics,
+    TimingMetrics,
+)
 
 PUBLIC = """
 Batching BusStateError ConfigError ConsumerConfig Delivery DiscoveryConfig DiscoveryError
-Event EventBus EventLimits EvmonError InvalidEventError MetricsConfig MonitorConfig
-PublishError RedisConfig Reject RetryLater RetryPolicy Thresholds TransportError event_handler
-metrics_app
+DiscoveryFailure Event EventBus EventLimits EvmonError Finding Handler InvalidEventError Metrics
+MetricsConfig Monitor MonitorConfig PublishError Recommendation RedisConfig Reject RetryLater
+RetryPolicy Thresholds TransportError event_handler metrics_app
 """
 
 
@@ -19,15 +30,81 @@ def test_the_public_names_are_these():
     assert sorted(evmon.__all__) == evmon.__all__
 
 
-def test_every_public_name_is_documented():
-    for name in evmon.__all__:
-        found = getattr(evmon, name)
-        assert inspect.getdoc(found), name
-        methods = inspect.getmembers(found, inspect.isfunction)
-        for method_name, method in methods:
-            is_ours = method.__module__.startswith("evmon")
-            if is_ours and not method_name.startswith("_"):
-                assert inspect.getdoc(method), f"{name}.{method_name}"
+CLASSES = [
+    *(
+        value
+        for name in evmon.__all__
+        if isinstance(value := getattr(evmon, name), type)
+    ),
+    *(
+        value
+        for name in errors.__all__
+        if isinstance(value := getattr(errors, name), type)
+    ),
+    *(Discovery, CacheMetrics, DiscoveryMetrics, MemoryMetrics, TimingMetrics),
+]
+SETTINGS = [kind for kind in CLASSES if "@documented" in inspect.getsource(kind)]
+
+
+def functions():
+    """Each public function, and each public method that a class itself defines."""
+    yield from (evmon.event_handler, evmon.metrics_app)
+    for kind in set(CLASSES):
+        for name, value in vars(kind).items():
+            if inspect.isfunction(value) and not name.startswith("_"):
+                yield value
+
+
+def section(doc, title):
+    """The indented block below a title; empty when there is none."""
+    found = re.search(rf"^{title}:\n((?: +.*\n|\n)+)", f"{doc}\n", re.MULTILINE)
+    return found[1] if found else ""
+
+
+@pytest.mark.parametrize("kind", dict.fromkeys(CLASSES), ids=lambda kind: kind.__name__)
+def test_a_class_has_a_docstring_of_its_own(kind):
+    doc = vars(kind).get("__doc__")
+
+    assert doc
+    assert not doc.startswith(f"{kind.__name__}("), "dataclass made this one"
+    if dataclasses.is_dataclass(kind):
+        described = section(inspect.cleandoc(doc), "Attributes")
+        for field in dataclasses.fields(kind):
+            assert f"    {field.name}: " in described, field.name
+        assert section(inspect.cleandoc(doc), "Example")
+
+
+@pytest.mark.parametrize("function", list(functions()), ids=lambda f: f.__qualname__)
+def test_a_function_describes_what_it_takes_and_returns(function):
+    doc = inspect.cleandoc(function.__doc__ or "")
+    signature = inspect.signature(function)
+
+    assert doc
+    if function in {Monitor.check, Monitor.run, Monitor.collect, Discovery.run}:
+        return  # for the bus alone
+    described = section(doc, "Args")
+    for name in list(signature.parameters):
+        assert name == "self" or re.search(
+            rf"^    {name}: ", described, re.MULTILINE
+        ), name
+    returned = signature.return_annotation
+    if returned not in (None, "None"):
+        assert section(doc, "Returns")
+    if function.__qualname__.startswith(("EventBus.", "RetryPolicy.", "Monitor.get_")):
+        assert section(doc, "Example")
+
+
+def test_help_lists_every_setting_with_its_default_and_no_secret():
+    assert len(SETTINGS) == 9
+    text = inspect.getdoc(evmon.RedisConfig)
+
+    assert "lease: Seconds without renewal" in text
+    assert "Default: ``30.0``" in text
+    assert "retry_on: Exception types worth retrying. Default: ``(Exception,)``." in (
+        inspect.getdoc(evmon.RetryPolicy)
+    )
+    (password,) = [line for line in text.splitlines() if "password: " in line]
+    assert "Default" not in password
 
 
 def test_every_error_is_in_the_tree_of_the_docstring():

@@ -205,7 +205,7 @@ async def test_a_lost_nowait_event_is_told_whoever_shares_its_batch(
     await task
 
     assert measured.total(i.EVENTS_LOST) == 3
-    assert "3 events were not published: down" in caplog.text
+    assert "lost 3 events from publish_nowait: down" in caplog.text
 
 
 async def test_giving_up_wakes_those_who_wait_for_room(make):
@@ -226,11 +226,11 @@ async def test_a_refused_nowait_event_is_logged(make, wire, caplog):
     publisher.close()
     await task
 
-    assert "1 events were not published: gone" in caplog.text
+    assert "lost 1 events from publish_nowait: gone" in caplog.text
 
 
 async def test_what_is_no_event_is_refused_before_it_is_sent(running, wire):
-    with pytest.raises(InvalidEventError, match="cannot be JSON"):
+    with pytest.raises(InvalidEventError, match="cannot be encoded as JSON"):
         await running.publish(event(data=object()))
     first, second, third = await running.publish_many(
         [event(1), event(2, object()), event(3)]
@@ -238,7 +238,7 @@ async def test_what_is_no_event_is_refused_before_it_is_sent(running, wire):
 
     assert first is third is None
     assert second.event_id == "2"
-    assert "cannot be JSON" in str(second)
+    assert "cannot be encoded as JSON" in str(second)
     assert isinstance(second.__cause__, InvalidEventError)
     assert sum(wire.batches) == 2
 
@@ -282,7 +282,7 @@ async def test_closing_sends_what_is_buffered(make, wire):
     await task
 
     assert wire.batches == [1]
-    with pytest.raises(BusStateError, match="takes no more events"):
+    with pytest.raises(BusStateError, match="accepts no more events"):
         await publisher.publish(event(2))
 
 
@@ -296,7 +296,9 @@ async def test_abandoned_events_are_counted_and_their_publishers_told(make, wire
     assert publisher.abandon() == 2
     task.cancel()
     results = await asyncio.gather(*waiting, return_exceptions=True)
-    assert [str(r.__cause__) for r in results] == ["the bus stopped first"] * 3
+    assert [str(r.__cause__) for r in results] == [
+        "the bus stopped before the event was sent"
+    ] * 3
     assert publisher.buffered == 0
 
 

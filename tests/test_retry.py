@@ -192,5 +192,5 @@ def test_one_class_may_stand_for_a_tuple_of_one():
 
 @pytest.mark.parametrize("delay", [-1, float("nan"), float("inf"), 1e300, "soon", None])
 def test_retry_later_refuses_what_is_no_delay(delay):
-    with pytest.raises(ConfigError, match="must be seconds, 0 to 31,536,000"):
+    with pytest.raises(ConfigError, match="must be seconds from 0 to 31,536,000"):
         RetryLater(delay)

@@ -40,7 +40,7 @@ def test_every_setting_says_what_it_means_and_is_frozen(kind):
         (Batching, "max_wait", -1, "a number, 0 or more"),
         (ConsumerConfig, "handler_timeout", 0, "a number above 0"),
         (MetricsConfig, "port", 65536, "a whole number from 0 to 65535"),
-        (MetricsConfig, "host", "", "a text that is not empty"),
+        (MetricsConfig, "host", "", "a non-empty string"),
         (MonitorConfig, "check_interval_seconds", None, "a number above 0"),
         (Thresholds, "cache_hit_rate_warning_percent", 101, "a number from 0 to 100"),
         (EventLimits, "max_depth", 1.5, "a whole number, 1 or more"),
@@ -149,7 +149,7 @@ def test_our_variable_wins_over_the_standard_one():
     ("name", "value", "message"),
     [
         ("service", "", "EventBus.service='': must be a printable name without spaces"),
-        ("transport", None, "EventBus.transport=None: must be a text that is not"),
+        ("transport", None, "EventBus.transport=None: must be a non-empty string"),
         ("auto_discovery", "no", "EventBus.auto_discovery='no': must be true or false"),
         (
             "consumer",
@@ -217,8 +217,8 @@ def test_a_slip_in_the_name_of_a_variable_is_told(caplog):
     )
 
     first, second = caplog.messages
-    assert first.endswith("sets nothing: is EVMON_CONSUMER_MAX_CONCURRENCY meant?")
-    assert second == "EVMON_TRANSPROT sets nothing: is EVMON_TRANSPORT meant?"
+    assert first.endswith("; did you mean EVMON_CONSUMER_MAX_CONCURRENCY?")
+    assert second == "unknown variable EVMON_TRANSPROT; did you mean EVMON_TRANSPORT?"
 
 
 def test_what_kubernetes_sets_for_services_of_our_name_is_no_slip(caplog):

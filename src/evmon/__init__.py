@@ -1,4 +1,4 @@
-"""Event handlers that you can see into.
+"""Event handlers with discovery, retries, dead letters and metrics built in.
 
 Declare handlers with `event_handler`, run them on an `EventBus`, and scrape
 ``/metrics``.
@@ -13,9 +13,11 @@ from evmon._config import (
     MonitorConfig,
     RedisConfig,
 )
+from evmon._discovery import DiscoveryFailure
 from evmon._events import Event, EventLimits
-from evmon._handlers import event_handler
+from evmon._handlers import Handler, event_handler
 from evmon._metrics_app import metrics_app
+from evmon._monitor import Finding, Metrics, Monitor, Recommendation
 from evmon._retry import RetryPolicy
 from evmon._signatures import Delivery
 from evmon._thresholds import Thresholds
@@ -39,14 +41,20 @@ __all__ = [
     "Delivery",
     "DiscoveryConfig",
     "DiscoveryError",
+    "DiscoveryFailure",
     "Event",
     "EventBus",
     "EventLimits",
     "EvmonError",
+    "Finding",
+    "Handler",
     "InvalidEventError",
+    "Metrics",
     "MetricsConfig",
+    "Monitor",
     "MonitorConfig",
     "PublishError",
+    "Recommendation",
     "RedisConfig",
     "Reject",
     "RetryLater",

@@ -1,4 +1,4 @@
-"""The circuit breaker: when nearly everything fails, events are better left unread."""
+"""The circuit breaker: stops reading events while nearly all handler calls fail."""
 
 import logging
 from math import inf
@@ -7,7 +7,7 @@ from typing import Final
 from evmon._clock import Clock
 
 MAX_PAUSE: Final = 60.0
-"""Seconds that a pause grows to at the most, doubling with each try that fails."""
+"""Maximum pause in seconds; it doubles with each failed trial call."""
 
 _POLL: Final = 0.05
 
@@ -15,18 +15,18 @@ _log = logging.getLogger("evmon.consumer")
 
 
 class Breaker:
-    """Decides whether handlers are called, by how their last calls went.
+    """Decides whether handlers may be called, from the outcome of recent calls.
 
-    *Closed*, it lets everything through and looks at every `calls` calls: when
-    `limit_percent` of them failed it opens. *Open*, nothing is read and retries wait;
-    no attempt is burnt. After a pause one call is let through as a try: if it succeeds
-    the breaker closes, otherwise it stays open for twice as long.
+    *Closed*, it lets every call through and evaluates them in blocks of `calls`: it
+    opens when `limit_percent` of a block failed. *Open*, nothing is read and retries
+    wait without using up attempts. After a pause it lets one trial call through
+    (half-open): if that succeeds the breaker closes, otherwise the pause doubles.
 
     Args:
-        limit_percent: share of failed calls that opens it; None never does.
-        calls: how many are looked at together.
-        pause: seconds that it stays open at first.
-        clock: time.
+        limit_percent: share of failed calls that opens it; None never opens it.
+        calls: calls evaluated together.
+        pause: seconds of the first pause.
+        clock: time source.
     """
 
     def __init__(
@@ -44,27 +44,27 @@ class Breaker:
 
     @property
     def is_open(self) -> bool:
-        """Whether calls are held back."""
+        """Whether calls are blocked."""
         return self._open_until is not None
 
     def wait(self) -> float:
-        """Seconds until the next look is worth it; 0 when it is closed."""
+        """Seconds until the next trial call is due; 0 when closed."""
         if self._open_until is None:
             return 0.0
         return max(self._open_until - self._clock.monotonic(), _POLL)
 
     def may_read(self) -> bool:
-        """Whether to read; one event, while it is open. A retry is the better try."""
+        """Whether to read: while open, one event as a trial if no retry is waiting."""
         return self._open_until is None or (not self._waiting and self._start_try())
 
     def nothing_to_try(self) -> None:
-        """A read brought nothing: the next one is the try."""
+        """The trial read returned no event: the next read is the trial."""
         if self._trying and not self._waiting:
             self._trying = False
             self._open_until = self._clock.monotonic()
 
     async def admit(self) -> None:
-        """Wait until a retry may be made."""
+        """Wait until a retry may run."""
         self._waiting += 1
         try:
             while self._open_until is not None and not self._start_try():
@@ -73,19 +73,19 @@ class Breaker:
             self._waiting -= 1
 
     def succeeded(self) -> None:
-        """A call did not fail."""
+        """Record a successful call."""
         self._calls += 1
         if self._trying:
             self._open_until = None
             self._trying = False
             self._pause = self._first_pause
             self._calls = self._failures = 0
-            _log.info("a handler succeeded again: reading goes on")
+            _log.info("a handler succeeded again: reading resumed")
         elif self._calls >= self._size:
             self._look()
 
     def failed(self) -> None:
-        """A call failed, in a way that is not the event's own fault."""
+        """Record a failed call that is not the fault of the event."""
         self._calls += 1
         self._failures += 1
         if self._trying:
@@ -98,9 +98,10 @@ class Breaker:
         too_many = self._failures and self._failures >= self._limit
         if too_many and self._open_until is None:
             _log.warning(
-                "%d of the last %d handler calls failed: reading pauses",
+                "%d of the last %d handler calls failed: reading is paused for %g s",
                 self._failures,
                 self._calls,
+                self._pause,
             )
             self._open()
         self._calls = self._failures = 0
@@ -113,7 +114,7 @@ class Breaker:
         now = self._clock.monotonic()
         if self._open_until is None or now < self._open_until:
             return False
-        # If nothing comes of this try, another one follows after a pause.
+        # If the trial has no outcome, another one follows after a pause.
         self._open_until = now + self._pause
         self._trying = True
         return True

@@ -1,4 +1,4 @@
-"""`EventBus`: the one object that an application holds."""
+"""`EventBus`: the central object of an application."""
 
 import asyncio
 import threading
@@ -34,34 +34,34 @@ from evmon._transports import check_transport
 from evmon.errors import BusStateError, PublishError
 
 running_buses: "weakref.WeakSet[EventBus]" = weakref.WeakSet()
-"""Those of this process that are started and not stopped."""
+"""The started buses of this process."""
 
 
 class EventBus:
-    """Handlers, the transport between them, and the view of how they do.
+    """Routes published events to handlers, retries failures and measures everything.
 
     Every setting can be overridden by an ``EVMON_*`` environment variable
-    (``docs/configuration.md``). A bus is used once: after `stop`, make a new one.
+    (``docs/configuration.md``). A bus runs once: after `stop`, make a new one.
 
     Args:
-        service: name of the service; also its stream and its consumer group.
-        transport: URL of the transport; ``memory://`` is this process alone,
+        service: name of the service, and of its stream and consumer group.
+        transport: URL of the transport: ``memory://`` stays within this process,
             ``redis://host:6379/0`` shares the work with other processes.
-        auto_discovery: whether providers are discovered and the monitor runs.
-        discovery: how providers are looked at.
-        batching: how published events gather.
+        auto_discovery: run discovery and the monitor.
+        discovery: how providers are scanned.
+        batching: how published events are batched.
         consumer: how events are read and handled.
-        redis: how Redis is used, when the transport is one.
+        redis: how the Redis transport behaves.
         retry: policy for discovery, publishing, and handlers without their own.
-        thresholds: the limits that the monitor warns about.
-        monitor: how often it looks and speaks.
-        metrics: where ``/metrics`` is served. None serves it only from `run`, or when
-            the environment names a host or port.
-        limits: of an event's size and depth.
-        clock: time and chance, for tests.
+        thresholds: the limits that the monitor checks.
+        monitor: how often the monitor checks limits and logs a summary.
+        metrics: where ``/metrics`` is served. None serves it only from `run` and
+            `serve`, or if the environment names a host or port.
+        limits: maximum size and depth of an event.
+        clock: time source and jitter, for tests.
 
     Raises:
-        ConfigError: a setting has a value that it cannot have.
+        ConfigError: a setting has an invalid value.
 
     Example:
         >>> bus = EventBus(service="shop")
@@ -129,24 +129,24 @@ class EventBus:
 
     @property
     def handlers(self) -> tuple[Handler, ...]:
-        """The handlers that are registered now."""
+        """The registered handlers, in order of registration."""
         return self._registry.handlers
 
     @property
     def monitor(self) -> Monitor:
-        """The view over what was measured.
+        """Metrics, warnings and recommendations.
 
         Raises:
-            BusStateError: the bus was not started, or has `auto_discovery=False`.
+            BusStateError: the bus was not started, or has ``auto_discovery=False``.
         """
         monitor = self._started().monitor
         if monitor is None:
-            raise BusStateError("auto_discovery=False turned the monitor off")
+            raise BusStateError("no monitor: the bus has auto_discovery=False")
         return monitor
 
     @property
     def discovery(self) -> Discovery:
-        """The state of discovery: `pending` and `failures`.
+        """The state of discovery: ``pending`` and ``failures``.
 
         Raises:
             BusStateError: the bus was not started.
@@ -155,22 +155,29 @@ class EventBus:
 
     @property
     def metrics_url(self) -> str | None:
-        """Where ``/metrics`` is served, if it is."""
+        """URL of ``/metrics``; None while it is not served."""
         return self._runtime.metrics_url if self._runtime else None
 
     @property
     def routes(self) -> Routes | None:
-        """What answers ``/metrics``, ``/livez`` and ``/readyz``; None before `start`."""
+        """Answers ``/metrics``, ``/livez`` and ``/readyz``; None before `start`."""
         return self._runtime.routes if self._runtime else None
 
     def register(self, provider: Any) -> None:
         """Queue a provider of handlers for discovery; thread-safe, returns at once.
 
+        A class with instance methods as handlers is instantiated without arguments.
+        The bus keeps a reference to the provider until `unregister`.
+
         Args:
-            provider: an instance, a class, a module or a function.
+            provider: an instance, class, module or function with handlers declared by
+                `event_handler`.
 
         Raises:
-            BusStateError: the bus has `auto_discovery=False`.
+            BusStateError: the bus has ``auto_discovery=False``, or was stopped.
+
+        Example:
+            >>> bus.register(Orders())
         """
         self._wants_discovery("register")
         with self._starting:
@@ -180,13 +187,19 @@ class EventBus:
         self._runtime.discovery.register(provider)
 
     def discover(self, package: str | ModuleType) -> None:
-        """Queue a module or package and all modules in it for discovery.
+        """Queue a package and its modules for discovery; thread-safe, returns at once.
+
+        Abstract classes and protocols are skipped, and so are classes of which an
+        instance is registered.
 
         Args:
-            package: a module, or the dotted name of one.
+            package: a module or package, or its dotted name.
 
         Raises:
-            BusStateError: the bus has `auto_discovery=False`.
+            BusStateError: the bus has ``auto_discovery=False``, or was stopped.
+
+        Example:
+            >>> bus.discover("shop.handlers")
         """
         self._wants_discovery("discover")
         with self._starting:
@@ -197,7 +210,18 @@ class EventBus:
         self._runtime.discovery.discover(package)
 
     def unregister(self, provider: Any) -> int:
-        """Take a provider's handlers away; returns how many there were."""
+        """Remove the handlers of a provider, or withdraw it from the queue.
+
+        Args:
+            provider: the same object that was passed to `register`.
+
+        Returns:
+            Number of handlers removed; 0 if none had been registered yet.
+
+        Example:
+            >>> bus.unregister(orders)
+            2
+        """
         if self._runtime is not None:
             return self._runtime.discovery.unregister(provider)
         self._providers = [p for p in self._providers if p is not provider]
@@ -210,11 +234,20 @@ class EventBus:
         *,
         retry: RetryPolicy | None = None,
     ) -> None:
-        """Register a function for a pattern at once, without discovery.
+        """Register a function as a handler at once, without discovery.
+
+        Args:
+            pattern: an event type or a pattern, as for `event_handler`.
+            function: any callable; its annotations decide what it receives, as for
+                `event_handler`.
+            retry: retry policy of this handler; by default that of the bus.
 
         Raises:
-            ConfigError: the pattern is not one.
-            DiscoveryError: the function takes what no event can give.
+            ConfigError: the pattern or the policy is invalid.
+            DiscoveryError: a parameter cannot be filled from an event.
+
+        Example:
+            >>> bus.add_handler("order.created", print)
         """
         self._registry.add([handler_of(function, pattern, retry)])
 
@@ -228,20 +261,32 @@ class EventBus:
         time: datetime | None = None,
         traceparent: str | None = None,
     ) -> "Event[Any]":
-        """Publish an event; returns it when the transport has it.
+        """Publish an event and wait until the transport has accepted it.
+
+        Call it on the event loop of the bus; in a thread, use `publish_sync`.
 
         Args:
-            type: words joined by dots, such as ``order.created``.
-            data: of JSON types, or what msgspec makes JSON of (dataclasses, dates …).
-            id: unique for the source; made when not given.
-            source: the service's name when not given.
-            time: now when not given.
-            traceparent: W3C trace context to pass on.
+            type: words joined by dots, for example ``order.created``.
+            data: JSON types, or what msgspec and pydantic encode as JSON (dataclasses,
+                dates, models …). All handlers share it: they must not mutate it.
+            id: unique for the source; by default a new id.
+            source: by default the name of the service.
+            time: with a time zone; by default now.
+            traceparent: W3C Trace Context to pass on; none by default.
+
+        Returns:
+            The published event.
 
         Raises:
-            InvalidEventError: the event is too large, too deep, or not JSON.
-            PublishError: the transport did not take it, after all retries.
-            BusStateError: the bus is not running.
+            InvalidEventError: an attribute is invalid by CloudEvents 1.0, or the event
+                is too large, too deep or not representable in JSON.
+            PublishError: the transport did not accept it, after all retries.
+            BusStateError: the bus is not running, or runs on another event loop.
+
+        Example:
+            >>> event = await bus.publish("order.created", {"id": 7})
+            >>> event.type
+            'order.created'
         """
         event = self._event(type, data, id, source, time, traceparent)
         await self._live().publisher.publish(event)
@@ -250,17 +295,22 @@ class EventBus:
     async def publish_many(
         self, events: "Iterable[Event[Any] | tuple[str, Any]]"
     ) -> list[PublishError | None]:
-        """Publish many events in few batches.
+        """Publish many events in few batches; waits until all are sent or refused.
 
         Args:
-            events: events, or pairs of type and data.
+            events: `Event` objects, or pairs of type and data.
 
         Returns:
-            for each event, in order, None or why it was refused.
+            One entry for each event, in order: None, or why it was refused.
 
         Raises:
-            InvalidEventError: the type of an event is none; those before it were sent.
-            BusStateError: the bus is not running.
+            InvalidEventError: an attribute of an event is invalid; those before it were
+                sent.
+            BusStateError: the bus is not running, or runs on another event loop.
+
+        Example:
+            >>> await bus.publish_many([("order.created", {"id": n}) for n in (7, 8)])
+            [None, None]
         """
         return await self._live().publisher.publish_many(
             check_event(event) if isinstance(event, Event) else self._event(*event)
@@ -268,46 +318,80 @@ class EventBus:
         )
 
     def publish_sync(self, type: str, data: Any = None) -> "Event[Any]":  # noqa: A002
-        """Publish from a thread, such as that of a plain handler, and wait.
+        """Publish from a thread, such as that of a plain handler; blocks until sent.
+
+        Args:
+            type: words joined by dots, for example ``order.created``.
+            data: as for `publish`; None by default.
+
+        Returns:
+            The published event.
 
         Raises:
-            InvalidEventError: the event is too large, too deep, or not JSON.
-            PublishError: the transport did not take it, after all retries.
-            BusStateError: the bus is not running, or this is the event loop's thread.
+            InvalidEventError: the type is invalid, or the event is too large, too deep
+                or not representable in JSON.
+            PublishError: the transport did not accept it, after all retries.
+            BusStateError: the bus is not running, or the caller is on an event loop.
+
+        Example:
+            >>> @event_handler("order.created")
+            ... def created(event: Event) -> None:
+            ...     bus.publish_sync("invoice.requested", event.data)
         """
         event = self._event(type, data)
         publisher = self._live().publisher
         if _in_event_loop():
-            raise BusStateError("publish_sync() would block the loop: await publish()")
+            raise BusStateError(
+                "publish_sync() would block the event loop; use await publish()"
+            )
         assert self._loop is not None  # noqa: S101 - `start` found it
         publishing = publisher.publish(event)
         asyncio.run_coroutine_threadsafe(publishing, self._loop).result()
         return event
 
     def publish_nowait(self, type: str, data: Any = None) -> "Event[Any]":  # noqa: A002
-        """Publish some time soon and do not wait; a failure is logged and counted.
+        """Buffer an event and return at once; it is sent in the background.
+
+        If it cannot be sent after all retries, it is logged and counted as lost.
+
+        Args:
+            type: words joined by dots, for example ``order.created``.
+            data: as for `publish`; None by default.
+
+        Returns:
+            The buffered event.
 
         Raises:
-            InvalidEventError: the event is too large, too deep, or not JSON.
-            PublishError: the buffer is full.
-            BusStateError: the bus is not running.
+            InvalidEventError: the type is invalid, or the event is too large, too deep
+                or not representable in JSON.
+            PublishError: the buffer is full (``Batching.max_buffered``).
+            BusStateError: the bus is not running, or runs on another event loop.
+
+        Example:
+            >>> bus.publish_nowait("page.viewed", {"path": "/"}).type
+            'page.viewed'
         """
         event = self._event(type, data)
         self._live().publisher.publish_nowait(event)
         return event
 
     async def start(self) -> None:
-        """Start discovery, consumer and monitor; `async with` does it for you.
+        """Start discovery, consumer and monitor; ``async with bus`` does it for you.
 
-        Returns when all that was registered before has been looked at once.
+        Returns once every provider registered so far has been scanned once.
 
         Raises:
-            BusStateError: the bus was started before.
-            ConfigError: the metrics port is taken.
+            BusStateError: the bus was already started.
+            ConfigError: the metrics address is not available, or the server's
+                configuration is refused.
             TransportError: the transport cannot be opened.
+
+        Example:
+            >>> await bus.start()
+            >>> await bus.stop()
         """
         if self._runtime is not None:
-            raise BusStateError("a bus is started once: make a new EventBus")
+            raise BusStateError("the bus was already started: make a new EventBus")
         runtime = Runtime(self._settings, self._registry, self._metrics, self._clock)
         with self._starting:
             self._runtime = runtime
@@ -322,7 +406,18 @@ class EventBus:
             raise
 
     async def stop(self) -> None:
-        """Drain, flush and release everything; the second time, wait for the first."""
+        """Stop reading, wait for running handlers, send what is buffered, and close.
+
+        Events still in flight after ``ConsumerConfig.drain_timeout`` seconds are
+        released for redelivery. Further calls wait for the first one to finish.
+
+        Raises:
+            Exception: the error that made the bus fail, if it failed.
+
+        Example:
+            >>> await bus.start()
+            >>> await bus.stop()
+        """
         running_buses.discard(self)
         if self._runtime is None:
             return
@@ -336,7 +431,21 @@ class EventBus:
             self._stopped = True
 
     async def wait(self) -> None:
-        """Wait until the bus stops, for example because it failed."""
+        """Wait until the bus has stopped, by `stop` or because it failed.
+
+        Returns at once if it has stopped already. The error of a bus that failed is
+        raised by `stop`.
+
+        Raises:
+            BusStateError: the bus was not started.
+
+        Example:
+            >>> await bus.start()
+            >>> try:
+            ...     await bus.wait()
+            ... finally:
+            ...     await bus.stop()
+        """
         await self._started().wait()
 
     async def __aenter__(self) -> Self:
@@ -354,26 +463,36 @@ class EventBus:
     def run(self) -> None:
         """Start and block until SIGINT or SIGTERM, then drain and return.
 
-        ``/metrics`` is served, on ``127.0.0.1:9464`` unless told otherwise. A second
-        signal ends the process at once. uvloop is used where it is installed.
+        Serves ``/metrics``, by default on ``127.0.0.1:9464``. A second signal ends the
+        process at once. Uses uvloop if it is installed.
 
         Raises:
-            ConfigError: the metrics port is taken.
+            BusStateError: not called from the main thread, called on an event loop, or
+                the bus was already started.
+            ConfigError: the metrics address is not available, or the server's
+                configuration is refused.
             TransportError: the transport cannot be opened.
+
+        Example:
+            >>> if __name__ == "__main__":
+            ...     bus.run()
         """
         if threading.current_thread() is not threading.main_thread():
-            raise BusStateError("run() takes signals, so it needs the main thread")
+            raise BusStateError("run() handles signals: call it from the main thread")
         if _in_event_loop():
-            raise BusStateError("run() starts an event loop: in one, await bus.serve()")
+            raise BusStateError(
+                "run() starts an event loop; within one, use await bus.serve()"
+            )
         self._serve_metrics()
         run_until_signal(self)
 
     async def serve(self) -> None:
-        """Do what `run` does, on the event loop that runs: for a main of your own.
+        """Do the same as `run` on the current event loop, for your own main function.
 
         Raises:
-            BusStateError: the bus was started before.
-            ConfigError: the metrics port is taken, or the transport's server is refused.
+            BusStateError: the bus was already started.
+            ConfigError: the metrics address is not available, or the server's
+                configuration is refused.
             TransportError: the transport cannot be opened.
 
         Example:
@@ -386,10 +505,16 @@ class EventBus:
         await serve_until_signal(self)
 
     async def preview(self) -> tuple[tuple[Handler, ...], Discovery]:
-        """Discover without starting: what would be registered, and what would fail.
+        """Run discovery without starting the bus or changing it.
+
+        Returns:
+            The handlers that would be registered, and the `Discovery` with its
+            ``failures``.
 
         Example:
-            ``handlers, discovery = await bus.preview()``
+            >>> handlers, discovery = await bus.preview()
+            >>> [handler.pattern for handler in handlers], discovery.failures
+            (['order.created'], ())
         """
         registry = Registry()
         registry.add(self._registry.handlers)
@@ -425,7 +550,7 @@ class EventBus:
     def _wants_discovery(self, verb: str) -> None:
         if not self._settings.auto_discovery:
             raise BusStateError(
-                f"{verb}() needs auto_discovery=True; add_handler() works without"
+                f"{verb}() needs auto_discovery=True; use add_handler() without it"
             )
         if self._stopped:
             raise BusStateError("the bus has stopped: make a new EventBus")

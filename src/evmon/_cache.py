@@ -1,4 +1,4 @@
-"""The metadata cache: what a scan of a provider found, for as long as it may be true."""
+"""The metadata cache: the results of provider scans, for a limited time."""
 
 import threading
 import weakref
@@ -15,7 +15,7 @@ V = TypeVar("V")
 
 
 class _Reference(weakref.ref[Any]):
-    """A weak reference that knows under which key it stands."""
+    """A weak reference that knows its key."""
 
     __slots__ = ("key",)
     key: int
@@ -29,17 +29,17 @@ class _Entry(Generic[V]):
 
 
 class MetadataCache(Generic[V]):
-    """Keeps the result of a scan for each provider, weakly and for a limited time.
+    """Caches the result of a scan for each provider, weakly and for a limited time.
 
-    Entries go by identity: a provider's own ``__eq__`` and ``__hash__`` are never
-    called. A dropped provider takes its entry with it; one that cannot be weakly
-    referenced is scanned each time. Values must not refer to their provider. There is
-    no timer: an entry expires when it is looked up. Thread-safe.
+    Keys are identities: a provider's own ``__eq__`` and ``__hash__`` are never called.
+    An entry is removed when its provider is garbage-collected; a provider that cannot
+    be weakly referenced is scanned each time. Values must not refer to their provider.
+    There is no timer: expiry is checked on lookup. Thread-safe.
 
     Args:
-        ttl_seconds: how long an entry is good for.
-        clock: whose monotonic time counts.
-        meter: what hits, misses and entries are measured with.
+        ttl_seconds: lifetime of an entry.
+        clock: source of monotonic time.
+        meter: measures hits, misses and entries.
 
     Example:
         >>> class Orders: ...
@@ -60,8 +60,8 @@ class MetadataCache(Generic[V]):
         self._hit = self._recorder.hit
         self._entries: dict[int, _Entry[V]] = {}
         self._lock = threading.Lock()
-        # The garbage collector may run anywhere, also inside a lock of OpenTelemetry:
-        # all that it may do here is to note who died.
+        # A finalizer may run anywhere, even while OpenTelemetry holds a lock: it may
+        # only note which provider died.
         self._dead: deque[weakref.ref[Any]] = deque()
 
     def __len__(self) -> int:
@@ -71,11 +71,12 @@ class MetadataCache(Generic[V]):
     def get_or_scan(
         self, provider: Any, scan: Callable[[Any], tuple[V, ...]]
     ) -> tuple[V, ...]:
-        """Return what is known of a provider; look at it if nothing is.
+        """Return the cached result for a provider; scan it if there is none.
 
         Args:
             provider: any object.
-            scan: looks at the provider; its exceptions pass through, nothing is kept.
+            scan: scans the provider; if it raises, the error propagates and nothing is
+                cached.
         """
         if self._dead:
             self.sweep()
@@ -96,23 +97,23 @@ class MetadataCache(Generic[V]):
         return value
 
     def invalidate(self, provider: Any) -> None:
-        """Forget a provider, so that the next lookup scans it."""
+        """Drop the entry of a provider, so that the next lookup scans it."""
         entry = self._entries.get(id(provider))
         if entry is not None:
             self._evict(id(provider), entry, "invalidated")
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Drop all entries."""
         self.sweep()
         for key, entry in list(self._entries.items()):
             self._evict(key, entry, "invalidated")
 
     def sweep(self) -> None:
-        """Remove the entries of providers that were dropped, and count them."""
+        """Remove and count the entries of providers that were garbage-collected."""
         while self._dead:
             try:
                 reference = self._dead.popleft()
-            except IndexError:  # another thread was quicker
+            except IndexError:  # another thread was faster
                 return
             key = getattr(reference, "key", -1)
             entry = self._entries.get(key)
@@ -121,7 +122,7 @@ class MetadataCache(Generic[V]):
 
     @staticmethod
     def _is_good(entry: Any, provider: Any) -> bool:
-        """Whether an entry is one, and this provider's (ids are used again)."""
+        """Whether an entry is valid and of this provider (ids are reused)."""
         return (
             type(entry) is _Entry
             and type(entry.value) is tuple

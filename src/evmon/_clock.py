@@ -1,4 +1,4 @@
-"""Time and chance, as an argument."""
+"""Time and randomness, injectable for tests."""
 
 import random as _random
 import time as _time
@@ -8,14 +8,14 @@ import anyio
 
 
 class Clock(Protocol):
-    """What evmon asks of the world that a test wants to decide."""
+    """Time and randomness as evmon uses them."""
 
     def time(self) -> float:
         """Seconds since the Unix epoch."""
         ...
 
     def monotonic(self) -> float:
-        """Seconds that never go back; only differences mean something."""
+        """Monotonic seconds; only differences are meaningful."""
         ...
 
     def random(self) -> float:

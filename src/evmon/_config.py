@@ -1,4 +1,4 @@
-"""What a user can set: small frozen values, each overridable by ``EVMON_*`` variables."""
+"""The settings classes: frozen, and overridable by ``EVMON_*`` variables."""
 
 import re
 from collections.abc import Callable
@@ -11,6 +11,7 @@ from evmon._settings import (
     above,
     at_least,
     between,
+    documented,
     setting,
     validate,
 )
@@ -19,9 +20,10 @@ from evmon.errors import ConfigError
 _STREAM_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
+@documented
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DiscoveryConfig:
-    """How providers are looked at.
+    """How providers are scanned for handlers.
 
     Example:
         >>> DiscoveryConfig(batch_size=50).cache_ttl_seconds
@@ -29,43 +31,47 @@ class DiscoveryConfig:
     """
 
     batch_size: int = setting(
-        10, at_least(1), "Providers looked at together in one batch."
+        10, at_least(1), "Providers scanned concurrently in one batch."
     )
     cache_ttl_seconds: float = setting(
-        300.0, above(0), "Seconds for which a provider's metadata is kept."
+        300.0, above(0), "Seconds to cache the metadata of a provider."
     )
 
     def __post_init__(self) -> None:
         validate(self)
 
 
+@documented
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batching:
-    """How published events are gathered into batches.
+    """How published events are batched.
 
-    An awaited publish never waits for company: it leaves with whatever is there.
-    `max_wait` applies to `publish_nowait` alone.
+    An awaited publish is sent at once, with whatever is buffered; only events from
+    `publish_nowait` wait up to `max_wait` for a batch to fill.
 
     Example:
         >>> Batching(max_size=100).max_wait
         0.05
     """
 
-    enabled: bool = setting(
-        True, ANY, "Whether events share a batch; false sends one by one."
-    )
-    max_size: int = setting(1000, at_least(1), "Events in one batch at the most.")
+    enabled: bool = setting(True, ANY, "Send events in batches; if false, one by one.")
+    max_size: int = setting(1000, at_least(1), "Maximum number of events in a batch.")
     max_wait: float = setting(
-        0.05, at_least(0), "Seconds that a `publish_nowait` event waits for company."
+        0.05,
+        at_least(0),
+        "Maximum seconds that a `publish_nowait` event waits to be batched.",
     )
     max_buffered: int = setting(
-        10_000, at_least(1), "Events waiting to be sent before publishers must wait."
+        10_000,
+        at_least(1),
+        "Buffered events at which `publish` waits and `publish_nowait` fails.",
     )
 
     def __post_init__(self) -> None:
         validate(self)
 
 
+@documented
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConsumerConfig:
     """How events are read and handled.
@@ -75,43 +81,48 @@ class ConsumerConfig:
         100
     """
 
-    group: str = setting("", ANY, "Consumer group; empty means the service's name.")
-    batch_size: int = setting(100, at_least(1), "Events asked for in one read.")
+    group: str = setting(
+        "", ANY, "Name of the consumer group; if empty, the name of the service."
+    )
+    batch_size: int = setting(
+        100, at_least(1), "Maximum number of events requested in one read."
+    )
     max_wait: float = setting(
-        0.1, above(0), "Seconds between looks at the retry schedule while reading."
+        0.1, above(0), "Seconds between checks of the retry schedule while reading."
     )
     max_concurrency: int = setting(
-        100, at_least(1), "Events handled at the same time at the most."
+        100, at_least(1), "Maximum number of events handled concurrently."
     )
     handler_timeout: float | None = setting(
         None,
         above(0),
-        "Seconds after which a coroutine handler is cancelled; none by default.",
+        "Seconds after which a coroutine handler is cancelled; None means no limit.",
     )
     ignore_unknown: bool = setting(
         False,
         ANY,
-        "Whether events without a handler are done, instead of dead-lettered: for a"
-        " group that wants only some types.",
+        "Acknowledge events that have no handler instead of dead-lettering them.",
     )
     max_deliveries: int = setting(
         5,
         at_least(1),
-        "Deliveries, crashes included, before an event is dead-lettered.",
+        "Deliveries, including those lost to crashes, before dead-lettering an event.",
     )
     breaker_limit_percent: float | None = setting(
         90.0,
         between(0, 100),
-        "Share of failed handler calls above which reading pauses; None never pauses.",
+        "Percentage of failed handler calls at which reading pauses; None disables it.",
     )
     breaker_calls: int = setting(
-        100, at_least(1), "Handler calls that are looked at together for that."
+        100, at_least(1), "Handler calls over which that percentage is computed."
     )
     breaker_pause: float = setting(
-        5.0, above(0), "Seconds of the first pause; it doubles, up to 60 s."
+        5.0,
+        above(0),
+        "Seconds of the first pause; each further one doubles, up to 60 s.",
     )
     drain_timeout: float = setting(
-        25.0, at_least(0), "Seconds given to running handlers when the bus stops."
+        25.0, at_least(0), "Seconds for running handlers to finish when the bus stops."
     )
 
     def __post_init__(self) -> None:
@@ -127,78 +138,77 @@ _NAMES = Rule(
 )
 
 
+@documented
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RedisConfig:
-    """How Redis is used, when the transport is one.
+    """How the Redis transport behaves.
 
-    All events go to one stream, unless `streams` names more and `stream_for` chooses
-    among them. Each stream is read in the order in which it was written; between
-    streams there is no order.
+    All events go to one stream, unless `streams` names more and `stream_for` selects
+    one for each event type. Each stream is read in order; there is no order between
+    streams.
 
     Example:
         >>> RedisConfig(lease=60, password="secret").password is None
         False
     """
 
-    username: str = setting(
-        "", ANY, "Name to log in with; empty means the one in the URL, if any."
-    )
+    username: str = setting("", ANY, "User name; if empty, the one in the URL, if any.")
     password: str = setting(
         "",
         ANY,
-        "Password to log in with; empty means the one in the URL, if any.",
+        "Password; if empty, the one in the URL, if any.",
         secret=True,
     )
     timeout: float = setting(
-        5.0, above(0), "Seconds to wait for a connection or an answer."
+        5.0, above(0), "Seconds to wait for a connection or a response."
     )
     connect_within: float = setting(
-        10.0, at_least(0), "Seconds for which an unreachable server is tried at start."
+        10.0, at_least(0), "Seconds to keep trying to reach the server at startup."
     )
     lease: float = setting(
         30.0,
         at_least(0.1),
-        "Seconds of silence after which a consumer's events are taken over.",
+        "Seconds without renewal after which a consumer's events can be reclaimed.",
     )
     min_replicas: int = setting(
-        0, at_least(0), "Replicas that must have an event before it counts as sent."
+        0,
+        at_least(0),
+        "Replicas that must acknowledge an event before it counts as published.",
     )
     require_durable: bool = setting(
-        False, ANY, "Whether to refuse a server that may forget events."
+        False, ANY, "Refuse a server whose configuration may lose events."
     )
     retention: float | None = setting(
         None,
         at_least(0),
-        "Seconds for which events are kept after every group finished them;"
-        " all are kept by default.",
+        "Seconds to keep events after every group has finished them; None keeps all.",
     )
     streams: tuple[str, ...] = setting(
-        (), _NAMES, "Names of streams beside the service's own; see `stream_for`."
+        (), _NAMES, "Names of additional streams; see `stream_for`."
     )
     stream_for: Callable[[str], str] | None = setting(
         None,
         ANY,
-        "Which of `streams` an event type goes to; any other answer means the"
+        "Function from event type to one of `streams`; any other result means the"
         " service's own stream.",
     )
     max_scheduled: int = setting(
-        100_000, at_least(1), "Events that may wait for their next try."
+        100_000, at_least(1), "Maximum number of events scheduled for a retry."
     )
     upkeep_interval: float = setting(
-        5.0, above(0), "Seconds between two looks at lag, pending events and sizes."
+        5.0, above(0), "Seconds between measurements of lag, pending events and sizes."
     )
 
     def __post_init__(self) -> None:
         validate(self)
         if bool(self.streams) != bool(self.stream_for):
-            raise ConfigError(
-                "RedisConfig.streams and stream_for: must be set both, or neither"
-            )
+            raise ConfigError("RedisConfig.streams and stream_for: set both or neither")
 
 
+@documented
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MonitorConfig:
-    """How often the monitor looks and speaks.
+    """How often the monitor checks limits and logs a summary.
 
     Example:
         >>> MonitorConfig(summary_interval_seconds=60).check_interval_seconds
@@ -206,42 +216,43 @@ class MonitorConfig:
     """
 
     check_interval_seconds: float = setting(
-        15.0, above(0), "Seconds between two looks at the limits."
+        15.0, above(0), "Seconds between checks of the limits."
     )
     summary_interval_seconds: float = setting(
-        300.0, above(0), "Seconds between two performance summaries in the log."
+        300.0, above(0), "Seconds between performance summaries in the log."
     )
 
     def __post_init__(self) -> None:
         validate(self)
 
 
+@documented
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MetricsConfig:
-    """Where ``/metrics`` is served, and how much of a client it puts up with.
+    """Where ``/metrics`` is served, and the limits on its clients.
 
     Example:
         >>> MetricsConfig(port=0).host
         '127.0.0.1'
     """
 
-    host: str = setting(
-        "127.0.0.1", NOT_EMPTY, "Address to listen on; loopback unless told otherwise."
-    )
+    host: str = setting("127.0.0.1", NOT_EMPTY, "Address to listen on.")
     port: int = setting(
-        9464, between(0, 65535), "Port to listen on; 0 takes any that is free."
+        9464, between(0, 65535), "Port to listen on; 0 picks a free one."
     )
     max_connections: int = setting(
-        32, at_least(1), "Connections kept at once; the idlest one yields to a new one."
+        32,
+        at_least(1),
+        "Maximum number of connections; a new one replaces the longest idle one.",
     )
     header_timeout_seconds: float = setting(
-        5.0, above(0), "Seconds that a client may take to send its request."
+        5.0, above(0), "Seconds for a client to send its request."
     )
     request_timeout_seconds: float = setting(
-        10.0, above(0), "Seconds that a whole exchange may take."
+        10.0, above(0), "Seconds for a whole exchange, from request to response."
     )
     cache_seconds: float = setting(
-        1.0, at_least(0), "Seconds for which one rendering serves all scrapes."
+        1.0, at_least(0), "Seconds to reuse one rendering for further scrapes."
     )
 
     def __post_init__(self) -> None:

@@ -1,4 +1,4 @@
-"""The consumer: reads, routes, calls, settles; bounded, and drained when it stops."""
+"""The consumer: reads, routes, handles and settles events; bounded and drained."""
 
 import asyncio
 import logging
@@ -26,16 +26,16 @@ from evmon.errors import InvalidEventError, TransportError
 MAX_PLANS: Final = 4096
 
 RELEASE_WITHIN: Final = 1.0
-"""Seconds to give back what is not done; without an answer, its lease will run out."""
+"""Seconds to release unfinished events; failing that, their lease expires."""
 
 _RECONNECT: Final = RetryPolicy()
-"""Delays between tries to reach the transport; handlers have policies of their own."""
+"""Delays between attempts to reach the transport; handlers have their own policies."""
 
 _LATER: Final = 1.0
-"""Seconds until an event is tried again whose handlers may still be discovered."""
+"""Seconds until an event is retried whose handlers may still be discovered."""
 
 _LOOK: Final = 0.1
-"""Seconds between looks at whether a pause is over, or the consumer stops."""
+"""Seconds between checks of whether a pause is over, or the consumer is stopping."""
 
 _log = logging.getLogger("evmon.consumer")
 
@@ -43,20 +43,20 @@ _log = logging.getLogger("evmon.consumer")
 class Consumer:
     """Handles the events of a transport.
 
-    An event with several handlers is settled when all of them are through; each one's
-    failure is its own.
+    An event with several handlers is settled when all of them are done; they fail and
+    are retried independently.
 
     Args:
-        transport: gives the events.
-        registry: knows the handlers.
+        transport: delivers the events.
+        registry: finds the handlers.
         config: sizes and times.
         policy: for handlers without one of their own.
-        retrier: carries policies out.
-        recorder: measures.
-        clock: time.
-        limits: of an event's size and depth.
-        awaits_handlers: whether more handlers are on their way: until they are here, an
-            event that has none is tried again later.
+        retrier: applies policies.
+        recorder: records metrics.
+        clock: time source.
+        limits: maximum size and depth of an event.
+        awaits_handlers: whether handlers are still being discovered; until then, an
+            event without a handler is retried later.
     """
 
     def __init__(
@@ -106,7 +106,7 @@ class Consumer:
 
     @property
     def in_flight(self) -> int:
-        """Events read and not settled yet."""
+        """Number of events read and not yet settled."""
         return len(self._open)
 
     async def run(self) -> None:
@@ -133,10 +133,10 @@ class Consumer:
             await self._let_go()
 
     def stop(self, drain_timeout: float | None = None) -> None:
-        """Stop reading; `run` returns when what is in flight is settled.
+        """Stop reading; `run` returns when all events in flight are settled.
 
         Args:
-            drain_timeout: seconds to wait for that; the configured ones by default.
+            drain_timeout: seconds to wait for that; by default as configured.
         """
         if drain_timeout is None:
             drain_timeout = self._config.drain_timeout
@@ -167,7 +167,7 @@ class Consumer:
             except TransportError as error:
                 self._recorder.received(self._clock.monotonic() - started, error)
                 delay = _RECONNECT.delay(failures) * self._clock.random()
-                _log.warning("reading failed, again in %.2f s: %s", delay, error)
+                _log.warning("reading failed, retrying in %.2f s: %s", delay, error)
                 failures += 1
                 await self._pause(delay)
                 continue
@@ -178,20 +178,20 @@ class Consumer:
                 self._recorder.received(self._clock.monotonic() - started)
                 self._accept(entries, group)
                 if len(entries) < wanted:
-                    # Nothing else waits: the handlers go first, and their acks with
-                    # the next read.
+                    # Nothing else is waiting: let handlers run first, so that
+                    # their acks go out with the next read.
                     await asyncio.sleep(0)
             else:
                 self._breaker.nothing_to_try()
 
     async def _pause(self, seconds: float) -> None:
-        """Sleep, but not through a stop."""
+        """Sleep, but wake up to stop."""
         end = self._clock.monotonic() + seconds
         while not self._stopping and (left := end - self._clock.monotonic()) > 0:
             await self._clock.sleep(min(left, _LOOK))
 
     def _accept(self, entries: Sequence[Received], group: TaskGroup) -> None:
-        """Decode and route what was read, and hand it to the workers."""
+        """Decode and route entries, and queue them for the workers."""
         labels: Counter[str] = Counter()
         many: dict[Call, list[Work]] = {}
         for received in entries:
@@ -219,7 +219,7 @@ class Consumer:
             if received.handlers:
                 self._note_missing(work, calls)
             for call in calls:
-                # Whoever comes again comes alone: it may have brought the others down.
+                # A redelivered event is handled alone: it may have failed its batch.
                 if call.takes_many and not received.again:
                     many.setdefault(call, []).append(work)
                 else:
@@ -234,7 +234,7 @@ class Consumer:
     def _refusal(
         self, received: Received, event: "Event[Any]", calls: tuple[Call, ...]
     ) -> tuple[DeadLetter | None, Again | None] | None:
-        """What comes of an event that is not handed to any handler, if so."""
+        """The outcome of an event that no handler is called for; None if one is."""
         if received.deliveries > self._config.max_deliveries:
             message = f"delivered {received.deliveries} times and never settled"
             return refused(event, "max_deliveries", received, message), None
@@ -247,7 +247,7 @@ class Consumer:
         message = f"no handler for {event.type:.255}"
         if received.handlers:
             names = ", ".join(received.handlers)
-            message = f"no longer registered: {names:.255}"
+            message = f"handlers no longer registered: {names:.255}"
         return refused(event, "unknown_type", received, message), None
 
     def _note_missing(self, work: Work, calls: tuple[Call, ...]) -> None:
@@ -281,18 +281,18 @@ class Consumer:
         return calls
 
     def _lost(self, received: Received) -> None:
-        """Stop handling what another consumer handles now; it is not ours to end."""
+        """Stop handling an entry that another consumer has reclaimed."""
         if id(received) in self._open:
             self._done(received)
             self._workers.drop(received)
 
     def _succeeded(self, received: Received) -> None:
-        """An entry is done: all of its handlers returned."""
+        """Acknowledge an entry: all of its handlers succeeded."""
         self._transport.ack(received)
         self._done(received)
 
     async def _end(self, work: Work) -> None:
-        """Settle an event that some of its handlers are not done with."""
+        """Settle an event for which some handlers failed or asked for a retry."""
         letter = again = None
         if work.dead:
             letter = given_up(work.event, work.dead, work.attempts)
@@ -305,14 +305,14 @@ class Consumer:
     async def _settle(
         self, received: Received, letter: DeadLetter | None, again: Again | None
     ) -> None:
-        """Settle, however long the transport needs; unsettled it stays pending."""
+        """Settle an entry, retrying until the transport accepts it."""
         n = 0
         while True:
             try:
                 ours = await self._transport.settle(received, letter, again)
                 break
             except TransportError as error:
-                _log.warning("event %s could not be settled: %s", received.id, error)
+                _log.warning("cannot settle event %s, retrying: %s", received.id, error)
                 await self._clock.sleep(_RECONNECT.delay(n) * self._clock.random())
                 n += 1
         if letter is not None and ours:
@@ -332,14 +332,14 @@ class Consumer:
         self._changed.set()
 
     def _count_in_flight(self) -> None:
-        """Bring the gauge of events in flight up to date; once for many of them."""
+        """Update the gauge of events in flight, once for many events."""
         change = len(self._open) - self._counted
         if change:
             self._counted += change
             self._recorder.in_flight(change)
 
     async def _drain(self, group: TaskGroup) -> None:
-        """Wait for what is in flight, and handle what would end with the process."""
+        """Wait for events in flight; also handle those that only this process can."""
         with anyio.CancelScope(deadline=self._drain_by):
             while self._open or self._transport.backlog:
                 if ON:
@@ -352,14 +352,19 @@ class Consumer:
                     await self._changed.wait()
 
     async def _let_go(self) -> None:
-        """Send what is settled, give back what is not."""
+        """Flush acknowledgements and release unfinished events."""
         left = list(self._open.values())
         self._open.clear()
         self._count_in_flight()
         try:
             if left:
-                _log.warning("%d events were not done in time, released", len(left))
+                _log.warning(
+                    "released %d events for redelivery: not handled within the drain timeout",
+                    len(left),
+                )
                 await self._transport.release(left)
             await self._transport.flush()
         except TransportError as error:
-            _log.warning("events stay pending until they are reclaimed: %s", error)
+            _log.warning(
+                "cannot release events, they stay pending until reclaimed: %s", error
+            )

@@ -1,4 +1,4 @@
-"""Dead letters: what is said about an event that is put aside."""
+"""Dead letters: what is recorded about a dead-lettered event."""
 
 from collections.abc import Sequence
 from typing import Any, Final
@@ -11,14 +11,14 @@ MAX_MESSAGE: Final = 1024
 
 
 def undecodable(error: InvalidEventError, received: Received) -> DeadLetter:
-    """Of bytes that are no event."""
+    """The dead letter of bytes that cannot be decoded."""
     return DeadLetter(error.reason, *_describe(error), attempts=received.attempts)
 
 
 def refused(
     event: "Event[Any]", reason: DeadLetterReason, received: Received, message: str
 ) -> DeadLetter:
-    """Of an event that no handler is called for."""
+    """The dead letter of an event that no handler is called for."""
     handlers, attempts = received.handlers, received.attempts
     return DeadLetter(reason, "", message, handlers, attempts, *_facts(event))
 
@@ -26,7 +26,7 @@ def refused(
 def given_up(
     event: "Event[Any]", errors: Sequence[tuple[str, BaseException]], attempts: int
 ) -> DeadLetter:
-    """Of an event that handlers, each with its error, have given up; the first tells why."""
+    """The dead letter of an event that handlers failed on; the first error counts."""
     _, error = errors[0]
     names = tuple(name for name, _ in errors)
     return DeadLetter(
@@ -35,16 +35,16 @@ def given_up(
 
 
 def short(error: BaseException) -> str:
-    """An error's text, on one line and printable whatever it holds."""
+    """The message of an error on one printable line."""
     try:
         text = str(error)
-    except Exception:  # noqa: BLE001 - errors are other people's code
-        text = "an error that cannot say what it is"
+    except Exception:  # noqa: BLE001 - user code
+        text = "error without a message: its __str__ failed"
     return printable(text)
 
 
 def printable(text: str) -> str:
-    """A text on one line, short enough for a log, whoever wrote it."""
+    """Untrusted text on one printable line, short enough for a log."""
     line = " ".join(text.split())[:MAX_MESSAGE]
     return "".join(c if c.isprintable() else "?" for c in line)
 

@@ -1,4 +1,4 @@
-"""Discovery: a queue of providers, looked at in batches, asleep when it is empty."""
+"""Discovery: a queue of providers, scanned in batches; idle while it is empty."""
 
 import asyncio
 import importlib
@@ -33,12 +33,16 @@ _log = logging.getLogger("evmon.discovery")
 
 @dataclass(frozen=True, slots=True)
 class DiscoveryFailure:
-    """A provider that was given up.
+    """A provider that could not be scanned, after all retries.
 
     Attributes:
-        provider: what it was, for people.
-        error: the last error.
-        attempts: how often it was tried.
+        provider: its name, for display.
+        error: the error of the last attempt.
+        attempts: number of attempts.
+
+    Example:
+        >>> [(failure.provider, failure.error) for failure in bus.discovery.failures]
+        [('shop.app.Orders', DiscoveryError('…'))]
     """
 
     provider: str
@@ -48,10 +52,10 @@ class DiscoveryFailure:
 
 @dataclass(slots=True, eq=False)
 class _Item:
-    """Something to look at: a provider, or the name of a module to import.
+    """A queue entry: a provider, or the name of a module to import.
 
-    It is unsettled from the moment it is queued until it is registered, found to be
-    empty, given up, or withdrawn by `unregister`.
+    It is unsettled from when it is queued until it is registered, found to be empty,
+    failed for good, or withdrawn by `unregister`.
     """
 
     subject: Any
@@ -61,7 +65,7 @@ class _Item:
 
 @dataclass(slots=True)
 class _Registration:
-    """The handlers that a provider brought; the provider is kept to know it again."""
+    """The handlers of a provider; keeps it alive, so that its id stays unique."""
 
     provider: Any
     keys: list[int] = field(default_factory=list)
@@ -70,19 +74,24 @@ class _Registration:
 class Discovery:
     """Finds the handlers of providers and registers them.
 
-    Providers are instances, classes, modules or functions. A class is instantiated
-    when some of its handlers are methods of an instance. One that fails is tried again
-    by the policy, beside the others, and then reported: in the log, in the counter of
-    providers and in `failures`.
+    Providers are instances, classes, modules or functions. A class is instantiated if
+    some of its handlers are instance methods. A provider that fails is retried without
+    holding up others, and then reported in the log, in the metrics and in `failures`.
+    Applications get it from `EventBus.discovery` and `EventBus.preview`.
 
     Args:
-        registry: takes the handlers.
+        registry: registers the handlers.
         config: batch size.
-        cache: keeps what a scan found.
-        policy: for providers that fail.
-        retrier: carries the policy out.
-        recorder: measures.
-        clock: time.
+        cache: caches the results of scans.
+        policy: retry policy for providers that fail.
+        retrier: applies the policy.
+        recorder: records metrics.
+        clock: time source.
+
+    Example:
+        >>> handlers, discovery = await bus.preview()
+        >>> discovery.pending, discovery.failures
+        (0, ())
     """
 
     def __init__(
@@ -113,29 +122,43 @@ class Discovery:
 
     @property
     def failures(self) -> tuple[DiscoveryFailure, ...]:
-        """The last 1,000 providers that were given up."""
+        """The last 1,000 providers that failed for good, oldest first."""
         return tuple(self._failures)
 
     @property
     def pending(self) -> int:
-        """Providers not settled yet, those waiting for a retry included."""
+        """Number of providers queued, being scanned, or waiting for a retry."""
         return len(self._unsettled)
 
     def register(self, provider: Any) -> None:
-        """Queue a provider. Thread-safe; returns at once."""
+        """Queue a provider; thread-safe, returns at once.
+
+        Args:
+            provider: an instance, class, module or function.
+        """
         self._put(_Item(provider, is_module_name=False))
 
     def discover(self, package: str | ModuleType) -> None:
-        """Queue a module or package with all that is in it. Thread-safe.
+        """Queue a module, or a package and its modules; thread-safe, returns at once.
 
-        Abstract classes and protocols in it are left to the classes derived from them,
-        and a class is not instantiated when an instance of it is registered.
+        Abstract classes and protocols are skipped, and so are classes of which an
+        instance is registered.
+
+        Args:
+            package: a module or package, or its dotted name.
         """
         name = package if isinstance(package, str) else package.__name__
         self._put(_Item(name, is_module_name=True))
 
     def unregister(self, provider: Any) -> int:
-        """Forget a provider, queued or registered; returns how many handlers it had."""
+        """Remove the handlers of a provider, or withdraw it from the queue.
+
+        Args:
+            provider: the same object that was passed to `register`.
+
+        Returns:
+            Number of handlers removed; 0 if none had been registered yet.
+        """
         self._cache.invalidate(provider)
         with self._lock:
             withdrawn = {i for i in self._unsettled if i.subject is provider}
@@ -147,18 +170,18 @@ class Discovery:
         return self._registry.remove(registration.keys)
 
     async def wait_until_quiet(self) -> None:
-        """Wait until everything that is queued was looked at once."""
+        """Wait until everything in the queue has been scanned once."""
         await self._quiet.wait()
 
     async def run(self) -> None:
-        """Look at what is queued, and sleep while nothing is; until cancelled."""
+        """Scan what is queued, sleeping while the queue is empty, until cancelled."""
         self._loop = asyncio.get_running_loop()
         try:
             async with anyio.create_task_group() as retries:
                 while True:
                     self._wake.clear()
                     while self._queue:
-                        await self._look_at_batch(retries)
+                        await self._scan_batch(retries)
                     with self._lock:
                         if not self._queue:
                             self._quiet.set()
@@ -181,17 +204,17 @@ class Discovery:
         if loop is not None:
             loop.call_soon_threadsafe(self._wake.set)
 
-    async def _look_at_batch(self, retries: TaskGroup) -> None:
+    async def _scan_batch(self, retries: TaskGroup) -> None:
         started = self._clock.monotonic()
         size = min(self._config.batch_size, len(self._queue))
         batch = [self._queue.popleft() for _ in range(size)]
         async with anyio.create_task_group() as group:
             for item in batch:
-                group.start_soon(self._look_at, item, retries)
+                group.start_soon(self._scan_item, item, retries)
         elapsed = max(self._clock.monotonic() - started, 0.0)
         self._recorder.batch_ended(elapsed, self._clock.time())
 
-    async def _look_at(self, item: _Item, retries: TaskGroup) -> None:
+    async def _scan_item(self, item: _Item, retries: TaskGroup) -> None:
         if item not in self._unsettled:
             return
         provider, handlers = item.subject, []
@@ -214,14 +237,17 @@ class Discovery:
         if handlers:
             self._register(provider, handlers)
         elif not item.is_module_name:
-            _log.warning("%s has no handlers", describe(provider))
+            _log.warning(
+                "%s has no handlers: declare them with @event_handler",
+                describe(provider),
+            )
 
     async def _again(self, item: _Item, delay: float) -> None:
         await self._clock.sleep(delay)
         self._put(item)
 
     async def _import(self, name: str) -> ModuleType:
-        # An import runs other people's code and may take long: not on the event loop.
+        # An import runs arbitrary code and may be slow: keep it off the event loop.
         module = await _in_thread(importlib.import_module, name)
         for info in pkgutil.iter_modules(getattr(module, "__path__", ()), f"{name}."):
             if not info.name.endswith(".__main__"):
@@ -236,7 +262,7 @@ class Discovery:
         return module
 
     def _has_instance_of(self, kind: type) -> bool:
-        """Whether somebody made the instance themselves: another would handle twice."""
+        """Whether an instance was registered; a second would handle events twice."""
         with self._lock:
             queued = [item.subject for item in self._unsettled]
         known = [r.provider for r in self._registrations.values()]
@@ -250,7 +276,7 @@ class Discovery:
         return [bind(target, spec) for spec in specs]
 
     def _register(self, provider: Any, handlers: list[Handler]) -> None:
-        """Put a provider's handlers in place of those that it had."""
+        """Register the handlers of a provider in place of its earlier ones."""
         earlier = self._registrations.get(id(provider))
         keys = self._registry.replace(earlier.keys if earlier else (), handlers)
         self._registrations[id(provider)] = _Registration(provider, keys)
@@ -262,7 +288,7 @@ class Discovery:
         attempts = item.attempts + 1
         self._failures.append(DiscoveryFailure(name, error, attempts))
         _log.error(
-            "provider %s was given up after %d attempts: %s: %s",
+            "cannot discover provider %s, gave up after %d attempts: %s: %s",
             name,
             attempts,
             type(error).__name__,
@@ -271,7 +297,7 @@ class Discovery:
         )
 
     def _settle(self, item: _Item, outcome: Outcome) -> bool:
-        """Whether an item was still wanted, and is done with now."""
+        """Settle an item; False if it had been withdrawn."""
         with self._lock:
             if item not in self._unsettled:
                 return False
@@ -281,10 +307,10 @@ class Discovery:
 
 
 async def _in_thread(function: Callable[..., T], *args: Any) -> T:
-    """Run other people's code where it may take long; a stop does not wait for it.
+    """Run user code that may be slow in a thread; a stop does not wait for it.
 
     Raises:
-        DiscoveryError: it ended like a program does, as a script that is imported.
+        DiscoveryError: it raised something like SystemExit, as an imported script may.
     """
 
     def call() -> T:
@@ -299,7 +325,7 @@ async def _in_thread(function: Callable[..., T], *args: Any) -> T:
 
 
 def needs_instance(provider: type, specs: tuple[HandlerSpec, ...]) -> bool:
-    """Whether some handler of a class is a method of its instances."""
+    """Whether some handler of a class is an instance method."""
     return any(
         not isinstance(
             inspect.getattr_static(provider, spec.attribute or ""),
@@ -310,25 +336,25 @@ def needs_instance(provider: type, specs: tuple[HandlerSpec, ...]) -> bool:
 
 
 def instantiate(provider: Callable[[], Any]) -> Any:
-    """Make the instance whose methods handle events.
+    """Instantiate a class whose methods handle events.
 
     Raises:
-        DiscoveryError: the class wants arguments, so its user has to make it.
+        DiscoveryError: its constructor needs arguments.
     """
     try:
         inspect.signature(provider).bind()
     except TypeError as error:
         raise DiscoveryError(
-            f"{describe(provider)} needs arguments ({error}): make an instance and"
-            " register that"
+            f"{describe(provider)} needs arguments ({error}): register an instance"
+            " instead"
         ) from None
     except ValueError:
-        pass  # no signature to read, so trying is the way to know
+        pass  # no readable signature: just call it
     return provider()
 
 
 def _is_provider(value: Any, module_name: str) -> bool:
-    """Whether a module's attribute is a class of its own that can be instantiated."""
+    """Whether an attribute of a module is a concrete class defined in it."""
     return (
         isinstance(value, type)
         and value.__module__ == module_name
@@ -338,7 +364,7 @@ def _is_provider(value: Any, module_name: str) -> bool:
 
 
 def describe(provider: Any) -> str:
-    """Name a provider, however little it likes to be asked."""
+    """The name of a provider, whatever its attributes do."""
     try:
         return _name_of(provider)
     except Exception:  # noqa: BLE001 - providers are other people's code

@@ -1,4 +1,4 @@
-"""What the environment says: ``EVMON_*`` variables override what the code sets."""
+"""Environment variables: ``EVMON_*`` overrides the settings in code."""
 
 import difflib
 import logging
@@ -36,8 +36,8 @@ _OTEL_NAMES: Final = {
     "OTEL_EXPORTER_PROMETHEUS_PORT": "EVMON_METRICS_PORT",
 }
 _SIMILAR: Final = 0.85
-"""Likeness of two names that are one and a slip: ``EVMON_REDIS_PORT``, which Kubernetes
-sets for a service called evmon-redis, is not meant to be ``EVMON_REDIS_PASSWORD``."""
+"""Similarity above which an unknown name counts as a typo. ``EVMON_REDIS_PORT``, set by
+Kubernetes for a service named evmon-redis, is not close to ``EVMON_REDIS_PASSWORD``."""
 
 _NAME = Rule(
     lambda name: bool(name) and name.isprintable() and " " not in name,
@@ -49,17 +49,15 @@ _log = logging.getLogger("evmon.bus")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Basics:
-    """What every bus is told."""
+    """Basic settings of a bus."""
 
     service: str = setting(
-        "evmon", _NAME, "Name of the service; also its stream and consumer group."
+        "evmon", _NAME, "Name of the service; also of its stream and consumer group."
     )
     transport: str = setting(
-        "memory://", NOT_EMPTY, "URL of the transport, ``redis://…`` for example."
+        "memory://", NOT_EMPTY, "URL of the transport, for example ``redis://…``."
     )
-    auto_discovery: bool = setting(
-        True, ANY, "Whether providers are discovered and the monitor runs."
-    )
+    auto_discovery: bool = setting(True, ANY, "Run discovery and the monitor.")
 
     def __post_init__(self) -> None:
         validate(self, "EventBus")
@@ -82,24 +80,24 @@ _PREFIXES: Final[Mapping[type, str]] = {Basics: "EVMON", **CONFIGS}
 
 
 def environment(environ: Mapping[str, str] | None = None) -> Mapping[str, str]:
-    """The environment, with OpenTelemetry's standard names put under ours.
+    """The environment, with OpenTelemetry's standard names mapped to ours.
 
-    An ``EVMON_*`` variable wins over the ``OTEL_*`` one that means the same.
+    An ``EVMON_*`` variable takes precedence over its ``OTEL_*`` equivalent.
     """
     source = os.environ if environ is None else environ
     translated = {
         ours: source[theirs]
         for theirs, ours in _OTEL_NAMES.items()
-        if source.get(theirs)  # empty means unset, by OpenTelemetry's specification
+        if source.get(theirs)  # empty means unset, by the OpenTelemetry specification
     }
     return {**translated, **source}
 
 
 def resolve(kind: type[T], config: T, environ: Mapping[str, str]) -> T:
-    """Return `config` as the environment overrides it.
+    """Return `config` with the overrides of the environment applied.
 
     Raises:
-        ConfigError: it is no `kind`, or a variable has a value that it cannot have.
+        ConfigError: `config` is not a `kind`, or a variable has an invalid value.
     """
     prefix = _PREFIXES[kind]
     if not isinstance(config, kind):
@@ -114,7 +112,7 @@ def resolve(kind: type[T], config: T, environ: Mapping[str, str]) -> T:
 
 
 def warn_of_slips(environ: Mapping[str, str]) -> None:
-    """Log the variables that set nothing, but nearly have the name of one that does."""
+    """Log unknown variables whose name is close to a known one."""
     known = [
         f"{prefix}_{field.name.upper()}"
         for kind, prefix in _PREFIXES.items()
@@ -124,4 +122,4 @@ def warn_of_slips(environ: Mapping[str, str]) -> None:
         if name.startswith("EVMON_") and name not in known:
             meant = difflib.get_close_matches(name, known, 1, _SIMILAR)
             if meant:
-                _log.warning("%s sets nothing: is %s meant?", name, meant[0])
+                _log.warning("unknown variable %s; did you mean %s?", name, meant[0])

@@ -1,4 +1,4 @@
-"""Events in CloudEvents' words, and the way they travel as JSON."""
+"""Events with the attributes of CloudEvents 1.0, and their JSON encoding."""
 
 import itertools
 import os
@@ -11,7 +11,7 @@ from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 
-from evmon._settings import at_least, setting, validate
+from evmon._settings import at_least, documented, setting, validate
 from evmon.errors import InvalidEventError
 
 T = TypeVar("T")
@@ -29,18 +29,23 @@ class Event(
     tag_field="specversion",
     tag="1.0",
 ):
-    """Something that happened; immutable, in the vocabulary of CloudEvents 1.0.
+    """An immutable event with the attributes of the CloudEvents 1.0 specification.
+
+    `data` is decoded once and shared by all handlers of the event: do not mutate it.
 
     Attributes:
         id: unique together with `source`; the same on every redelivery.
-        source: who says so, usually the service's name.
-        type: what happened, words joined by dots: ``order.created``.
-        time: when, with a time zone.
-        data: what there is to say about it, of JSON types.
-        traceparent: W3C trace context of the publisher, if it had one.
+        source: origin of the event, usually the name of the service.
+        type: words joined by dots, for example ``order.created``; at most 255
+            characters, without spaces or ``*``.
+        time: time of the event, with a time zone.
+        data: payload of JSON types; None by default.
+        traceparent: W3C Trace Context of the publisher; None by default.
 
     Example:
-        >>> Event(id="1", source="shop", type="order.created", time=now(), data=7).data
+        >>> from datetime import datetime, timezone
+        >>> now = datetime.now(timezone.utc)
+        >>> Event(id="1", source="shop", type="order.created", time=now, data=7).data
         7
     """
 
@@ -52,9 +57,10 @@ class Event(
     traceparent: str | None = None
 
 
+@documented
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventLimits:
-    """How large and how deep an event may be.
+    """The maximum size and nesting depth of an event.
 
     Example:
         >>> EventLimits(max_bytes=1024).max_depth
@@ -62,10 +68,10 @@ class EventLimits:
     """
 
     max_bytes: int = setting(
-        262_144, at_least(1), "Bytes of an encoded event at the most (256 KiB)."
+        262_144, at_least(1), "Maximum bytes of an encoded event (256 KiB)."
     )
     max_depth: int = setting(
-        64, at_least(1), "Levels of nested objects and arrays at the most."
+        64, at_least(1), "Maximum levels of nested objects and arrays."
     )
 
     def __post_init__(self) -> None:
@@ -76,15 +82,15 @@ DEFAULT_LIMITS: Final = EventLimits()
 
 
 def now() -> datetime:
-    """The moment, in UTC."""
+    """The current time in UTC."""
     return datetime.now(timezone.utc)
 
 
 def check_type(event_type: str) -> str:
-    """Return `event_type` if it can be one.
+    """Return `event_type` if it is valid.
 
     Raises:
-        InvalidEventError: empty, too long, or not words joined by dots.
+        InvalidEventError: it is empty, too long, or not words joined by dots.
     """
     if isinstance(event_type, str) and event_type in _known_types:
         return event_type
@@ -97,7 +103,7 @@ def check_type(event_type: str) -> str:
         raise InvalidEventError(
             "decode_error",
             f"type {event_type!r:.80} must be printable words joined by dots,"
-            f" without spaces or '*', {MAX_TYPE_LENGTH} characters at most",
+            f" without spaces or '*', at most {MAX_TYPE_LENGTH} characters",
         )
     if len(_known_types) < _MAX_KNOWN_TYPES:
         _known_types.add(event_type)
@@ -105,16 +111,16 @@ def check_type(event_type: str) -> str:
 
 
 def check_event(event: "Event[Any]") -> "Event[Any]":
-    """Return `event` if its attributes are what CloudEvents 1.0 asks for.
+    """Return `event` if its attributes are valid by CloudEvents 1.0.
 
     Raises:
-        InvalidEventError: names the attribute, its value and what it must be.
+        InvalidEventError: names the attribute, its value and the rule.
     """
     check_type(event.type)
     for name, value in (("id", event.id), ("source", event.source)):
         if not isinstance(value, str) or not value:
             raise InvalidEventError(
-                "decode_error", f"{name} {value!r:.80} must be a string, not empty"
+                "decode_error", f"{name} {value!r:.80} must be a non-empty string"
             )
     if not isinstance(event.time, datetime) or event.time.tzinfo is None:
         raise InvalidEventError(
@@ -129,26 +135,26 @@ def check_event(event: "Event[Any]") -> "Event[Any]":
 
 
 def encode(event: "Event[Any]", limits: EventLimits = DEFAULT_LIMITS) -> bytes:
-    """The event in CloudEvents' JSON format.
+    """Encode an event in the JSON Event Format of CloudEvents 1.0.
 
     Raises:
-        InvalidEventError: it is too large, too deep, or holds what JSON cannot.
+        InvalidEventError: it is too large, too deep, or not representable in JSON.
     """
     try:
         raw = _encode(event)
     except (TypeError, ValueError, RecursionError) as error:
         raise InvalidEventError(
-            "decode_error", f"{event.type} cannot be JSON: {error}"
+            "decode_error", f"{event.type} cannot be encoded as JSON: {error}"
         ) from error
     _check_limits(raw, limits)
     return raw
 
 
 def decode(raw: bytes, limits: EventLimits = DEFAULT_LIMITS) -> "Event[Any]":
-    """Read an event that somebody else wrote.
+    """Decode an event from untrusted bytes.
 
     Raises:
-        InvalidEventError: with the reason; never anything else, whatever the bytes.
+        InvalidEventError: with the reason; no other error, whatever the bytes.
     """
     _check_limits(raw, limits)
     try:
@@ -160,18 +166,18 @@ def decode(raw: bytes, limits: EventLimits = DEFAULT_LIMITS) -> "Event[Any]":
 
 
 def new_id() -> str:
-    """A new event id: unique over processes, and quick to make.
+    """A new event id, unique across processes and cheap to generate.
 
-    A random prefix for each process (renewed after a fork) and a running number.
+    A random prefix for each process (renewed after a fork) and a counter.
     """
     return f"{_prefix}-{next(_numbers):x}"
 
 
 def _plain(value: Any) -> Any:
-    """What JSON knows, of a pydantic model; msgspec asks for what it does not know."""
+    """Convert what msgspec does not support: pydantic models."""
     dump = getattr(value, "model_dump", None)
     if dump is None:
-        raise TypeError(f"a {type(value).__qualname__} is none of JSON's types")
+        raise TypeError(f"type {type(value).__qualname__} is not supported")
     return dump(mode="json")
 
 
@@ -184,7 +190,7 @@ _prefix = ""
 
 
 def _renew_prefix() -> None:
-    global _prefix  # noqa: PLW0603 - one for each process is the point
+    global _prefix  # noqa: PLW0603 - one for each process
     _prefix = secrets.token_hex(8)
 
 
@@ -196,24 +202,24 @@ if hasattr(os, "register_at_fork"):
 def _check_limits(raw: bytes, limits: EventLimits) -> None:
     if len(raw) > limits.max_bytes:
         raise InvalidEventError(
-            "too_large", f"{len(raw)} bytes, {limits.max_bytes} are allowed"
+            "too_large", f"{len(raw)} bytes, at most {limits.max_bytes} allowed"
         )
-    # The signs are counted first: a real walk is needed only when they could nest.
+    # Counting brackets first avoids the walk for most events.
     if raw.count(b"[") + raw.count(b"{") > limits.max_depth:
         depth = _depth(raw)
         if depth > limits.max_depth:
             raise InvalidEventError(
-                "too_deep", f"nested {depth} levels, {limits.max_depth} are allowed"
+                "too_deep", f"nested {depth} levels, at most {limits.max_depth} allowed"
             )
 
 
-# It matches at every quote, closed or not: one that could fail would be tried again from
-# the next quote on, and take minutes for what a stranger can send.
+# The pattern matches at every quote, closed or not: one that could fail would retry
+# from each following quote, taking minutes (quadratic time) for malicious input.
 _STRUCTURE = re.compile(rb'"(?:[^"\\]|\\.?)*"?|[\[{]|[\]}]', re.DOTALL)
 
 
 def _depth(raw: bytes) -> int:
-    """How deep brackets nest, strings left aside; without recursion."""
+    """Nesting depth of brackets outside of strings; without recursion."""
     depth = deepest = 0
     for token in _STRUCTURE.finditer(raw):
         sign = raw[token.start()]

@@ -1,8 +1,8 @@
-"""Places where a test lets the process die: nothing, unless the environment names one.
+"""Failpoints: places where a test can kill the process; off unless configured.
 
-``EVMON_FAILPOINT=after_read:3`` kills the process, as ``kill -9`` would, when it comes to
-that point for the third time. Callers ask ``if ON:`` first, so a point that is off costs
-one look at a constant. The names are in `POINTS`.
+``EVMON_FAILPOINT=after_read:3`` kills the process, like ``kill -9``, when it reaches
+that point for the third time. Callers check ``if ON:`` first, so a disabled point costs
+one constant lookup. The names are in `POINTS`.
 """
 
 import os
@@ -25,14 +25,14 @@ POINTS: Final = (
 _name, _, _count = os.environ.get("EVMON_FAILPOINT", "").partition(":")
 
 ON: Final = bool(_name)
-"""Whether any point is named."""
+"""Whether a failpoint is configured."""
 
 _left = int(_count or 1)
 
 
 def reach(point: str) -> None:
-    """The process comes to a point; it may be its last."""
-    global _left  # noqa: PLW0603 - the one count of this process
+    """Reach a failpoint; kills the process if it is the configured one."""
+    global _left  # noqa: PLW0603 - one counter per process
     if point != _name:
         return
     _left -= 1

@@ -1,4 +1,4 @@
-"""Handlers: how they are declared, and found on a provider."""
+"""Handlers: how they are declared, and how they are found on a provider."""
 
 import functools
 import inspect
@@ -18,7 +18,7 @@ _DECLARATIONS: Final = "__evmon_handles__"
 
 @dataclass(frozen=True, slots=True)
 class Declaration:
-    """What `@event_handler` said about a function."""
+    """The arguments of an `@event_handler` on a function."""
 
     pattern: str
     retry: RetryPolicy | None
@@ -26,10 +26,11 @@ class Declaration:
 
 @dataclass(frozen=True, slots=True)
 class HandlerSpec:
-    """A declared handler as found on a provider, not bound to it.
+    """A handler declared on a provider, not bound to it.
 
     Attributes:
-        attribute: its name on the provider; None when the provider is the handler.
+        attribute: its name on the provider; None if the provider is the handler.
+        declaration: what was declared.
     """
 
     attribute: str | None
@@ -38,18 +39,22 @@ class HandlerSpec:
 
 @dataclass(frozen=True, slots=True)
 class Handler:
-    """A handler that can be called.
+    """A registered handler.
 
     Attributes:
-        name: module and qualified name of the function, as it stands in metrics.
-        pattern: of the event types that it handles.
-        retry: its policy; None means the bus' own.
-        call: takes the event and how it was delivered. It awaits nothing itself:
-            a coroutine function's call returns the coroutine.
-        is_async: whether `call` returns something to await; otherwise it blocks and
-            belongs in a thread.
-        call_many: likewise with many events, if it takes many.
-        number: which of the registered handlers of that name it is, from 1.
+        name: module and qualified name of the function, as in metrics.
+        pattern: pattern of the event types that it handles.
+        retry: its retry policy; None means that of the bus.
+        call: calls the function with an event and its `Delivery`; for a coroutine
+            function it returns the coroutine.
+        is_async: whether `call` returns an awaitable; if not, it blocks and is run in a
+            thread.
+        call_many: calls the function with a list of events; None if it takes one.
+        number: distinguishes registered handlers of the same name, from 1.
+
+    Example:
+        >>> [(handler.pattern, handler.name) for handler in bus.handlers]
+        [('order.created', 'shop.app.Orders.created')]
     """
 
     name: str
@@ -62,32 +67,37 @@ class Handler:
 
     @property
     def key(self) -> str:
-        """What tells it from all others, in logs, retries and dead letters."""
+        """Unique name in logs and dead letters, such as ``name`` or ``name#2``."""
         return self.name if self.number == 1 else f"{self.name}#{self.number}"
 
 
 def event_handler(
     pattern: str, *, retry: RetryPolicy | None = None
 ) -> Callable[[F], F]:
-    """Declare a function or method as a handler of events.
+    """Declare a function or method as an event handler.
 
-    The function itself is returned unchanged. Its parameters say what it wants: one
-    that is annotated `Event`, `Event[T]`, or not at all takes the event, one annotated
-    `Delivery` takes how it was delivered, and any other annotation takes the event's
-    data, validated as that type (a pydantic model, a dataclass, a TypedDict …). Data
-    that does not fit is a permanent failure.
+    Annotations decide what a parameter receives: `Event`, `Event[T]` or no annotation
+    the event, `Delivery` how it was delivered, and any other type the event's data,
+    validated as that type (a pydantic model, a dataclass, a TypedDict …). Data that
+    does not validate is a permanent failure: the event is dead-lettered.
 
-    A function with one parameter, annotated `list[Event]` or `list[Event[T]]`, takes many
-    events in one call: those that came in one read. When it fails, it is called again
-    with each of them alone, so that one bad event is no other's failure.
+    A function with one parameter annotated `list[Event]` or `list[Event[T]]` receives
+    the events of one read in a single call. If the call fails, it is repeated for each
+    event alone, so one bad event does not fail the others.
+
+    A coroutine function runs on the event loop, a plain function in a thread. All
+    handlers of an event share its data: do not mutate it.
 
     Args:
-        pattern: an event type, or a pattern: ``order.*`` is one further word,
-            ``order.**`` any number of them.
-        retry: policy for this handler instead of the bus' own.
+        pattern: an event type or a pattern: ``*`` stands for one word, ``**`` at the
+            end for one or more words (``order.*``, ``order.**``).
+        retry: retry policy of this handler; by default that of the bus.
+
+    Returns:
+        A decorator that marks the function and returns it unchanged.
 
     Raises:
-        ConfigError: the pattern is not one.
+        ConfigError: the pattern or the policy is invalid.
 
     Example:
         >>> @event_handler("order.created", retry=RetryPolicy(max_retries=5))
@@ -104,7 +114,7 @@ def event_handler(
         if isinstance(function, (staticmethod, classmethod)):
             target = function.__func__
         if not callable(target) or isinstance(target, type):
-            raise ConfigError(f"@event_handler({pattern!r}) is for functions")
+            raise ConfigError(f"@event_handler({pattern!r}) must decorate a function")
         earlier: tuple[Declaration, ...] = getattr(target, _DECLARATIONS, ())
         setattr(target, _DECLARATIONS, (declaration, *earlier))
         return function
@@ -113,10 +123,10 @@ def event_handler(
 
 
 def check_pattern(pattern: str) -> str:
-    """Return `pattern` if it is one.
+    """Return `pattern` if it is valid.
 
     Raises:
-        ConfigError: says what a pattern looks like.
+        ConfigError: the pattern is invalid; describes the syntax.
     """
     words = pattern.split(".") if isinstance(pattern, str) else [""]
     plain = [word for word in words if word != "*"]
@@ -127,18 +137,18 @@ def check_pattern(pattern: str) -> str:
     ):
         raise ConfigError(
             f"pattern {pattern!r}: must be words joined by dots, where '*' stands for"
-            " one word and '**', at the end only, for one or more"
+            " one word and '**', only at the end, for one or more words"
         )
     return pattern
 
 
 def scan(provider: Any) -> tuple[HandlerSpec, ...]:
-    """Look at a provider and return the handlers declared on it.
+    """Scan a provider for declared handlers.
 
-    Methods of its class and of the classes that it inherits from, static and class
-    methods, functions of a module, what an instance carries itself, and declarations
-    below `functools.wraps` are found. Properties and other descriptors are never
-    triggered, and the result holds no reference to the provider.
+    Finds methods of its class and base classes, static and class methods, functions of
+    a module, attributes of an instance, and declarations below `functools.wraps`.
+    Properties and other descriptors are never triggered, and the result holds no
+    reference to the provider.
     """
     if inspect.isroutine(provider) or isinstance(provider, functools.partial):
         return tuple(HandlerSpec(None, d) for d in declarations_of(provider))
@@ -150,10 +160,10 @@ def scan(provider: Any) -> tuple[HandlerSpec, ...]:
 
 
 def bind(provider: Any, spec: HandlerSpec) -> Handler:
-    """Make a handler that calls the provider.
+    """Bind a declared handler to its provider.
 
     Raises:
-        DiscoveryError: its signature asks for something that no event can give.
+        DiscoveryError: a parameter cannot be filled from an event.
     """
     function = provider if spec.attribute is None else getattr(provider, spec.attribute)
     return handler_of(function, spec.declaration.pattern, spec.declaration.retry)
@@ -162,11 +172,11 @@ def bind(provider: Any, spec: HandlerSpec) -> Handler:
 def handler_of(
     function: Callable[..., Any], pattern: str, retry: RetryPolicy | None = None
 ) -> Handler:
-    """Make a handler of any callable.
+    """Make a handler from any callable.
 
     Raises:
-        ConfigError: the pattern is not one.
-        DiscoveryError: its signature asks for something that no event can give.
+        ConfigError: the pattern is invalid.
+        DiscoveryError: a parameter cannot be filled from an event.
     """
     check_pattern(pattern)
     _check_retry(retry)
@@ -174,7 +184,7 @@ def handler_of(
     call, call_many = calls_of(function, name)
     asynchronous = is_async(function)
     if asynchronous and not inspect.iscoroutinefunction(function):
-        # A plain wrapper of a coroutine function may return its coroutine, or not.
+        # A plain wrapper of a coroutine function may or may not return its coroutine.
         call, call_many = _awaited(call), call_many and _awaited(call_many)
     return Handler(
         name=name,
@@ -187,11 +197,11 @@ def handler_of(
 
 
 def declarations_of(value: Any) -> tuple[Declaration, ...]:
-    """What `@event_handler` said about a raw attribute; empty for anything else."""
+    """The `@event_handler` declarations on a raw attribute, if any."""
     if isinstance(value, (staticmethod, classmethod)):
         value = value.__func__
     seen = 0
-    while callable(value) and seen < 100:  # a chain of wrappers may loop
+    while callable(value) and seen < 100:  # a chain of wrappers may be cyclic
         found = inspect.getattr_static(value, _DECLARATIONS, ())
         if isinstance(found, tuple) and found:
             return found
@@ -230,7 +240,7 @@ def _name_of(function: Any) -> str:
 
 
 def _static_members(provider: Any) -> Iterator[tuple[str, Any]]:
-    """Names and raw attributes, nearest definition first, nothing triggered."""
+    """Names and raw attributes, nearest definition first; triggers no descriptor."""
     seen: set[str] = set()
     namespaces: list[Mapping[str, Any]] = [_own_namespace(provider)]
     cls = provider if isinstance(provider, type) else type(provider)
@@ -251,7 +261,7 @@ def _own_namespace(provider: Any) -> dict[str, Any]:
         return {}
     if not isinstance(provider, types.ModuleType):
         return dict(own)
-    # What a module imported from elsewhere is found where it was defined.
+    # What a module imports is found in the module that defines it.
     return {
         name: value
         for name, value in own.items()

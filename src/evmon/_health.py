@@ -1,4 +1,4 @@
-"""Health: is the process alive, and is it ready for work? Two questions, two answers."""
+"""Health: liveness and readiness are separate checks."""
 
 import asyncio
 import logging
@@ -11,22 +11,23 @@ from evmon._telemetry.meter import Meter
 from evmon._transports.base import Transport
 
 ALIVE_FOR: Final = 30.0
-"""Seconds without an answer after which the event loop is taken for stuck."""
+"""Seconds without a response after which the event loop counts as blocked."""
 
 _log = logging.getLogger("evmon.bus")
 
 
 class HealthChecks:
-    """Answers ``/livez`` and ``/readyz``; from any thread.
+    """Answers ``/livez`` and ``/readyz``; thread-safe.
 
-    Liveness is the event loop's alone: were Redis part of it, an outage of Redis would
-    restart every process that could go on afterwards. Each look at it asks the loop for
-    a sign, and reports whether the sign before it came: nothing beats when nobody looks.
+    Liveness depends on the event loop alone: if it included Redis, an outage of Redis
+    would restart processes that could recover on their own. Each check schedules a
+    callback on the loop and reports whether the previous one ran, so there is no
+    heartbeat timer while nobody asks.
 
     Args:
-        transport: is asked what troubles it.
-        meter: binds the gauge.
-        clock: time.
+        transport: reports why it is not usable, if so.
+        meter: binds the gauges.
+        clock: time source.
     """
 
     def __init__(self, transport: Transport, meter: Meter, clock: Clock) -> None:
@@ -42,38 +43,37 @@ class HealthChecks:
         self._show(0)
 
     def started(self) -> None:
-        """All parts run."""
+        """All parts are running."""
         self._loop = asyncio.get_running_loop()
         self._state = ""
         self.look()
 
     def draining(self) -> None:
-        """The bus stops: nobody should send it anything new."""
+        """The bus is stopping and takes no new work."""
         self._state = "draining"
         self.look()
 
     def livez(self) -> Health:
-        """Whether the event loop turns."""
+        """Whether the event loop responds."""
         now = self._clock.monotonic()
         asked = self._asked
         if asked is not None and now - asked > ALIVE_FOR:
-            return Health(
-                ok=False, detail=f"the event loop is stuck for {now - asked:.0f} s"
-            )
+            detail = f"the event loop has not responded for {now - asked:.0f} s"
+            return Health(ok=False, detail=detail)
         if asked is None and self._loop is not None and not self._loop.is_closed():
             self._asked = now
             self._loop.call_soon_threadsafe(self._answer)
         return Health(ok=True, detail="alive")
 
     def readyz(self) -> Health:
-        """Whether events are taken and handled."""
+        """Whether events are accepted and handled."""
         reason = self._state or self._transport.trouble
         if reason:
             return Health(ok=False, detail=reason)
         return Health(ok=True, detail="ready")
 
     def look(self) -> None:
-        """Show for how long it runs and whether it is ready; say when that changed."""
+        """Update the uptime and readiness gauges; log a change of readiness."""
         self._show_uptime(self._clock.monotonic() - self._since)
         trouble = self._state or self._transport.trouble
         if trouble != self._trouble:

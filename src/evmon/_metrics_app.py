@@ -1,4 +1,4 @@
-"""``/metrics`` for an application that has a web server already."""
+"""``/metrics`` as an ASGI app, to mount in an existing web application."""
 
 from evmon._bus import EventBus, running_buses
 from evmon._telemetry.asgi import ASGIApp, asgi_app
@@ -6,14 +6,20 @@ from evmon._telemetry.exposition import Routes
 
 
 def metrics_app(bus: EventBus | None = None) -> ASGIApp:
-    """``/metrics`` as an ASGI app, for an application that has a web server already.
+    """Serve ``/metrics``, ``/livez`` and ``/readyz`` in an existing web application.
 
     Args:
-        bus: whose metrics; None means the one that runs in this process when a request
-            comes. While none runs, the answer is 503.
+        bus: the bus to report on. By default the one that is running in this process
+            when a request arrives; if several are running, an arbitrary one of them.
+
+    Returns:
+        An ASGI 3 application, to be mounted at ``/metrics``; the health checks are then
+        at ``/metrics/livez`` and ``/metrics/readyz``. It answers 503 while no bus is
+        running.
 
     Example:
-        >>> app = metrics_app()  # app.mount("/", evmon.metrics_app()) in Starlette
+        >>> app = FastAPI()
+        >>> app.mount("/metrics", metrics_app())
     """
 
     def routes() -> Routes | None:

@@ -1,4 +1,4 @@
-"""The publisher: events gather while the last batch is on its way."""
+"""The publisher: buffers events while a batch is being sent."""
 
 import asyncio
 import itertools
@@ -24,11 +24,11 @@ from evmon.errors import (
 )
 
 MAX_BATCH_BYTES: Final = 4 * 1024 * 1024
-"""Bytes after which a batch takes no more events, so that no server chokes on it."""
+"""Bytes at which a batch is full, to keep requests to the server small."""
 
 _WRONG_LOOP: Final = (
-    "events are published on the bus' own event loop; use publish_sync() in a thread,"
-    " such as that of a plain handler"
+    "not on the event loop of the bus; in a thread, such as that of a plain handler,"
+    " use publish_sync()"
 )
 
 _log = logging.getLogger("evmon.publisher")
@@ -37,7 +37,7 @@ _tickets = itertools.count(1)
 
 @dataclass(slots=True, eq=False)
 class _Batch:
-    """Events that leave together; whoever waits for one waits for the batch."""
+    """Events sent together; whoever waits for one waits for the batch."""
 
     done: "asyncio.Future[list[Exception | None]]"
     raws: list[bytes] = field(default_factory=list)
@@ -53,18 +53,18 @@ class _Batch:
 class Publisher:
     """Sends events in batches.
 
-    A lone event leaves at once. Whatever comes while a batch is on its way forms the
-    next one, so batches grow with the load and never by waiting.
+    A single event is sent at once. Events that arrive while a batch is being sent form
+    the next one, so batches grow with the load without waiting.
 
     Args:
-        transport: takes the batches.
+        transport: sends the batches.
         batching: sizes.
-        policy: for batches, or parts of them, that fail.
-        retrier: carries the policy out.
-        recorder: measures.
-        type_label: the label of an event type.
-        clock: time.
-        limits: of an event's size and depth.
+        policy: retry policy for batches, or parts of them, that fail.
+        retrier: applies the policy.
+        recorder: records metrics.
+        type_label: returns the metric label of an event type.
+        clock: time source.
+        limits: maximum size and depth of an event.
     """
 
     def __init__(
@@ -98,15 +98,15 @@ class Publisher:
 
     @property
     def buffered(self) -> int:
-        """Events that wait to be sent, those on their way included."""
+        """Number of events waiting to be sent or being sent."""
         return self._buffered
 
     async def publish(self, event: "Event[Any]") -> None:
-        """Send an event; returns when the transport has it.
+        """Send an event; returns when the transport has accepted it.
 
         Raises:
-            InvalidEventError: the event is too large, too deep, or not JSON.
-            PublishError: the transport did not take it, after all retries.
+            InvalidEventError: it is too large, too deep or not representable in JSON.
+            PublishError: the transport did not accept it, after all retries.
         """
         raw = encode(event, self._limits)
         if self._buffered >= self._batching.max_buffered:
@@ -121,7 +121,7 @@ class Publisher:
     async def publish_many(
         self, events: Iterable["Event[Any]"]
     ) -> list[PublishError | None]:
-        """Send many events; the result says for each why it was refused."""
+        """Send many events; returns for each None, or why it was refused."""
         sent: list[tuple[_Batch, int]] = []
         outcome: list[PublishError | None] = []
         try:
@@ -137,7 +137,7 @@ class Publisher:
                 sent.append((batch, len(batch.ids) - 1))
                 outcome.append(None)
         except Exception:
-            await _all_sent(sent)  # those before it were
+            await _all_sent(sent)  # the earlier ones still go out
             raise
         await _all_sent(sent)
         accepted = [at for at, refused in enumerate(outcome) if refused is None]
@@ -148,21 +148,22 @@ class Publisher:
         return outcome
 
     def publish_nowait(self, event: "Event[Any]") -> None:
-        """Send an event some time soon; a failure is logged and counted, not raised.
+        """Buffer an event to be sent; a failure is logged and counted, not raised.
 
         Raises:
-            InvalidEventError: the event is too large, too deep, or not JSON.
+            InvalidEventError: it is too large, too deep or not representable in JSON.
             PublishError: the buffer is full.
         """
         raw = encode(event, self._limits)
         if self._buffered >= self._batching.max_buffered:
             raise PublishError(
-                event.id, f"the buffer is full ({self._buffered} events)"
+                event.id,
+                f"the buffer is full ({self._buffered} events): await publish() instead",
             )
         self._add(event, raw, urgent=False)
 
     async def run(self) -> None:
-        """Send batches; returns after `close`, when all of them are sent."""
+        """Send batches; returns after `close`, once all of them are sent."""
         self._loop = asyncio.get_running_loop()
         self._recorder.buffer_limited(self._batching.max_buffered)
         try:
@@ -188,7 +189,7 @@ class Publisher:
             await self._send(batch)
 
     async def flushed(self) -> None:
-        """Send at once what is buffered now; returns when it is sent."""
+        """Send what is buffered without delay; returns when it is sent."""
         for batch in self._batches:
             batch.urgent = True
         self._urgent.set()
@@ -197,26 +198,28 @@ class Publisher:
             await self._room.wait()
 
     def close(self) -> None:
-        """Take no more events; `run` returns once the buffer is empty."""
+        """Accept no more events; `run` returns once the buffer is empty."""
         self._closed = True
         self._wake.set()
         self._urgent.set()
 
     def abandon(self) -> int:
-        """Give up what is buffered (the drain took too long); returns how many."""
+        """Drop what is buffered (the drain timed out); returns the number of events."""
         self._closed = True
         self._room.set()
         lost = 0
         while self._batches:
             batch = self._batches.popleft()
             lost += len(batch.ids)
-            stopped: Exception = TransportError("the bus stopped first")
+            stopped: Exception = TransportError(
+                "the bus stopped before the event was sent"
+            )
             self._resolve(batch, [stopped] * len(batch.ids))
         return lost
 
     def _add(self, event: "Event[Any]", raw: bytes, *, urgent: bool) -> _Batch:
         if self._closed:
-            raise BusStateError("the bus is stopping: it takes no more events")
+            raise BusStateError("the bus is stopping: it accepts no more events")
         loop = _running_loop()
         if loop is not self._loop is not None:
             raise BusStateError(_WRONG_LOOP)
@@ -245,7 +248,7 @@ class Publisher:
         return len(batch.ids) >= self._max_size or batch.size >= MAX_BATCH_BYTES
 
     def _count_buffer(self) -> None:
-        """Bring the gauge of the buffer up to date; once for many events."""
+        """Update the gauge of the buffer, once for many events."""
         change = self._buffered - self._counted
         if change:
             self._counted += change
@@ -257,8 +260,8 @@ class Publisher:
             await self._room.wait()
 
     async def _send(self, batch: _Batch) -> None:
-        """Send one batch, and those of its events that failed again by the policy."""
-        stopped: Exception = TransportError("the bus stopped first")
+        """Send one batch, and retry those of its events that failed."""
+        stopped: Exception = TransportError("the bus stopped before the event was sent")
         results: list[Exception | None] = [stopped] * len(batch.ids)
         missing: Sequence[int] = range(len(batch.ids))
         n = 0
@@ -312,11 +315,11 @@ class Publisher:
             by_error.setdefault(kind, (result, Counter()))[1][label] += 1
         for error, counts in by_error.values():
             self._recorder.sent(counts, error)
-        # Whoever awaits an event is told; of these, nobody else will know.
+        # Awaiting publishers get the error; these events have none.
         lost = [error for at in batch.nobody_waits if (error := results[at])]
         if lost:
             self._recorder.lost(len(lost))
-            _log.error("%d events were not published: %s", len(lost), lost[0])
+            _log.error("lost %d events from publish_nowait: %s", len(lost), lost[0])
         if not batch.done.done():
             batch.done.set_result(results)
 

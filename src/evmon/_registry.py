@@ -1,4 +1,4 @@
-"""Which handlers an event type has: patterns compiled when they are registered."""
+"""The registry: finds the handlers of an event type by compiled patterns."""
 
 import threading
 from collections.abc import Callable, Iterable
@@ -14,13 +14,13 @@ _MAX_ROUTES: Final = 4096
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Route:
-    """What is known about an event type.
+    """The handlers and the metric label of an event type.
 
     Attributes:
-        handlers: all that match, in the order of registration.
-        label: the value for metrics: the type itself if a handler is registered for
-            just that, else the most specific pattern that matches, else ``_unknown``.
-            It never comes from a payload.
+        handlers: all that match, in order of registration.
+        label: the type itself if a handler is registered for exactly that, else the
+            most specific matching pattern, else ``_unknown``. Never taken from a
+            payload.
     """
 
     handlers: tuple[Handler, ...]
@@ -32,7 +32,7 @@ _NO_ROUTE: Final = Route((), UNKNOWN)
 
 @dataclass(slots=True)
 class _Node:
-    """A word of the patterns, with what may follow it."""
+    """A node of the pattern tree: one word, and what may follow it."""
 
     words: dict[str, "_Node"] = field(default_factory=dict)
     here: list[tuple[int, Handler]] = field(default_factory=list)
@@ -42,8 +42,8 @@ class _Node:
 class Registry:
     """Handlers by event type.
 
-    A match is one dictionary lookup for a type that was met before, and a walk of the
-    pattern tree, one step a word, for a new one.
+    Matching is one dictionary lookup for a known type, and a walk of the pattern tree,
+    one step per word, for a new one.
 
     Example:
         >>> registry = Registry()
@@ -69,13 +69,13 @@ class Registry:
         return tuple(self._handlers.values())
 
     def add(self, handlers: Iterable[Handler]) -> list[int]:
-        """Register handlers; returns the keys by which `remove` takes them back."""
+        """Register handlers; returns their keys for `remove`."""
         return self.replace((), handlers)
 
     def replace(self, keys: Iterable[int], handlers: Iterable[Handler]) -> list[int]:
-        """Put handlers in place of others, in one step; returns their keys.
+        """Replace handlers by others atomically; returns the new keys.
 
-        Those of the same names keep their numbers: retries find them by these.
+        Handlers of the same name keep their numbers, by which retries find them.
         """
         with self._lock:
             gone = self._take(keys)
@@ -92,19 +92,19 @@ class Registry:
         return added
 
     def observe(self, changed: Callable[[int], None]) -> Callable[[], None]:
-        """Call `changed` with the number of handlers now, and with every change of it.
+        """Call `changed` with the number of handlers now, and with each later change.
 
         It is called in the thread that makes the change.
 
         Returns:
-            ends it.
+            A function that ends the observation.
         """
         self._observers.append(changed)
         changed(len(self._handlers))
         return lambda: self._observers.remove(changed)
 
     def remove(self, keys: Iterable[int]) -> int:
-        """Take handlers back; returns how many there were."""
+        """Remove handlers; returns the number removed."""
         with self._lock:
             gone = self._take(keys)
             self._routes = {}
@@ -118,7 +118,7 @@ class Registry:
         if route is not None:
             return route
         route = self._find(event_type)
-        # Types may come from strangers: what is remembered of them is bounded.
+        # Types may come from untrusted publishers: bound the cache.
         if len(routes) < _MAX_ROUTES:
             routes[event_type] = route
         return route
@@ -150,7 +150,7 @@ class Registry:
 
 
 class _Numbers:
-    """Numbers for handlers of the same name: the smallest that is free."""
+    """Assigns numbers to handlers of the same name: the smallest free one."""
 
     def __init__(self) -> None:
         self._highest: dict[str, int] = {}
@@ -196,7 +196,7 @@ def _insert(root: _Node, key: int, handler: Handler) -> None:
 
 
 def _delete(root: _Node, key: int, handler: Handler) -> None:
-    """Take a handler out, and every node that is empty without it."""
+    """Remove a handler and the nodes that become empty."""
     words = handler.pattern.split(".")
     path = [root]
     for word in words[:-1] if words[-1] == "**" else words:

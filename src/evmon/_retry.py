@@ -1,11 +1,11 @@
-"""Retries: the pure rule, and the one place that carries it out."""
+"""Retries: the policy, and its one implementation."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Literal, TypeVar
 
 from evmon._clock import Clock
-from evmon._settings import ANY, at_least, one_of, setting, validate
+from evmon._settings import ANY, at_least, documented, one_of, setting, validate
 from evmon._telemetry.recorders import RetryRecorder
 from evmon.errors import ConfigError, InvalidEventError, Reject, RetryLater
 
@@ -14,12 +14,14 @@ T = TypeVar("T")
 _PERMANENT = (Reject, InvalidEventError)
 
 
+@documented
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryPolicy:
-    """Capped exponential backoff.
+    """Capped exponential backoff, by default with full jitter.
 
     The delay before retry *n* (from 0) is ``min(base_delay * multiplier**n,
-    max_delay)``; with ``jitter="full"`` a random part of it, from 0 to the whole.
+    max_delay)``; with ``jitter="full"`` it is uniformly random between 0 and that.
+    `Reject` and `InvalidEventError` are never retried.
 
     Example:
         >>> [RetryPolicy().delay(n) for n in range(3)]
@@ -27,18 +29,18 @@ class RetryPolicy:
     """
 
     max_retries: int = setting(
-        3, at_least(0), "Retries after the first attempt; 0 tries once."
+        3, at_least(0), "Maximum retries after the first attempt; 0 disables retries."
     )
     base_delay: float = setting(0.1, at_least(0), "Seconds before the first retry.")
-    max_delay: float = setting(5.0, at_least(0), "Seconds before any retry at most.")
+    max_delay: float = setting(5.0, at_least(0), "Maximum seconds before a retry.")
     multiplier: float = setting(
-        2.0, at_least(1), "Factor from one delay to the next one."
+        2.0, at_least(1), "Factor by which each delay exceeds the one before."
     )
     jitter: Literal["full", "none"] = setting(
-        "full", one_of("full", "none"), "Whether delays are spread at random."
+        "full", one_of("full", "none"), "Randomize delays ('full') or not ('none')."
     )
     retry_on: tuple[type[Exception], ...] = setting(
-        (Exception,), ANY, "Errors that a retry may heal."
+        (Exception,), ANY, "Exception types worth retrying."
     )
 
     def __post_init__(self) -> None:
@@ -53,25 +55,49 @@ class RetryPolicy:
         object.__setattr__(self, "retry_on", kinds)
 
     def delay(self, n: int) -> float:
-        """Seconds before retry `n` (from 0), jitter left aside."""
+        """The delay before a retry, without jitter.
+
+        Args:
+            n: number of the retry, from 0.
+
+        Returns:
+            Seconds.
+
+        Example:
+            >>> RetryPolicy(base_delay=1, max_delay=3).delay(2)
+            3
+        """
         try:
             return min(self.base_delay * self.multiplier**n, self.max_delay)
         except OverflowError:
             return self.max_delay if self.base_delay else 0.0
 
     def allows(self, n: int, error: BaseException) -> bool:
-        """Whether retry `n` (from 0) may follow `error`."""
+        """Whether an error may be retried.
+
+        Args:
+            n: number of the retry, from 0.
+            error: what the last attempt raised.
+
+        Returns:
+            False if retries are exhausted, or the error is permanent or not listed in
+            `retry_on`.
+
+        Example:
+            >>> RetryPolicy(retry_on=(OSError,)).allows(0, KeyError("id"))
+            False
+        """
         if n >= self.max_retries or isinstance(error, _PERMANENT):
             return False
         return isinstance(error, (*self.retry_on, RetryLater))
 
 
 class Retrier:
-    """Carries out a policy for one component and records what it does.
+    """Applies policies for one component and records its retries.
 
     Args:
-        clock: time and chance.
-        recorder: of the component.
+        clock: time source and jitter.
+        recorder: records metrics of the component.
     """
 
     def __init__(self, clock: Clock, recorder: RetryRecorder) -> None:
@@ -84,7 +110,7 @@ class Retrier:
         """Decide about retry `n` (from 0) after `error`.
 
         Returns:
-            seconds to wait, jitter included; None when the operation is given up.
+            Seconds to wait, jitter included; None if the operation is not retried.
         """
         if not policy.allows(n, error):
             self._recorder.exhausted(error)
@@ -101,10 +127,10 @@ class Retrier:
     async def call(
         self, policy: RetryPolicy, operation: Callable[[], Awaitable[T]]
     ) -> T:
-        """Await `operation()`, again after each failure that the policy forgives.
+        """Await `operation()`, retrying as the policy allows.
 
         Raises:
-            Exception: the last failure, untouched, when the policy gives up.
+            Exception: the error of the last attempt, unchanged.
         """
         n = 0
         while True:

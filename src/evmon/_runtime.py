@@ -52,7 +52,7 @@ _log = logging.getLogger("evmon.bus")
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """All settings of a bus, the environment's overrides applied."""
+    """All settings of a bus, with the overrides of the environment applied."""
 
     service: str
     transport: str
@@ -70,7 +70,7 @@ class Settings:
 def make_discovery(
     settings: Settings, registry: Registry, meter: Meter, clock: Clock
 ) -> tuple[Discovery, MetadataCache[HandlerSpec]]:
-    """Discovery and its cache, on their own: also what a preview needs."""
+    """Make a discovery and its cache, for a bus or a preview."""
     cache: MetadataCache[HandlerSpec] = MetadataCache(
         settings.discovery.cache_ttl_seconds, clock, meter
     )
@@ -91,9 +91,9 @@ class Runtime:
 
     Args:
         settings: of the bus.
-        registry: the handlers that were added by hand are in it already.
-        metrics: where ``/metrics`` is served; None serves none.
-        clock: time.
+        registry: already holds handlers added with `add_handler`.
+        metrics: where ``/metrics`` is served; None does not serve it.
+        clock: time source.
     """
 
     def __init__(
@@ -125,7 +125,7 @@ class Runtime:
         self.publisher = Publisher(
             transport,
             settings.batching,
-            # What heals a handler (`retry_on`) says nothing about a server.
+            # `retry_on` is about handlers; publishing retries transport errors.
             dataclasses.replace(settings.retry, retry_on=(TransportError,)),
             Retrier(clock, RetryRecorder(meter, "publish")),
             publish_recorder,
@@ -166,14 +166,14 @@ class Runtime:
 
     @property
     def metrics_url(self) -> str | None:
-        """Where ``/metrics`` is served, if it is."""
+        """URL of ``/metrics``; None if it is not served."""
         return f"{self._server.url}/metrics" if self._server else None
 
     async def start(self, providers: Iterable[Any], packages: Iterable[str]) -> None:
-        """Start everything; returns when what was queued before was looked at.
+        """Start everything; returns when what was queued before has been scanned.
 
         Raises:
-            ConfigError: the metrics port is taken.
+            ConfigError: the metrics address is not available.
             TransportError: the transport cannot be opened.
         """
         for provider in providers:
@@ -181,13 +181,13 @@ class Runtime:
         for package in packages:
             self.discovery.discover(package)
         started = asyncio.get_running_loop().create_future()
-        # One task owns all others, whoever enters and leaves the bus.
+        # One task owns all others, independent of the task that starts the bus.
         task = self._task = asyncio.create_task(self._main(started), name="evmon")
         task.add_done_callback(lambda task: _pass_on(task, started))
         try:
             await started
         except asyncio.CancelledError:
-            # Whatever is still on its way up, such as a connection, is given up.
+            # Abandon what is still starting, such as a connection.
             task.cancel()
             await asyncio.wait([task])
             raise
@@ -196,7 +196,7 @@ class Runtime:
             raise
 
     async def stop(self) -> None:
-        """Stop in order; raises what made the bus fail, if something did."""
+        """Drain and stop; raises the error that made the bus fail, if any."""
         self._stop.set()
         if self._task is None:
             return
@@ -204,7 +204,7 @@ class Runtime:
         try:
             await asyncio.shield(task)
         except asyncio.CancelledError:
-            if not task.done():  # the caller is cancelled: end at once, not in order
+            if not task.done():  # the caller is cancelled: stop without draining
                 task.cancel()
                 await asyncio.wait([task])
             raise
@@ -212,7 +212,7 @@ class Runtime:
             raise _innermost(group) from group  # type: ignore[misc]
 
     async def wait(self) -> None:
-        """Wait until the bus stops, whether asked to or by a failure."""
+        """Wait until the bus has stopped, by `stop` or by a failure."""
         if self._task is not None:
             await asyncio.wait([self._task])
 
@@ -220,7 +220,7 @@ class Runtime:
         try:
             if self._server is not None:
                 self._server.start()
-            # Who only publishes makes no group, whose lag nobody would work off.
+            # A bus that only publishes creates no group: its lag would grow forever.
             reads = len(self._registry) > 0 or self.discovery.pending > 0
             await self.transport.open(reads=reads)
             try:
@@ -229,7 +229,7 @@ class Runtime:
                 with anyio.CancelScope(shield=True):
                     await self.transport.close()
         finally:
-            # However it ended, nobody may wait for what is not sent any more.
+            # However it ended: release those who wait for unsent events.
             self.publisher.abandon()
             self._uncount_handlers()
             self._count_handlers(-len(self._registry))
@@ -264,7 +264,7 @@ class Runtime:
             await self._stop.wait()
             self.health.draining()
             _log.info(
-                "%s stopping: %d events in flight, given up to %g s",
+                "%s stopping: %d events in flight, waiting up to %g s",
                 self._settings.service,
                 self.consumer.in_flight,
                 self._settings.consumer.drain_timeout,
@@ -272,7 +272,7 @@ class Runtime:
             discovering.cancel()
             deadline = anyio.current_time() + self._settings.consumer.drain_timeout
             if not self.transport.shared:
-                # What is buffered must be handled here, or never.
+                # No other process can handle what is buffered.
                 with anyio.CancelScope(deadline=deadline):
                     await self.publisher.flushed()
             self.consumer.stop(max(deadline - anyio.current_time(), 0))
@@ -318,14 +318,14 @@ async def _within(scope: anyio.CancelScope, run: Callable[[], Awaitable[None]]) 
 
 
 def _innermost(error: BaseException | None) -> BaseException | None:
-    """The one error that a task group wrapped, if it is one."""
+    """Unwrap exception groups that hold a single error."""
     while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]
     return error
 
 
 def _pass_on(task: "asyncio.Task[None]", started: "asyncio.Future[None]") -> None:
-    """Let the one who starts the bus see why it did not, and the log why it fell."""
+    """Pass a failure to whoever starts the bus; log it if the bus was running."""
     if task.cancelled():
         started.cancel()
         return

@@ -1,4 +1,4 @@
-"""A service on its own: runs until a signal comes, or until it falls."""
+"""Running as a standalone service: until a signal or a failure."""
 
 import asyncio
 import os
@@ -11,19 +11,19 @@ _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
 
 class Service(AbstractAsyncContextManager[Any], Protocol):
-    """What starts when it is entered, and stops in order when it is left."""
+    """A context manager that starts on entry and drains on exit."""
 
     async def wait(self) -> None:
-        """Wait until it stops by itself."""
+        """Wait until it has stopped by itself."""
         ...
 
 
 def run_until_signal(service: Service) -> None:
-    """Run a service, on uvloop if that is installed.
+    """Run a service, on uvloop if it is installed.
 
-    The first SIGINT or SIGTERM stops it in order, a second one ends the process at once.
+    The first SIGINT or SIGTERM drains it, a second one ends the process at once.
     """
-    # Outside of any `except`: every error of a handler would name it as its context.
+    # Outside of any `except`, which would become the context of handler errors.
     _runner()(serve_until_signal(service))
 
 
@@ -36,7 +36,7 @@ def _runner() -> Callable[[Coroutine[Any, Any, None]], None]:
 
 
 async def serve_until_signal(service: Service) -> None:
-    """The same on the loop that runs: start, wait for a signal, stop in order."""
+    """Run a service on the current event loop: start, wait for a signal, drain."""
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
 
@@ -49,7 +49,7 @@ async def serve_until_signal(service: Service) -> None:
         loop.add_signal_handler(number, on_signal, number)
     try:
         async with AsyncExitStack() as stack:
-            # A signal is heard while the service starts too: it may wait for a server.
+            # Handle signals during startup too: it may be waiting for a server.
             await _first(stack.enter_async_context(service), stop.wait())
             if not stop.is_set():
                 await _first(service.wait(), stop.wait())
@@ -59,7 +59,7 @@ async def serve_until_signal(service: Service) -> None:
 
 
 async def _first(*coroutines: Coroutine[Any, Any, Any]) -> None:
-    """Wait until one of them is done, and cancel the others; raises what one raised."""
+    """Wait until one is done and cancel the others; propagates an error."""
     tasks = [asyncio.ensure_future(coroutine) for coroutine in coroutines]
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)

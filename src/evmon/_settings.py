@@ -1,11 +1,13 @@
-"""Settings as dataclass fields that know what they allow and what they mean.
+"""Settings: dataclass fields with a rule for valid values and a help text.
 
-A settings class is a frozen dataclass whose fields are made by `setting`. `validate`
-refuses nonsense at construction; `from_environment` overrides fields from ``EVMON_*``
-variables; both name the setting, the value and what is allowed, in one line.
+A settings class is a frozen dataclass with fields made by `setting` and the decorator
+`documented`. `validate` rejects invalid values at construction; `from_environment`
+overrides fields from ``EVMON_*`` variables. Both name the setting, its value and the
+allowed values, in one line.
 """
 
 import dataclasses
+import inspect
 import math
 import types
 import typing
@@ -16,6 +18,7 @@ from typing import Any, TypeVar, get_args, get_origin
 from evmon.errors import ConfigError
 
 T = TypeVar("T")
+C = TypeVar("C", bound=type)
 
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off"})
@@ -23,7 +26,7 @@ _FALSE = frozenset({"0", "false", "no", "off"})
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What a setting allows: a test, and the words for it."""
+    """The values that a setting allows: a predicate, and its description."""
 
     holds: Callable[[Any], bool]
     allowed: str
@@ -45,29 +48,44 @@ def between(low: float, high: float) -> Rule:
 
 
 def one_of(*choices: str) -> Rule:
-    """One of a few words."""
+    """One of the given strings."""
     return Rule(lambda v: v in choices, " or ".join(repr(c) for c in choices))
 
 
-_WORDS: Mapping[type | None, str] = {bool: "true or false", str: "a text"}
+_WORDS: Mapping[type | None, str] = {bool: "true or false", str: "a string"}
 
 ANY = Rule(lambda _: True, "a value of its type")
-NOT_EMPTY = Rule(lambda v: len(v) > 0, "a text that is not empty")
+NOT_EMPTY = Rule(lambda v: len(v) > 0, "a non-empty string")
 
 
 def setting(
     default: T,
     rule: Rule,
-    help: str,  # noqa: A002 - the word of the field's docs
+    help: str,  # noqa: A002 - the usual name
     *,
     secret: bool = False,
 ) -> T:
-    """Declare a field with its default, what it allows, and one sentence about it.
+    """Declare a field.
 
-    A secret one is left out of the object's repr.
+    Args:
+        default: its default value.
+        rule: the values that it allows.
+        help: one sentence, for ``help()`` and ``docs/configuration.md``.
+        secret: omit the value from the object's repr.
     """
-    metadata = {"rule": rule, "help": help}
+    metadata = {"rule": rule, "help": help, "secret": secret}
     return dataclasses.field(default=default, repr=not secret, metadata=metadata)
+
+
+def documented(cls: C) -> C:
+    """Append the settings of a class to its docstring; decorates the dataclass."""
+    lines = [inspect.cleandoc(cls.__doc__ or ""), "", "Attributes:"]
+    for field in dataclasses.fields(cls):
+        secret = field.metadata.get("secret", False)
+        default = "" if secret else f" Default: ``{_shown(field.default)}``."
+        lines.append(f"    {field.name}: {field.metadata['help']}{default}")
+    cls.__doc__ = "\n".join(lines)
+    return cls
 
 
 def validate(settings: Any, name: str = "") -> None:
@@ -75,10 +93,10 @@ def validate(settings: Any, name: str = "") -> None:
 
     Args:
         settings: the object.
-        name: what a user knows it by; the name of its class by default.
+        name: name for messages; by default that of its class.
 
     Raises:
-        ConfigError: names the first setting that is wrong.
+        ConfigError: a value is not allowed; names the first such setting.
     """
     hints = typing.get_type_hints(type(settings))
     for field in dataclasses.fields(settings):
@@ -96,16 +114,16 @@ def from_environment(
     environ: Mapping[str, str],
     said_as: Mapping[str, str] = {},
 ) -> T:
-    """Return `settings` with the fields replaced that ``PREFIX_FIELD`` names.
+    """Return `settings` with the fields that ``PREFIX_FIELD`` variables override.
 
     Args:
         settings: an instance of a settings class.
         prefix: for example ``EVMON_DISCOVERY``.
         environ: usually ``os.environ``.
-        said_as: variables that the user knows by another name.
+        said_as: variables that the user set by another name.
 
     Raises:
-        ConfigError: names the variable, its value and what is allowed.
+        ConfigError: names the variable, its value and the allowed values.
     """
     hints = typing.get_type_hints(type(settings))
     changes: dict[str, Any] = {}
@@ -144,12 +162,19 @@ def environment_fields(settings_type: Any) -> Iterable["dataclasses.Field[Any]"]
 
 
 def allowed(rule: Rule, hint: Any) -> str:
-    """What a setting of this type may be, in words."""
+    """The allowed values of a setting of this type, in words."""
     if rule is ANY:
         return _WORDS.get(_scalar(hint), rule.allowed)
     if _scalar(hint) is int:
         return rule.allowed.replace("a number", "a whole number", 1)
     return rule.allowed
+
+
+def _shown(default: Any) -> str:
+    """A default value as a user would write it."""
+    if isinstance(default, tuple):
+        return f"({', '.join(map(_shown, default))}{',' if len(default) == 1 else ''})"
+    return default.__name__ if isinstance(default, type) else repr(default)
 
 
 def _scalar(hint: Any) -> type | None:

@@ -1,4 +1,4 @@
-"""Signatures: what a function asks for by its annotations, and how it is given that."""
+"""Signatures: what a handler asks for by its annotations, and how it is called."""
 
 import collections.abc
 import functools
@@ -17,11 +17,18 @@ from evmon.errors import DiscoveryError, InvalidEventError
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """How an event came to a handler; ask for it by annotation.
+    """How an event was delivered; a handler receives it by annotating a parameter.
 
     Attributes:
-        attempt: calls of this handler with this event so far, this one included.
-        redelivered: whether a consumer had this event before and did not settle it.
+        attempt: number of this call of the handler with this event, from 1.
+        redelivered: whether the event was delivered before without being settled, for
+            example to a consumer that crashed.
+
+    Example:
+        >>> @event_handler("order.created")
+        ... async def created(event: Event, delivery: Delivery) -> None:
+        ...     if delivery.redelivered:
+        ...         await check_not_done(event.id)
     """
 
     attempt: int = 1
@@ -37,34 +44,35 @@ CallMany: TypeAlias = Callable[[Sequence["Event[Any]"]], Any]
 def calls_of(
     function: Callable[..., Any], name: str
 ) -> tuple[CallOne, CallMany | None]:
-    """How the function is called: computed once, so that a call is only a call.
+    """Work out once how to call a function with an event.
 
     Returns:
-        How it is called with an event; and how with many, if it takes many.
+        The call with one event, and the call with many if the function takes many.
 
     Raises:
-        DiscoveryError: it asks for something that no event can give.
+        DiscoveryError: a parameter cannot be filled from an event.
     """
     if _is_generator(function):
-        raise DiscoveryError(f"{name}: is a generator, whose body would never run")
+        raise DiscoveryError(
+            f"{name}: is a generator; use a function or coroutine function"
+        )
     roles = [_role(hint) for hint in _hints(function, name)]
     kinds = [role for role, _ in roles]
     if kinds.count("data") > 1:
         raise DiscoveryError(
-            f"{name}: several parameters ask for the data of an event; one takes all"
-            " of it, as a dataclass for instance"
+            f"{name}: only one parameter may take the data; combine them in a dataclass"
         )
     if kinds.count("event") > 1:
         raise DiscoveryError(
-            f"{name}: several parameters take the event; annotate those that are to"
-            " take its data or its Delivery"
+            f"{name}: only one parameter may take the event; annotate the others with"
+            " a data type or Delivery"
         )
     for _, hint in roles:
         _check_makeable(hint, name)
     if "events" in kinds:
         if len(kinds) > 1:
             raise DiscoveryError(
-                f"{name}: a handler of many events takes them and nothing else"
+                f"{name}: a handler that takes list[Event] can have no other parameter"
             )
         return _caller_of_many(function, roles[0][1])
     if kinds == ["event"] and roles[0][1] is None:
@@ -81,24 +89,24 @@ def _is_generator(function: Any) -> bool:
 
 
 def _check_makeable(hint: Any, name: str) -> None:
-    """Refuse a type of which nothing can be made of JSON, before an event comes."""
+    """Refuse a type that cannot be decoded from JSON, before an event arrives."""
     if hint is None or _own_validation(hint) is not None:
         return
     try:
         info = msgspec.inspect.type_info(hint)
     except Exception as error:
-        raise DiscoveryError(f"{name}: {hint!r} is no type of data: {error}") from error
+        raise DiscoveryError(f"{name}: {hint!r} is not a data type: {error}") from error
     for kind in _custom_types(info, set()):
         if _own_validation(kind) is None:
             raise DiscoveryError(
-                f"{name}: no {getattr(kind, '__name__', kind)} can be made of the data"
-                " of an event; use Event, Delivery, a dataclass, a TypedDict or a"
-                " pydantic model"
+                f"{name}: cannot convert event data to {getattr(kind, '__name__', kind)};"
+                " annotate with Event, Delivery, a dataclass, a TypedDict or a pydantic"
+                " model"
             )
 
 
 def _custom_types(info: Any, seen: set[int]) -> Iterator[type]:
-    """The types inside a type that msgspec knows nothing of."""
+    """The types inside a type that msgspec does not support."""
     if id(info) in seen:
         return
     seen.add(id(info))
@@ -167,13 +175,15 @@ def _caller_of_many(
 
 
 def _hints(function: Callable[..., Any], name: str) -> list[Any]:
-    """The annotation of each positional parameter, None where there is none."""
+    """The annotation of each positional parameter, None if it has none."""
     if inspect.isbuiltin(function):
-        return [None]  # those that have a signature differ from one Python to another
+        return [None]  # which builtins have a signature depends on the Python version
     try:
         signature = inspect.signature(function)
     except (TypeError, ValueError) as error:
-        raise DiscoveryError(f"{name}: its signature cannot be read") from error
+        raise DiscoveryError(
+            f"{name}: cannot read its signature; wrap it in a function"
+        ) from error
     target: Any = inspect.unwrap(function)
     while isinstance(target, functools.partial):
         target = target.func
@@ -198,27 +208,27 @@ def _hints(function: Callable[..., Any], name: str) -> list[Any]:
             if required:
                 raise DiscoveryError(
                     f"{name}: parameter {parameter.name!r} is keyword-only and has no"
-                    " default; an event can only give positional ones"
+                    " default; make it positional or give it one"
                 )
             continue
         if required or not hints:
             hints.append(annotations.get(parameter.name))
     if not hints:
-        raise DiscoveryError(f"{name}: takes no parameter, so it cannot take an event")
+        raise DiscoveryError(f"{name}: has no parameter for the event")
     return hints
 
 
 _OPEN: Final = (None, Any, object)
-"""What says nothing about a type."""
+"""Annotations that name no type."""
 
 
 def _role(hint: Any) -> tuple[_Role, Any]:
-    """What a parameter wants, and the type that the data must be of, if any."""
+    """The role of a parameter, and the type of its data, if any."""
     if hint in _OPEN or hint is Event:
         return "event", None
     origin = get_origin(hint)
     if origin in (typing.Union, types.UnionType):
-        # An event is never missing: `Event | None` is an event.
+        # `Event | None` means Event: there always is one.
         parts = [part for part in typing.get_args(hint) if part is not types.NoneType]
         if len(parts) == 1 and _role(parts[0])[0] != "data":
             return _role(parts[0])
@@ -236,7 +246,7 @@ def _role(hint: Any) -> tuple[_Role, Any]:
 
 
 def _own_validation(hint: Any) -> Callable[[Any], Any] | None:
-    """The validation of a pydantic model or dataclass."""
+    """The validator of a pydantic model or dataclass, if it is one."""
     validate = getattr(hint, "model_validate", None)
     if validate is None and hasattr(hint, "__pydantic_validator__"):
         validate = hint.__pydantic_validator__.validate_python
@@ -244,14 +254,14 @@ def _own_validation(hint: Any) -> Callable[[Any], Any] | None:
 
 
 def _validated(kind: type, data: Any) -> Any:
-    """What pydantic makes of data inside of a type that msgspec takes apart."""
+    """Validate pydantic types nested in a type that msgspec converts."""
     validate = _own_validation(kind)
     assert validate is not None  # noqa: S101 - `_check_makeable` refused it
     return validate(data)
 
 
 def _converter(hint: Any) -> Callable[[Any], Any]:
-    """How data is validated as a type: by its own pydantic, else by msgspec."""
+    """A validator for data of a type: pydantic's if it has one, else msgspec's."""
     validate = _own_validation(hint) or functools.partial(
         msgspec.convert, type=hint, dec_hook=_validated, str_keys=True
     )

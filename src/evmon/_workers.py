@@ -1,4 +1,4 @@
-"""Workers: they call handlers, again if need be, and tell what came of it."""
+"""Workers: call handlers, retry them and report the outcome."""
 
 import asyncio
 import logging
@@ -27,14 +27,14 @@ from evmon._transports.base import Received
 from evmon.errors import InvalidEventError, Reject, RetryLater
 
 IN_PROCESS_DELAY: Final = 1.0
-"""Seconds up to which a retry waits in the process; longer ones wait on the transport."""
+"""Longest retry delay in seconds kept in the process, not on the transport."""
 
 _log = logging.getLogger("evmon.consumer")
 
 
 @dataclass(slots=True, eq=False)
 class Call:
-    """A handler with all that a call of it needs, made once."""
+    """A handler with everything needed to call it, built once."""
 
     handler: Handler
     series: HandlerSeries
@@ -44,15 +44,15 @@ class Call:
 
 @dataclass(slots=True, eq=False)
 class Work:
-    """An event on its way through its handlers.
+    """An event being handled.
 
     Attributes:
-        received: the entry that it came in.
-        event: itself.
-        open_calls: handlers that are not through with it.
-        attempts: the most that any of its handlers needed.
-        again: handlers that want another try later, with the seconds until then.
-        dead: handlers that gave it up, with the error.
+        received: its entry on the transport.
+        event: the event.
+        open_calls: number of handlers that are not done.
+        attempts: the most attempts that any of its handlers made.
+        again: handlers to retry later, each with the delay in seconds.
+        dead: handlers that failed for good, each with its error.
     """
 
     received: Received
@@ -64,18 +64,18 @@ class Work:
 
 
 class Workers:
-    """Long-lived tasks that take calls in turn; there is no task for each event.
+    """Long-lived tasks that share a queue of calls; there is no task for each event.
 
     Args:
-        config: how many, and how long a handler may take.
-        retrier: carries policies out.
-        breaker: holds calls back.
-        error_types: names errors.
-        in_flight: entries by `id`; one that is gone from it is handled no more.
-        succeeded: is told of an entry that all of its handlers are through with.
-        ended: is told of an event that some of its handlers gave up, or want again.
-        idle: is told when nothing is left to do.
-        clock: time.
+        config: concurrency and handler timeout.
+        retrier: applies retry policies.
+        breaker: circuit breaker.
+        error_types: labels of errors.
+        in_flight: entries by `id`; an entry removed from it is no longer handled.
+        succeeded: called with an entry when all of its handlers succeeded.
+        ended: called with an event that some handlers failed on or retry later.
+        idle: called when the queue is empty.
+        clock: time source.
     """
 
     def __init__(
@@ -110,20 +110,20 @@ class Workers:
         self._cancelling = False
 
     def add(self, work: Work, call: Call) -> None:
-        """Queue a call; `wake` lets somebody take it."""
+        """Queue a call; call `wake` to have it taken."""
         self._todo.append((work, call, work.received.attempts))
 
     def add_many(self, works: Sequence[Work], call: Call) -> None:
-        """Queue one call with many events that come for the first time."""
+        """Queue one call with many events, all delivered for the first time."""
         if len(works) == 1:
             self.add(works[0], call)
         else:
             self._todo.append((works, call, 0))
 
     def wake(self, group: TaskGroup) -> None:
-        """Let one more worker look at what is to do; it wakes the next one.
+        """Wake or start one worker; it wakes the next one if work is left.
 
-        Only one is on its way at a time, so handlers that never wait share one worker.
+        Only one is being woken at a time, so handlers that never wait share a worker.
         """
         if not self._todo or self._waking:
             return
@@ -145,7 +145,7 @@ class Workers:
                 task.cancel()
 
     def cancelling(self) -> None:
-        """A cancellation from now on means the worker, not its handler."""
+        """From now on a cancellation is meant for the worker, not its handler."""
         self._cancelling = True
 
     async def _work(self, group: TaskGroup) -> None:
@@ -175,7 +175,7 @@ class Workers:
         group: TaskGroup,
         task: "asyncio.Task[Any]",
     ) -> None:
-        """Call a handler once (attempt `n`, from 0) and take note of what came of it."""
+        """Call a handler once (attempt `n`, from 0) and record the outcome."""
         if id(work.received) not in self._in_flight:
             return
         started = self._monotonic()
@@ -183,7 +183,7 @@ class Workers:
         self._running[task] = work.received
         try:
             await self._call(work, call.handler, n)
-        except BaseException as error:  # noqa: BLE001 - handlers are other people's code
+        except BaseException as error:  # noqa: BLE001 - handlers are user code
             failure = self._failure_of(error)
         finally:
             del self._running[task]
@@ -215,7 +215,7 @@ class Workers:
         failure: Exception | None = None
         try:
             await self._call_many(works, call.handler)
-        except BaseException as error:  # noqa: BLE001 - handlers are other people's code
+        except BaseException as error:  # noqa: BLE001 - handlers are user code
             failure = self._failure_of(error)
         if ON:
             reach("after_handler")
@@ -235,7 +235,7 @@ class Workers:
         error_type = self._error_types.of(failure)
         call.series.failed(took, error_type)
         _log.warning(
-            "handler %s failed with %d events at once, each is tried alone now: %s: %s",
+            "handler %s failed on a batch of %d events, retrying each alone: %s: %s",
             call.handler.key,
             len(works),
             error_type,
@@ -249,17 +249,17 @@ class Workers:
         return [work for work in works if id(work.received) in self._in_flight]
 
     def _failure_of(self, error: BaseException) -> Exception:
-        """A handler's failure, whatever it raised; raises what was not meant for it."""
+        """The failure of a handler; re-raises what was meant for the worker."""
         if isinstance(error, Exception):
             return error
         if isinstance(error, asyncio.CancelledError):
             if self._cancelling or anyio.current_effective_deadline() == -inf:
                 raise error
             _forget_cancellation()
-            failure = RuntimeError("the handler cancelled itself")
+            failure = RuntimeError("the handler cancelled its own task")
         elif isinstance(error, (KeyboardInterrupt, GeneratorExit)):
             raise error
-        else:  # such as `sys.exit`: it ends the handler, not the service
+        else:  # such as SystemExit: fails the handler, does not end the service
             failure = RuntimeError(f"the handler raised {error!r:.200}")
         failure.__cause__ = error
         return failure
@@ -280,7 +280,7 @@ class Workers:
         return self._guarded(handler, partial(handler.call_many, events))
 
     async def _guarded(self, handler: Handler, call: Callable[[], Any]) -> None:
-        """Call a handler within its time, in a thread if it blocks."""
+        """Call a handler within its timeout, in a thread if it blocks."""
         result = call() if handler.is_async else await self._in_thread(handler, call)
         if not hasattr(result, "__await__"):
             return
@@ -290,12 +290,12 @@ class Workers:
             raise TimeoutError(f"not done within {self._timeout:g} s (handler_timeout)")
 
     async def _in_thread(self, handler: Handler, call: Callable[[], Any]) -> Any:
-        # No thread can be cancelled. To give one up would let it run beside the next try
-        # of the same event, and threads pile up; so it is waited for, and told of.
+        # A thread cannot be cancelled. Abandoning it would let it run concurrently with
+        # the retry, and threads would pile up; so wait for it, and log that it is late.
         late = None
         if self._timeout is not None:
             loop = asyncio.get_running_loop()
-            late = loop.call_later(self._timeout, self._tell_late, handler)
+            late = loop.call_later(self._timeout, self._log_late, handler)
         try:
             return await anyio.to_thread.run_sync(
                 call, abandon_on_cancel=True, limiter=self._limiter
@@ -304,10 +304,10 @@ class Workers:
             if late is not None:
                 late.cancel()
 
-    def _tell_late(self, handler: Handler) -> None:
+    def _log_late(self, handler: Handler) -> None:
         _log.warning(
-            "handler %s runs in a thread for more than %g s (handler_timeout): it cannot"
-            " be cancelled and keeps its place until it returns",
+            "handler %s has been running in a thread for more than %g s"
+            " (handler_timeout): a thread cannot be cancelled; make it a coroutine function",
             handler.key,
             self._timeout,
         )
@@ -325,13 +325,13 @@ class Workers:
         error_type = self._error_types.of(error)
         call.series.failed(self._monotonic() - started, error_type)
         if isinstance(error, (Reject, InvalidEventError)):
-            self._breaker.succeeded()  # the handler works, the event does not
+            self._breaker.succeeded()  # the event is at fault, not the handler
         elif not isinstance(error, RetryLater):
             self._breaker.failed()
         delay = self._retrier.next_delay(call.policy, n, error)
         if delay is not None and delay <= IN_PROCESS_DELAY:
             _log.info(
-                "handler %s failed on %s, attempt %d, again in %.2f s: %s: %s",
+                "handler %s failed on event %s, attempt %d, retrying in %.2f s: %s: %s",
                 *(name, printable(work.event.id), n + 1, delay),
                 *(error_type, short(error)),
             )
@@ -344,7 +344,7 @@ class Workers:
             return
         work.dead.append((name, error))
         _log.error(
-            "handler %s gave up %s after %d attempts: %s: %s",
+            "handler %s gave up on event %s after %d attempts: %s: %s",
             name,
             printable(work.event.id),
             n + 1,
@@ -365,7 +365,7 @@ class Workers:
 
 
 def _forget_cancellation() -> None:
-    """Take back a `cancel` that a handler called on its own task (Python 3.11)."""
+    """Undo the cancellation by a handler of its own task (Python 3.11)."""
     task: Any = asyncio.current_task()
     if hasattr(task, "uncancel"):
         task.uncancel()

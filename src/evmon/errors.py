@@ -1,17 +1,17 @@
-"""Everything evmon raises, and what a handler may raise to steer its event.
+"""The exceptions of evmon, and those that a handler raises to control its event.
 
 ::
 
     EvmonError
-    ├── ConfigError            a setting is wrong (also a ValueError)
-    ├── BusStateError          a call that the bus cannot serve in its state
-    ├── DiscoveryError         a provider cannot be looked at
-    ├── InvalidEventError      not an event, or its data is not what a handler takes
-    ├── PublishError           an event was not accepted by the transport
-    ├── TransportError         the transport failed; a retry may heal it
+    ├── ConfigError            an invalid setting (also a ValueError)
+    ├── BusStateError          not possible now, such as not running (also a RuntimeError)
+    ├── DiscoveryError         a provider has no usable handlers
+    ├── InvalidEventError      an invalid event or data (also a ValueError)
+    ├── PublishError           the transport did not accept an event
+    ├── TransportError         the transport failed; a retry may succeed
     └── HandlerSignal          raised *by handlers*
-        ├── Reject             never again: dead-letter this event
-        └── RetryLater         not a failure of the event: try again after a delay
+        ├── Reject             dead-letter this event without a retry
+        └── RetryLater         retry this event after a delay
 """
 
 from typing import Final, Literal, get_args
@@ -40,40 +40,41 @@ DeadLetterReason = Literal[
     "too_deep",
     "unknown_type",
 ]
-"""Why an event was dead-lettered: a closed set, so that it can be a label."""
+"""Why an event was dead-lettered; a closed set, so that it can be a metric label."""
 
 DEAD_LETTER_REASONS: tuple[DeadLetterReason, ...] = get_args(DeadLetterReason)
 
 LossReason = Literal["trimmed", "stopped", "unsent"]
-"""How events got lost: trimmed by somebody, in the memory of a process that ended, or
-given to `publish_nowait` and not accepted by the transport."""
+"""How events were lost: trimmed from the stream, in the memory of a process that ended,
+or published with `publish_nowait` and not accepted by the transport."""
 
 LOSS_REASONS: tuple[LossReason, ...] = get_args(LossReason)
 
 
 class EvmonError(Exception):
-    """The root of all errors of evmon."""
+    """Base class of all exceptions of evmon."""
 
 
 class ConfigError(EvmonError, ValueError):
-    """A setting has a value that it cannot have; the message says what it may be."""
+    """A setting has an invalid value; the message names the allowed values."""
 
 
 class BusStateError(EvmonError, RuntimeError):
-    """The bus is not in a state to do that, for example it is not running."""
+    """The operation is not possible now, for example because the bus is not running."""
 
 
 class DiscoveryError(EvmonError):
-    """A provider cannot be looked at; the message says why."""
+    """A provider cannot be imported, instantiated or scanned; the message says why."""
 
 
 class InvalidEventError(EvmonError, ValueError):
-    """Bytes that are no event, or data that a handler does not take.
+    """An event that is not valid, or data that a handler does not accept.
 
-    Such a failure is permanent: the event is dead-lettered, never retried.
+    The failure is permanent: a consumed event is dead-lettered, never retried. Event
+    attributes follow the CloudEvents 1.0 specification.
 
     Attributes:
-        reason: why, as the dead letter will say it.
+        reason: the reason in the dead letter, a `DeadLetterReason`.
     """
 
     def __init__(self, reason: DeadLetterReason, message: str) -> None:
@@ -82,10 +83,10 @@ class InvalidEventError(EvmonError, ValueError):
 
 
 class PublishError(EvmonError):
-    """An event was not accepted by the transport, after all retries.
+    """The transport did not accept an event, after all retries.
 
     Attributes:
-        event_id: the id of the event that was refused.
+        event_id: id of the event.
     """
 
     def __init__(self, event_id: str, message: str) -> None:
@@ -94,18 +95,18 @@ class PublishError(EvmonError):
 
 
 class TransportError(EvmonError):
-    """The transport failed to carry out an operation; a retry may heal it."""
+    """The transport failed to carry out an operation; a retry may succeed."""
 
 
 class HandlerSignal(EvmonError):  # noqa: N818 - a decision, not an error
-    """Base of what a handler raises to decide about its event."""
+    """Base class of what a handler raises to control its event."""
 
 
 class Reject(HandlerSignal):
-    """Raised by a handler: do not retry, dead-letter the event.
+    """Raised by a handler: dead-letter the event without a retry.
 
     Args:
-        reason: for the person who reads the dead letter.
+        reason: text for the dead letter.
 
     Example:
         >>> raise Reject("order 7 was cancelled")
@@ -115,21 +116,29 @@ class Reject(HandlerSignal):
 
 
 MAX_DELAY: Final = 31_536_000
-"""Seconds that an event may be put off: a year."""
+"""Maximum delay of `RetryLater` in seconds: a year."""
 
 
 class RetryLater(HandlerSignal):
-    """Raised by a handler: try this event again after a delay.
+    """Raised by a handler: retry this event after a delay.
 
     The attempt counts towards the handler's ``max_retries``.
 
     Args:
-        delay: seconds to wait, 0 to a year.
+        delay: seconds to wait, from 0 to 31,536,000 (a year).
+
+    Raises:
+        ConfigError: the delay is out of range.
+
+    Example:
+        >>> raise RetryLater(30)
+        Traceback (most recent call last):
+        evmon.errors.RetryLater: retry in 30 s
     """
 
     def __init__(self, delay: float) -> None:
         if not isinstance(delay, (int, float)) or not 0 <= delay <= MAX_DELAY:
-            msg = f"RetryLater({delay!r}): must be seconds, 0 to {MAX_DELAY:,} (a year)"
+            msg = f"RetryLater({delay!r}): must be seconds from 0 to {MAX_DELAY:,} (a year)"
             raise ConfigError(msg)
-        super().__init__(f"again in {delay} s")
+        super().__init__(f"retry in {delay} s")
         self.delay = delay

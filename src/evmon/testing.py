@@ -1,4 +1,4 @@
-"""For tests of handlers: the real bus on ``memory://``, and what became of its events.
+"""Helpers for testing handlers on a real bus with ``memory://``.
 
 Example:
     >>> async def test_an_order_without_an_id_is_dead_lettered():
@@ -36,20 +36,20 @@ def make_event(
     source: str = "test",
     time: datetime | None = None,
 ) -> "Event[Any]":
-    """Make an event to call a handler with, without a bus.
+    """Make an event, to call a handler without a bus.
 
     Args:
-        type: words joined by dots, such as ``order.created``.
-        data: as the handler would get it.
-        id: made when not given.
-        source: of the event.
-        time: now when not given.
+        type: words joined by dots, for example ``order.created``.
+        data: as the handler receives it; None by default.
+        id: by default a new id.
+        source: origin of the event.
+        time: with a time zone; by default now.
 
     Returns:
-        the event.
+        The event.
 
     Raises:
-        InvalidEventError: an attribute is not what CloudEvents 1.0 asks for.
+        InvalidEventError: an attribute is invalid by CloudEvents 1.0.
 
     Example:
         >>> make_event("order.created", {"id": 7}).data
@@ -69,12 +69,12 @@ async def settled(bus: EventBus, within_seconds: float = 5.0) -> None:
     """Wait until every event is handled or dead-lettered, retries included.
 
     Args:
-        bus: runs on ``memory://``.
-        within_seconds: how long to wait at the most; 5 by default.
+        bus: a running bus on ``memory://``.
+        within_seconds: maximum time to wait.
 
     Raises:
-        TimeoutError: it took longer; says how many events are left.
-        BusStateError: the bus does not run, or on another transport.
+        TimeoutError: events are left after that time; the message says how many.
+        BusStateError: the bus was not started, or uses another transport.
 
     Example:
         ``await bus.publish("order.created"); await settled(bus)``
@@ -87,27 +87,27 @@ async def settled(bus: EventBus, within_seconds: float = 5.0) -> None:
         return waiting + runtime.discovery.pending
 
     with anyio.move_on_after(within_seconds):
-        while left():  # noqa: ASYNC110 - nothing tells when the last one is done
+        while left():  # noqa: ASYNC110 - there is no event to wait for
             await asyncio.sleep(_LOOK_SECONDS)
     if left():
         raise TimeoutError(
-            f"{left()} events or providers are not done after {within_seconds:g} s; a"
-            " retry may wait for longer: RetryPolicy(base_delay=0) does not"
+            f"{left()} events or providers are not done after {within_seconds:g} s;"
+            " retry delays may be longer: use RetryPolicy(base_delay=0)"
         )
 
 
 def dead_letters(bus: EventBus) -> tuple[DeadLetter, ...]:
-    """The events that were dead-lettered, the oldest first; also after the bus stopped.
+    """The dead letters of a bus, oldest first; also after it has stopped.
 
     Args:
-        bus: on ``memory://``.
+        bus: a bus on ``memory://``.
 
     Returns:
-        for each its ``reason``, ``event_type``, ``event_id``, ``error_type``,
+        For each its ``reason``, ``event_type``, ``event_id``, ``error_type``,
         ``error_message``, ``handlers`` and ``attempts``.
 
     Raises:
-        BusStateError: the bus was not started, or on another transport.
+        BusStateError: the bus was not started, or uses another transport.
 
     Example:
         ``assert [letter.reason for letter in dead_letters(bus)] == ["rejected"]``
@@ -118,5 +118,5 @@ def dead_letters(bus: EventBus) -> tuple[DeadLetter, ...]:
 def _memory(bus: EventBus) -> MemoryTransport:
     transport = bus._started().transport
     if not isinstance(transport, MemoryTransport):
-        raise BusStateError("evmon.testing looks into buses on memory:// only")
+        raise BusStateError("evmon.testing needs a bus on memory://")
     return transport

@@ -107,7 +107,7 @@ def test_check_tells_what_is_breached_why_and_what_next(service, capsys):
 def test_check_of_nothing_is_one_line_and_exit_code_2(url, capsys):
     assert main(["check", url, "--timeout", "1"]) == 2
     error = capsys.readouterr().err
-    assert "is the service running" in error
+    assert "check that the service is running" in error
     assert error.count("\n") == 1
 
 
@@ -129,14 +129,16 @@ def test_a_service_that_is_not_ready_is_a_breach(look):
 
     assert (code, seen["ready"]) == (1, False)
     assert breaches(seen) == [("EvmonNotReady", "critical")]
-    assert "/readyz says: cannot reach redis://x:6379" == seen["warnings"][0]["message"]
+    assert (
+        "/readyz reports: cannot reach redis://x:6379" == seen["warnings"][0]["message"]
+    )
 
 
 def test_a_service_whose_readiness_cannot_be_asked_is_a_breach(look):
     code, seen = look("", (500, ""))
 
     assert (code, seen["ready"]) == (1, False)
-    assert "/readyz says: HTTP 500" == seen["warnings"][0]["message"]
+    assert "/readyz reports: HTTP 500" == seen["warnings"][0]["message"]
 
 
 def test_where_no_readiness_is_served_it_is_left_out(look):
@@ -251,4 +253,4 @@ def test_a_service_that_drips_is_not_waited_for(shown, capsys):
         assert main(["check", f"127.0.0.1:{port}", "--timeout", "0.3"]) == 2
         thread.join()
 
-    assert "no whole answer within 0.3 s" in capsys.readouterr().err
+    assert "no complete response within 0.3 s" in capsys.readouterr().err

@@ -139,7 +139,7 @@ def test_handlers_are_shown_as_json(app, capsys):
 
 def test_a_provider_that_cannot_be_looked_at_is_told(app, capsys):
     assert main(["handlers", f"{app}:broken"]) == 1
-    assert "make an instance and register that" in capsys.readouterr().err
+    assert "register an instance instead" in capsys.readouterr().err
 
 
 def _commands(command, path=()):
@@ -240,7 +240,7 @@ def test_the_demo_runs_and_ends_cleanly(stop):
     assert errors == ""
     assert "Serving http://127.0.0.1:" in output
     assert "Performance Summary (uptime: " in output
-    assert "events; stopped in order." in output
+    assert "events; drained and stopped." in output
 
 
 FAULT_ALERTS = {

@@ -459,7 +459,7 @@ def test_a_password_comes_from_the_environment(own_server, monkeypatch, capsys):
     server = own_server("--requirepass", "hunter2")
     monkeypatch.setenv("EVMON_REDIS_PASSWORD", "hunter2")
     assert main(["dlq", "list", "--transport", server.url]) == 1
-    assert "nothing of a service" in capsys.readouterr().err
+    assert "no stream or dead letters for service" in capsys.readouterr().err
 
 
 def test_a_service_that_was_never_here_is_told(server, capsys):
@@ -467,7 +467,7 @@ def test_a_service_that_was_never_here_is_told(server, capsys):
 
     assert (code, capsys.readouterr().err) == (
         1,
-        "evmon: nothing of a service 'shpo': see --service\n",
+        "evmon: no stream or dead letters for service 'shpo' here; check --service\n",
     )
 
 

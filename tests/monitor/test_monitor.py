@@ -243,7 +243,7 @@ def test_a_warning_is_logged_once_when_breached_and_once_when_it_clears(
         ("WARNING", "EvmonMemoryHigh", "breached", "warning"),
         ("INFO", "EvmonMemoryHigh", "cleared", None),
     ]
-    assert "resident memory 150MB is above the limit of 100MB" in caplog.text
+    assert "resident memory: 150MB, above the limit of 100MB" in caplog.text
     assert caplog.records[0].value == 150.0
     assert caplog.records[0].limit == 100.0
 
@@ -257,14 +257,14 @@ def test_a_warning_clears_when_traffic_ends(warm, lookups, clock, caplog):
     clock.now += 301
     warm.check()
 
-    assert "cleared: too little traffic to tell" in caplog.text
+    assert "cleared: too little traffic to judge" in caplog.text
 
 
 def test_a_recommendation_says_what_why_and_what_next(monitor, memory):
     memory.resident_mb = 150
     (advice,) = monitor.get_recommendations()
 
-    assert advice.finding.message == "resident memory 150MB is above the limit of 100MB"
+    assert advice.finding.message == "resident memory: 150MB, above the limit of 100MB"
     assert advice.causes
     assert "evmon_events_in_flight" in advice.next_step
     assert advice.runbook == "EvmonMemoryHigh"
@@ -343,6 +343,6 @@ async def test_a_look_that_fails_ends_neither_the_monitor_nor_the_bus(
     running = asyncio.create_task(monitor.run())
     await clock.advance(2 * MonitorConfig().check_interval_seconds)
 
-    assert caplog.text.count("the monitor could not look") == 2
+    assert caplog.text.count("the monitor check failed") == 2
     assert not running.done()
     running.cancel()

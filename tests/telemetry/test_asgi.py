@@ -85,7 +85,7 @@ async def test_start_and_stop_of_the_application_are_acknowledged(routes):
 
 
 async def test_websockets_are_not_for_metrics(routes):
-    with pytest.raises(ValueError, match="only http is served here"):
+    with pytest.raises(ValueError, match="only http is supported"):
         await call(asgi_app(lambda: routes), {"type": "websocket"})
 
 

@@ -141,7 +141,7 @@ def test_an_error_is_one_answer_and_a_line_in_the_log(exposition, source, caplog
     response = exposition.render("", "")
 
     assert response.status == 500
-    assert response.body == b"the metrics could not be rendered; see the log\n"
+    assert response.body == b"cannot render the metrics; see the log of the service\n"
     assert "ZeroDivisionError: oops" in caplog.text
     source.error = None
     assert exposition.render("", "").status == 200
@@ -163,9 +163,9 @@ def routes(exposition):
     [
         ("GET", "/livez", 200, b"alive\n"),
         ("HEAD", "/readyz", 503, b"draining\n"),
-        ("POST", "/metrics", 405, b"only GET and HEAD\n"),
-        ("GET", "/", 404, b"not here; there is /metrics /livez /readyz\n"),
-        ("GET", "/metrics/", 404, b"not here; there is /metrics /livez /readyz\n"),
+        ("POST", "/metrics", 405, b"only GET and HEAD are allowed\n"),
+        ("GET", "/", 404, b"not found; try /metrics /livez /readyz\n"),
+        ("GET", "/metrics/", 404, b"not found; try /metrics /livez /readyz\n"),
     ],
 )
 def test_only_known_paths_and_methods_are_answered(routes, method, path, status, body):

@@ -321,9 +321,14 @@ def test_an_idle_server_does_not_wake_up(serve):
     get(server)
     time.sleep(0.7)
     loop = server._loop
-    handles = [handle for handle in loop._scheduled if not handle.cancelled()]
+    steps = []
+    original = loop._run_once
+    loop._run_once = lambda: (steps.append(1), original())
+    time.sleep(0.5)
+    loop._run_once = original
 
-    assert handles == []
+    assert [t for t in loop._scheduled if not t.cancelled()] == []
+    assert steps == []
 
 
 async def test_many_scrapes_in_parallel_are_all_answered(serve):

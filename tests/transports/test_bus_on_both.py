@@ -449,7 +449,7 @@ async def test_a_plain_handler_publishes_from_its_thread(stage):
             bus.publish_sync("b")
 
     assert seen == [7]
-    assert "use publish_sync() in a thread" in refused[0]
+    assert "such as that of a plain handler, use publish_sync()" in refused[0]
 
 
 async def test_handlers_of_the_same_name_are_retried_apart(stage):
@@ -562,7 +562,7 @@ async def test_stopping_does_not_wait_for_ever(stage, caplog):
         await bus.publish("a")
         await asyncio.wait_for(hanging.wait(), 5)
 
-    assert "1 events were not done in time" in caplog.text
+    assert "released 1 events for redelivery" in caplog.text
 
 
 async def test_a_handler_that_takes_too_long_is_cancelled(stage):

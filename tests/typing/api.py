@@ -11,12 +11,18 @@ from evmon import (
     ConsumerConfig,
     Delivery,
     DiscoveryConfig,
+    DiscoveryFailure,
     Event,
     EventBus,
     EventLimits,
+    Finding,
+    Handler,
+    Metrics,
     MetricsConfig,
+    Monitor,
     MonitorConfig,
     PublishError,
+    Recommendation,
     Reject,
     RetryLater,
     RetryPolicy,
@@ -77,7 +83,13 @@ async def main() -> None:
         results = await bus.publish_many([event, ("order.created", {"id": 8})])
         assert_type(results, list[PublishError | None])
         assert_type(bus.publish_nowait("order.created"), Event[Any])
+        assert_type(bus.monitor, Monitor)
+        assert_type(bus.handlers, tuple[Handler, ...])
+        assert_type(bus.monitor.get_warnings(), tuple[Finding, ...])
+        assert_type(bus.monitor.get_recommendations(), tuple[Recommendation, ...])
+        assert_type(bus.discovery.failures, tuple[DiscoveryFailure, ...])
         metrics = bus.monitor.get_metrics()
+        assert_type(metrics, Metrics)
         assert_type(metrics.cache.hit_rate, float | None)
         assert_type(metrics.to_dict(), dict[str, Any])
         for advice in bus.monitor.get_recommendations():

@@ -1,4 +1,4 @@
-"""The command line: ``evmon demo``, ``run``, ``handlers``, ``check``."""
+"""The command line, ``evmon``."""
 
 from evmon._cli.app import main
 

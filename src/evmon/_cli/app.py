@@ -1,4 +1,4 @@
-"""Arguments in, exit codes out; every error is one line with the way out."""
+"""The commands; every error is one line that says what to do."""
 
 import asyncio
 import json
@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code.
 
     Args:
-        arguments: without the program's name; those of the process by default.
+        arguments: without the program name; by default those of the process.
     """
     try:
         outcome = cli.main(
@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (click.Abort, KeyboardInterrupt):
         return 130
     except BrokenPipeError:
-        # The reader of a pipe went away; nothing may be written at exit either.
+        # The reader of the pipe is gone; prevent writes at exit too.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     return outcome if isinstance(outcome, int) else 0
@@ -58,17 +58,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="evmon")
 def cli() -> None:
-    """Event handlers that you can see into.
+    """Run and inspect event handlers.
 
     \b
     Examples:
-      evmon demo                      a sample service with /metrics to scrape
-      evmon run shop.app:bus          run your own
-      evmon handlers shop.app:bus     what would be discovered
-      evmon check                     how does the service on this machine do?
-      evmon dlq list                  which events were put aside, and why?
-      evmon rules                     alert rules for Prometheus
-      evmon dashboards                dashboards for Grafana
+      evmon demo                      run a sample service with /metrics
+      evmon run shop.app:bus          run your own service
+      evmon handlers shop.app:bus     list the handlers it would discover
+      evmon check                     check the service on this machine
+      evmon dlq list                  list dead-lettered events and why
+      evmon rules                     print alert rules for Prometheus
+      evmon dashboards                write dashboards for Grafana
     """
 
 
@@ -81,32 +81,32 @@ cli.add_command(dashboards_command)
 @click.option(
     "--duration",
     type=click.FloatRange(min=0, min_open=True),
-    help="Seconds to run; until Ctrl-C by default.",
+    help="Seconds to run; by default until Ctrl-C.",
 )
 @click.option(
     "--rate",
     type=click.FloatRange(min=0, max=10_000, min_open=True),
     default=20.0,
     show_default=True,
-    help="Events published each second.",
+    help="Events to publish per second.",
 )
 @click.option(
     "--port",
     type=_PORT,
     default=None,
-    help="Port of /metrics on 127.0.0.1; 9464 by default, 0 takes any.",
+    help="Port of /metrics on 127.0.0.1; by default 9464, 0 picks a free one.",
 )
 @click.option(
     "--fault",
     type=click.Choice(sorted(FAULTS)),
-    help="Something to go wrong for 15 s, so that a warning appears and clears.",
+    help="Inject a fault for 15 s, so that a warning appears and clears.",
 )
 @click.option(
     "--transport",
     default="memory://",
     show_default=True,
     metavar="URL",
-    help="Where the events travel; redis://localhost:6379/0 for the real thing.",
+    help="URL of the transport, for example redis://localhost:6379/0.",
 )
 def demo_command(
     duration: float | None,
@@ -130,14 +130,18 @@ def demo_command(
 
 @cli.command("run")
 @click.argument("target", metavar="MODULE:BUS")
-@click.option("--metrics-host", help="Address of /metrics; 127.0.0.1 by default.")
-@click.option("--metrics-port", type=_PORT, help="Port of /metrics; 9464 by default.")
+@click.option("--metrics-host", help="Address of /metrics; by default 127.0.0.1.")
+@click.option(
+    "--metrics-port",
+    type=_PORT,
+    help="Port of /metrics; by default 9464, 0 picks a free one.",
+)
 @click.option(
     "--log-level",
     type=click.Choice(["debug", "info", "warning", "error"]),
     default="info",
     show_default=True,
-    help="What to log on stderr.",
+    help="Minimum level to log on stderr.",
 )
 def run_command(
     target: str, metrics_host: str | None, metrics_port: int | None, log_level: str
@@ -152,7 +156,7 @@ def run_command(
     logging.basicConfig(
         level=log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s"
     )
-    # Options are the environment's way in, so that one rule decides what wins.
+    # Set the environment, so that precedence is decided in one place.
     if metrics_host is not None:
         os.environ["EVMON_METRICS_HOST"] = metrics_host
     if metrics_port is not None:
@@ -165,9 +169,9 @@ def run_command(
 @click.argument("target", metavar="MODULE:BUS")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def handlers_command(target: str, *, as_json: bool) -> int:
-    """Show what would be discovered, without starting anything.
+    """List the handlers that would be discovered, without starting the bus.
 
-    Exits with 1 when a provider cannot be looked at.
+    Exits with 1 if a provider cannot be scanned.
 
     \b
     Examples:
@@ -209,10 +213,10 @@ def handlers_command(target: str, *, as_json: bool) -> int:
     help="Seconds to wait for the service.",
 )
 def check_command(url: str, timeout: float, *, as_json: bool) -> int:
-    """Take one look at a running service: summary, warnings, recommendations.
+    """Check a running service: summary, warnings and recommendations.
 
-    Exits with 0 when all is well, 1 when a limit is breached, the service is not ready
-    or discovery failed, 2 when the service cannot be reached.
+    Exits with 0 if there is no problem, 1 if there is one (a breached limit, not ready,
+    failed discovery, dead letters), 2 if the service cannot be reached.
 
     \b
     Examples:
@@ -223,7 +227,7 @@ def check_command(url: str, timeout: float, *, as_json: bool) -> int:
 
 
 def _bare(error: click.UsageError) -> bool:
-    """Whether a group was called without a command; older clicks print help themselves."""
+    """Whether a group was called without a command; older clicks print the help."""
     return type(error).__name__ == "NoArgsIsHelpError"
 
 

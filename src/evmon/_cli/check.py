@@ -1,4 +1,4 @@
-"""``evmon check``: one look at a running service, through its ``/metrics``."""
+"""``evmon check``: checks a running service through its ``/metrics``."""
 
 import dataclasses
 import json
@@ -33,14 +33,14 @@ UNREACHABLE: Final = 2
 
 
 def check(url: str, timeout: float, *, as_json: bool) -> int:
-    """Look once and print what was seen; returns the exit code.
+    """Check a service and print the result; returns the exit code.
 
     Args:
-        url: of ``/metrics``; a bare address gets the path added.
+        url: URL of ``/metrics``; the path is added to a bare address.
         timeout: seconds.
         as_json: print JSON instead of text.
     """
-    # Ages of events have limits too; the service tells only those of its monitor.
+    # The service exposes the limits of its monitor, but not those of event ages.
     limits = resolve(Thresholds, Thresholds(), environment())
     try:
         url = full_url(url)
@@ -54,8 +54,8 @@ def check(url: str, timeout: float, *, as_json: bool) -> int:
         if as_json:
             click.echo(json.dumps({"url": url, "error": reason}, indent=2))
         click.echo(
-            f"evmon: cannot read {url!r:.200}: {reason:.200}; is the service running, and"
-            " is this where it serves /metrics?",
+            f"evmon: cannot read {url!r:.200}: {reason:.200}; check that the service is"
+            " running and serves /metrics there",
             err=True,
         )
         return UNREACHABLE
@@ -121,7 +121,7 @@ def _metrics(samples: Samples) -> tuple[Metrics, float]:
 
 
 def _findings(samples: Samples) -> list[Finding]:
-    """The service's own values held against its own limits, as it told them."""
+    """Compare the values that the service exposes with its limits."""
     found = []
     for signal in SIGNALS:
         values = [

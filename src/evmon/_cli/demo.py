@@ -30,10 +30,10 @@ async def run_demo(
     """Run the shop until `duration` is over or a signal comes; returns the exit code.
 
     Args:
-        duration: seconds; None means until a signal.
-        rate: events each second.
+        duration: seconds; None runs until a signal.
+        rate: events per second.
         fault: name of a fault, or None.
-        transport: where the events travel.
+        transport: URL of the transport.
     """
     out = console()
     handler = RichHandler(
@@ -42,11 +42,13 @@ async def run_demo(
     logging.basicConfig(level="INFO", format="%(message)s", handlers=[handler])
     if not logging.getLogger("evmon.consumer").isEnabledFor(logging.DEBUG):
         logging.getLogger("evmon.consumer").setLevel(logging.CRITICAL)
-    logging.getLogger("evmon.bus").setLevel(logging.WARNING)  # it is said below
-    logging.getLogger("evmon.discovery").setLevel(logging.ERROR)  # so is the fault
+    logging.getLogger("evmon.bus").setLevel(logging.WARNING)  # printed below
+    logging.getLogger("evmon.discovery").setLevel(
+        logging.ERROR
+    )  # the fault is printed too
     shop = Shop(rate, fault, transport)
     async with shop.bus:
-        out.print(Text(f"Serving {shop.bus.metrics_url} (Ctrl-C ends)"))
+        out.print(Text(f"Serving {shop.bus.metrics_url} (Ctrl-C to stop)"))
         if fault:
             out.print(Text(f"Fault {fault}, from second 5 to 20: {FAULTS[fault]}"))
         async with anyio.create_task_group() as group:
@@ -54,7 +56,7 @@ async def run_demo(
             group.start_soon(_show, shop, out)
             await _until(duration)
             group.cancel_scope.cancel()
-    out.print(Text(f"Published {shop.published} events; stopped in order."))
+    out.print(Text(f"Published {shop.published} events; drained and stopped."))
     return 0
 
 

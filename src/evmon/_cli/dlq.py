@@ -1,4 +1,4 @@
-"""``evmon dlq``: look at dead letters, replay them, purge them."""
+"""``evmon dlq``: list, show, replay and purge dead letters."""
 
 import asyncio
 import json
@@ -29,13 +29,13 @@ Command: TypeAlias = "Callable[..., Any]"
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """Which dead letters are meant.
+    """Which dead letters to select.
 
     Attributes:
-        event_type: type or pattern; None means all.
-        reason: None means all.
-        limit: how many at the most; None means all.
-        ids: of single ones; empty means all.
+        event_type: type or pattern; None selects all.
+        reason: None selects all.
+        limit: maximum number; None selects all.
+        ids: ids of dead letters; empty selects all.
     """
 
     event_type: str | None
@@ -44,7 +44,7 @@ class Choice:
     ids: tuple[str, ...] = ()
 
     async def of(self, queue: "DeadLetterQueue") -> "AsyncIterator[Letter]":
-        """The dead letters that are meant, the oldest first."""
+        """The selected dead letters, oldest first."""
         left = -1 if self.limit is None else self.limit
         async for letter in self._named(queue) if self.ids else queue.letters():
             if not left:
@@ -70,21 +70,21 @@ class Choice:
 
 
 def _where(command: Command) -> Command:
-    """The options that say whose dead letters."""
+    """The options that locate the dead letters."""
     for option in (
         click.option(
             "--service",
             envvar="EVMON_SERVICE",
             default="evmon",
             show_default=True,
-            help="Whose dead letters.",
+            help="Name of the service.",
         ),
         click.option(
             "--transport",
             envvar="EVMON_TRANSPORT",
             default="redis://localhost:6379/0",
             show_default=True,
-            help="Where they are.",
+            help="URL of the transport.",
         ),
     ):
         command = option(command)
@@ -92,18 +92,18 @@ def _where(command: Command) -> Command:
 
 
 def _which(command: Command) -> Command:
-    """The options that choose among them."""
+    """The options that filter them."""
     for option in (
         click.option(
             "--reason",
             type=click.Choice(DEAD_LETTER_REASONS),
-            help="Only those put aside for this reason.",
+            help="Only events dead-lettered for this reason.",
         ),
         click.option(
             "--type",
             "event_type",
             metavar="TYPE",
-            help="Only events of this type or pattern, such as order.*",
+            help="Only events of this type or pattern, such as order.*.",
         ),
     ):
         command = option(command)
@@ -112,7 +112,7 @@ def _which(command: Command) -> Command:
 
 @click.group()
 def dlq() -> None:
-    """Look at dead letters, replay them, purge them.
+    """List, show, replay and purge dead letters.
 
     \b
     Examples:
@@ -131,7 +131,7 @@ def dlq() -> None:
     type=click.IntRange(min=1),
     default=100,
     show_default=True,
-    help="How many at the most, the oldest first.",
+    help="Maximum number to list, oldest first.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def list_command(
@@ -167,7 +167,7 @@ def list_command(
 @_where
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def show_command(letter_id: str, transport: str, service: str, *, as_json: bool) -> int:
-    """Show one dead letter with its payload. Exits with 1 when there is none.
+    """Show one dead letter with its payload. Exits with 1 if it does not exist.
 
     \b
     Examples:
@@ -197,10 +197,10 @@ def show_command(letter_id: str, transport: str, service: str, *, as_json: bool)
     type=click.FloatRange(min=0, min_open=True),
     default=100.0,
     show_default=True,
-    help="Events each second at the most.",
+    help="Maximum number of events per second.",
 )
-@click.option("--limit", type=click.IntRange(min=1), help="How many at the most.")
-@click.option("--dry-run", is_flag=True, help="Say what would be replayed, and do not.")
+@click.option("--limit", type=click.IntRange(min=1), help="Maximum number to replay.")
+@click.option("--dry-run", is_flag=True, help="Only count what would be replayed.")
 def replay_command(
     letter_ids: tuple[str, ...],
     transport: str,
@@ -212,9 +212,9 @@ def replay_command(
     *,
     dry_run: bool,
 ) -> int:
-    """Put dead letters back into their stream, for the handlers that gave them up.
+    """Put dead letters back into their stream, for the handlers that failed.
 
-    Without ID all that match are replayed. Exits with 1 when some could not be.
+    Without an ID, replays all that match. Exits with 1 if some were not replayed.
 
     \b
     Examples:
@@ -248,8 +248,8 @@ def replay_command(
 @dlq.command("purge")
 @_where
 @_which
-@click.option("--dry-run", is_flag=True, help="Say what would be purged, and do not.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--dry-run", is_flag=True, help="Only count what would be purged.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 def purge_command(
     transport: str,
     service: str,
@@ -259,7 +259,7 @@ def purge_command(
     dry_run: bool,
     yes: bool,
 ) -> None:
-    """Delete dead letters for good.
+    """Delete dead letters permanently.
 
     \b
     Examples:
@@ -270,7 +270,7 @@ def purge_command(
     async def find(queue: "DeadLetterQueue") -> list[str]:
         return [letter.id async for letter in choice.of(queue)]
 
-    # What comes while somebody makes up their mind is not theirs to delete.
+    # Delete only what was counted, not what arrives while the user decides.
     ids = _with_queue(transport, service, find)
     if dry_run:
         click.echo(f"{len(ids)} dead letters would be purged")
@@ -286,7 +286,7 @@ def _with_queue(
     service: str,
     run: "Callable[[DeadLetterQueue], Coroutine[Any, Any, T]]",
 ) -> T:
-    # Only here: commands that use no Redis need not load its client.
+    # Imported here, so that the Redis client is only loaded when used.
     from evmon._transports.redis.connection import SCHEMES
     from evmon._transports.redis.queue import DeadLetterQueue
 
@@ -300,7 +300,9 @@ def _with_queue(
         queue = DeadLetterQueue(url, service, config)
         try:
             if not await queue.exists():
-                raise ConfigError(f"nothing of a service {service!r}: see --service")
+                raise ConfigError(
+                    f"no stream or dead letters for service {service!r} here; check --service"
+                )
             return await run(queue)
         finally:
             await queue.close()
@@ -310,7 +312,7 @@ def _with_queue(
 
 @contextmanager
 def _progress(done: str) -> Iterator[Callable[[], None]]:
-    """How many there were so far, for whoever waits at a terminal."""
+    """Show progress on a terminal."""
     out = Console(stderr=True)
     columns = (TextColumn(f"{{task.completed}} {done}"), TimeElapsedColumn())
     with Progress(
@@ -321,7 +323,7 @@ def _progress(done: str) -> Iterator[Callable[[], None]]:
 
 
 def _facts(letter: "Letter") -> dict[str, str]:
-    """What was noted, with the letter's own id, by which it is shown."""
+    """The recorded facts; `id` is that of the dead letter, `entry_id` of its entry."""
     facts = {"id": letter.id, **letter.facts}
     return {**facts, "id": letter.id, "entry_id": letter.facts.get("id", "")}
 
@@ -351,5 +353,5 @@ def _table(letters: "list[Letter]") -> Table:
 
 
 def _plain(text: str) -> str:
-    """Text from strangers, without what could steer a terminal."""
+    """Untrusted text without terminal control characters."""
     return "".join(c if c.isprintable() else "?" for c in text)

@@ -1,4 +1,4 @@
-"""``evmon handlers``: what would be discovered."""
+"""``evmon handlers``: lists the handlers that would be discovered."""
 
 from collections.abc import Iterable
 

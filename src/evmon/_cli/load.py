@@ -1,4 +1,4 @@
-"""From ``MODULE:BUS`` to the bus."""
+"""Loads the bus named by ``MODULE:BUS``."""
 
 import importlib
 import sys
@@ -9,7 +9,7 @@ from evmon.errors import ConfigError, EvmonError
 
 
 def load_bus(target: str) -> EventBus:
-    """Import a module and return the bus that it holds.
+    """Import a module and return a bus defined in it.
 
     The working directory is importable, as it is for ``python -m``.
 
@@ -17,7 +17,7 @@ def load_bus(target: str) -> EventBus:
         target: for example ``shop.app:bus``.
 
     Raises:
-        ConfigError: there is no such bus; the message says how to name one.
+        ConfigError: the target is malformed, or there is no such bus.
     """
     module_name, _, attribute = target.partition(":")
     if not module_name or not attribute:
@@ -29,7 +29,7 @@ def load_bus(target: str) -> EventBus:
         for name in attribute.split("."):
             found = getattr(found, name)
     except EvmonError:
-        raise  # it says what is wrong, and it is not the import
+        raise  # its message is clear without the context of the import
     except BaseException as error:
         if isinstance(error, KeyboardInterrupt):
             raise
@@ -42,9 +42,9 @@ def load_bus(target: str) -> EventBus:
 
 
 def _place(error: BaseException) -> str:
-    """Where in the user's code it happened; empty when none of it was reached."""
+    """File and line in user code that raised; empty if none was reached."""
     if isinstance(error, SyntaxError):
-        return ""  # its text says so already
+        return ""  # its message contains the location
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
         if frame.filename not in (__file__, importlib.__file__) and (
             not frame.filename.startswith("<")

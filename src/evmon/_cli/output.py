@@ -1,4 +1,4 @@
-"""Where text goes: colours for a terminal, plain text for anything else."""
+"""Output: coloured on a terminal, plain otherwise."""
 
 import sys
 
@@ -6,7 +6,7 @@ from rich.console import Console
 
 
 def console() -> Console:
-    """A console on standard output; plain and wide when it is no terminal."""
+    """A console on standard output; plain and 120 columns wide if not a terminal."""
     if sys.stdout.isatty():
         return Console()
     return Console(width=120, color_system=None, highlight=False)

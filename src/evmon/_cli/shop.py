@@ -1,4 +1,4 @@
-"""The sample service of ``evmon demo``: a shop, and the faults that can befall it."""
+"""The sample service of ``evmon demo``: a shop with faults to inject."""
 
 import asyncio
 import itertools
@@ -22,23 +22,23 @@ FAULT_STARTS: Final = 5.0
 FAULT_ENDS: Final = 20.0
 
 FAULTS: Final[dict[str, str]] = {
-    "cold-cache": "providers that were never seen before come in all the time",
+    "cold-cache": "new providers are registered all the time",
     "memory": "the process holds more memory than its limit",
-    "slow-discovery": "a provider takes long to be made",
+    "slow-discovery": "a provider has a slow constructor",
     "retries": "payments fail at first and succeed when retried",
-    "failing-handler": "payments fail for good and are dead-lettered",
+    "failing-handler": "payments fail permanently and are dead-lettered",
 }
 
 
 class OrderData(TypedDict):
-    """What an order event says."""
+    """The data of an order event."""
 
     id: int
     cents: int
 
 
 class Payments:
-    """Takes the money; the place where handlers go wrong."""
+    """Charges orders; the handler into which faults are injected."""
 
     def __init__(self) -> None:
         self.fault: str | None = None
@@ -64,7 +64,7 @@ class Payments:
 
 
 class Warehouse:
-    """Sends things out."""
+    """Ships orders."""
 
     @event_handler("order.created")
     @event_handler("order.cancelled")
@@ -77,11 +77,11 @@ class Warehouse:
 
 
 class Audit:
-    """Keeps an eye on everything about orders."""
+    """Audits all order events."""
 
     @event_handler("order.**")
     async def record(self, event: Event[Any]) -> None:
-        """Write it down."""
+        """Record the event."""
 
 
 @event_handler("user.signed_up")
@@ -93,9 +93,9 @@ class Shop:
     """The bus of the shop, its traffic, and its fault.
 
     Args:
-        rate: events each second.
+        rate: events per second.
         fault: name of one of `FAULTS`, active from second 5 to second 20.
-        transport: where the events travel.
+        transport: URL of the transport.
     """
 
     def __init__(
@@ -125,11 +125,11 @@ class Shop:
             self.bus.register(provider)
 
     async def live(self) -> None:
-        """Traffic, settings that are reloaded each second, and the fault; for ever."""
+        """Run traffic, registrations every second, and the fault, until cancelled."""
         async with anyio.create_task_group() as group:
             group.start_soon(self._traffic)
             group.start_soon(self._reload)
-            group.start_soon(self._misfortune)
+            group.start_soon(self._inject_fault)
 
     async def _traffic(self) -> None:
         kinds = itertools.cycle(
@@ -147,13 +147,13 @@ class Shop:
             await asyncio.sleep(max(due - time.monotonic(), 0))
 
     async def _reload(self) -> None:
-        """Register the same providers again, as a host of plug-ins does."""
+        """Register the same providers again, as a plug-in host does."""
         while True:
             await asyncio.sleep(1)
             for provider in self._providers:
                 self.bus.register(provider)
 
-    async def _misfortune(self) -> None:
+    async def _inject_fault(self) -> None:
         if self._fault is None:
             return
         await asyncio.sleep(FAULT_STARTS)
@@ -175,12 +175,12 @@ class Shop:
 
 
 def _ballast(megabytes: float) -> bytearray:
-    """Memory that is really there: untouched pages would not be resident."""
+    """Allocate resident memory: untouched pages would not count."""
     return bytearray(b"x") * int(megabytes * BYTES_PER_MB)
 
 
 def _plug_in() -> Any:
-    """A provider that nobody saw before, with nothing to handle."""
+    """A new provider without handlers."""
     return type("PlugIn", (), {f"method_{n}": _nothing for n in range(5)})()
 
 

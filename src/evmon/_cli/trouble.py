@@ -1,4 +1,4 @@
-"""What ``evmon check`` looks at beside the monitor's limits: readiness and events."""
+"""What ``evmon check`` checks besides the monitor's limits: readiness and events."""
 
 from typing import Final
 
@@ -15,37 +15,37 @@ NOT_READY: Final = Signal(
     "",
     above=False,
     causes=(
-        "the transport cannot be reached, or refuses what it is asked",
-        "the service starts still, or is about to stop",
+        "the transport cannot be reached, or refuses requests",
+        "the service is still starting, or is stopping",
     ),
-    next_step="look at its log, and whether the transport's server answers",
+    next_step="check its log, and whether the server of the transport responds",
 )
 DISCOVERY_FAILED: Final = Signal(
     "EvmonDiscoveryFailed",
-    "number of providers without their handlers since the start",
+    "failed providers since startup",
     "",
     above=True,
     causes=(
         "a class needs arguments: register an instance",
         "a module or a constructor raises an error",
     ),
-    next_step="run 'evmon handlers MODULE:BUS', which names provider and error",
+    next_step="run 'evmon handlers MODULE:BUS' to see the provider and the error",
 )
 LAG_OLD: Final = Signal(
     "EvmonConsumerLagOld",
     "age of the oldest unread event",
     "s",
     above=True,
-    causes=("more is published than is handled", "no consumer of the group runs"),
-    next_step="look at the duration of the handlers, or add processes",
+    causes=("events are published faster than handled", "no consumer is running"),
+    next_step="check the duration of the handlers, or add processes",
 )
 PENDING_OLD: Final = Signal(
     "EvmonPendingOld",
-    "age of the oldest event that was read and is not settled",
+    "age of the oldest event read and not settled",
     "s",
     above=True,
-    causes=("a handler hangs", "an event is retried again and again"),
-    next_step="look at the log of the handlers; EVMON_CONSUMER_HANDLER_TIMEOUT ends them",
+    causes=("a handler hangs", "an event is retried repeatedly"),
+    next_step="check the log of the handlers; set EVMON_CONSUMER_HANDLER_TIMEOUT to cancel them",
 )
 DEAD_LETTERS: Final = Signal(
     "EvmonDeadLettersGrowing",
@@ -53,17 +53,17 @@ DEAD_LETTERS: Final = Signal(
     "",
     above=True,
     causes=(
-        "a handler fails for good, or rejects its events",
-        "no handler is registered for the type of an event (unknown_type)",
+        "a handler fails permanently, or rejects its events",
+        "no handler is registered for an event type (unknown_type)",
     ),
-    next_step="run 'evmon dlq list', which names reason and error",
+    next_step="run 'evmon dlq list' to see reasons and errors",
 )
 DEAD_LETTERS_OLD: Final = Signal(
     "EvmonDeadLetterQueueOld",
     "age of the oldest dead letter",
     "s",
     above=True,
-    causes=("nobody looked at the dead letters",),
+    causes=("dead letters have not been replayed or purged",),
     next_step="run 'evmon dlq list', then replay or purge them",
 )
 
@@ -71,16 +71,16 @@ DEAD_LETTERS_OLD: Final = Signal(
 def troubles(
     samples: Samples, not_ready: str | None, limits: Thresholds
 ) -> list[Recommendation]:
-    """What is wrong, the worst first, and what to do about it.
+    """Problems and what to do about them, readiness first.
 
     Args:
         samples: of the service.
-        not_ready: what ``/readyz`` complains of, if it does.
-        limits: for the ages of events.
+        not_ready: why the service is not ready, from ``/readyz``.
+        limits: limits on the ages of events.
     """
     found = []
     if not_ready:
-        message = f"/readyz says: {not_ready}"
+        message = f"/readyz reports: {not_ready}"
         finding = Finding(NOT_READY.alert, "critical", 0, 1, "", message)
         found.append(_advice(NOT_READY, finding))
     outcome = prometheus_label(i.DISCOVERY_OUTCOME)
@@ -123,7 +123,7 @@ def _held(samples: Samples) -> float | None:
 
 
 def events(samples: Samples) -> dict[str, int | None]:
-    """How many events wait, are being handled and were put aside; None if not known."""
+    """Number of unread, pending and dead-lettered events; None if unknown."""
     figures = {
         "unread": highest(samples, i.CONSUMER_LAG),
         "pending": highest(samples, i.CONSUMER_PENDING),
@@ -135,7 +135,7 @@ def events(samples: Samples) -> dict[str, int | None]:
 
 
 def events_line(figures: dict[str, int | None]) -> str:
-    """The same for the summary; empty when nothing is known."""
+    """The same as a line of the summary; empty if nothing is known."""
     known = [
         f"{value} {name.replace('_', ' ')}"
         for name, value in figures.items()

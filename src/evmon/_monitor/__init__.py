@@ -1,4 +1,4 @@
-"""The monitor: a view over what OpenTelemetry collected; it owns no counters."""
+"""The monitor: a view of what OpenTelemetry collected; it counts nothing itself."""
 
 from evmon._monitor.figures import (
     CacheMetrics,

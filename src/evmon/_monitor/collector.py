@@ -1,4 +1,4 @@
-"""The derived view on ``/metrics``: ratios, averages and the state of the limits."""
+"""Derived families on ``/metrics``: ratios, averages and the state of the limits."""
 
 from collections.abc import Iterable, Iterator
 
@@ -16,12 +16,12 @@ def derived_families(
 ) -> Iterator[Metric]:
     """Families that are computed when ``/metrics`` is scraped.
 
-    A figure that is not known has no sample: never 0 in its place.
+    A value that is not known has no sample, instead of 0.
     """
     rate = window.hit_rate
     yield _gauge(
         "evmon_cache_hit",
-        "Share of metadata lookups in the last window that hit.",
+        "Share of metadata lookups that hit in the last window.",
         "ratio",
         None if rate is None else rate / 100,
     )
@@ -43,7 +43,7 @@ def derived_families(
     )
     yield _gauge(
         "evmon_process_memory_unique",
-        "Memory that this process alone holds (USS).",
+        "Memory unique to this process (USS).",
         "bytes",
         metrics.memory.heap_used_mb * BYTES_PER_MB,
     )
@@ -60,7 +60,7 @@ def _limits(readings: Iterable[Reading]) -> Iterator[Metric]:
     )
     value = GaugeMetricFamily(
         "evmon_threshold_value",
-        "What is held against the limit, in the unit of its runbook.",
+        "The value compared with the limit, in the unit of its runbook.",
         labels=labels[:1],
     )
     for reading in readings:

@@ -1,4 +1,4 @@
-"""The figures that people ask for, computed from a snapshot; pure."""
+"""The metrics of the monitor, computed from a snapshot; pure functions."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -12,12 +12,16 @@ from evmon._thresholds import BYTES_PER_MB
 
 @dataclass(frozen=True, slots=True)
 class CacheMetrics:
-    """The metadata cache since the start.
+    """The metadata cache since startup.
 
     Attributes:
-        hits: lookups that found an entry.
-        misses: lookups that had to scan.
+        hits: number of lookups that found an entry.
+        misses: number of lookups that had to scan the provider.
         hit_rate: percent, 0 to 100; None before the first lookup.
+
+    Example:
+        >>> CacheMetrics(hits=3, misses=1, hit_rate=75.0).hit_rate
+        75.0
     """
 
     hits: int
@@ -27,14 +31,18 @@ class CacheMetrics:
 
 @dataclass(frozen=True, slots=True)
 class DiscoveryMetrics:
-    """Discovery now.
+    """The current state of discovery.
 
     Attributes:
-        pending: providers in the queue.
-        registered: handlers registered.
-        retry_count: retries of providers since the start.
-        processing_time_ms: average duration of the batches of the last window; None
-            when there was none.
+        pending: number of providers queued or waiting for a retry.
+        registered: number of registered handlers.
+        retry_count: number of retried providers since startup.
+        processing_time_ms: average duration in milliseconds of the batches in the last
+            window; None if there was none.
+
+    Example:
+        >>> bus.monitor.get_metrics().discovery.pending
+        0
     """
 
     pending: int
@@ -47,18 +55,22 @@ class DiscoveryMetrics:
 class MemoryMetrics:
     """Memory of the process, in MB of 10^6 bytes.
 
-    Python has no heap of a known size, so the three figures are the nearest that the
-    operating system and the C library can tell of it.
+    Python does not report the size of its heap; these are the closest values that the
+    operating system and the C library provide.
 
     Attributes:
-        heap_used_mb: unique set (USS): what this process alone holds and what would be
-            freed if it ended. The resident set where the system does not tell.
-        heap_total_mb: resident set (RSS): the unique set and the pages shared with
-            other processes. The system charges the process for it, so the limits are
-            held against this one; it is `process.memory.usage` on ``/metrics``.
-        external_mb: what the C allocator handed out (`psutil.heap_info`), that is
-            memory outside Python's own small-object arenas: buffers, large objects,
-            extensions. None where the C library does not tell.
+        heap_used_mb: unique set size (USS): memory of this process alone, which would
+            be freed if it ended. The RSS where the system does not report it.
+        heap_total_mb: resident set size (RSS): the USS and the pages shared with other
+            processes. The limits apply to it; on ``/metrics`` it is
+            ``process_memory_usage_bytes``.
+        external_mb: memory handed out by the C allocator (``psutil.heap_info``),
+            outside Python's small-object arenas: buffers, large objects, extensions.
+            None where the C library does not report it.
+
+    Example:
+        >>> bus.monitor.get_metrics().memory.heap_total_mb
+        38.9
     """
 
     heap_used_mb: float
@@ -68,12 +80,18 @@ class MemoryMetrics:
 
 @dataclass(frozen=True, slots=True)
 class TimingMetrics:
-    """Discovery batches since the start.
+    """Discovery batches since startup.
 
     Attributes:
-        last_discovery_run: end of the last one, in Unix time; None before the first.
-        average_processing_time_ms: None before the first.
-        total_runs: how many there were.
+        last_discovery_run: end of the last batch in seconds since the Unix epoch; None
+            before the first.
+        average_processing_time_ms: average duration in milliseconds; None before the
+            first batch.
+        total_runs: number of batches.
+
+    Example:
+        >>> bus.monitor.get_metrics().timing.total_runs
+        15
     """
 
     last_discovery_run: float | None
@@ -83,7 +101,18 @@ class TimingMetrics:
 
 @dataclass(frozen=True, slots=True)
 class Metrics:
-    """All figures of the monitor at one moment."""
+    """All metrics of the monitor at one moment.
+
+    Attributes:
+        cache: the metadata cache since startup.
+        discovery: the current state of discovery.
+        memory: memory of the process.
+        timing: discovery batches since startup.
+
+    Example:
+        >>> bus.monitor.get_metrics().to_dict()["cache"]
+        {'hits': 56, 'misses': 4, 'hit_rate': 93.3}
+    """
 
     cache: CacheMetrics
     discovery: DiscoveryMetrics
@@ -91,13 +120,18 @@ class Metrics:
     timing: TimingMetrics
 
     def to_dict(self) -> dict[str, Any]:
-        """The same as nested dictionaries, for JSON."""
+        """Convert to nested dictionaries, for JSON.
+
+        Returns:
+            One dictionary for each of ``cache``, ``discovery``, ``memory`` and
+            ``timing``, in the same units.
+        """
         return dataclasses.asdict(self)
 
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """The counters that the limits look at, at one moment."""
+    """The counters that the limits apply to, at one moment."""
 
     hits: float = 0
     misses: float = 0
@@ -123,7 +157,7 @@ class Totals:
         )
 
     def since(self, earlier: "Totals") -> "Totals":
-        """What came on top of `earlier`."""
+        """The difference from `earlier` totals."""
         return Totals(
             hits=self.hits - earlier.hits,
             misses=self.misses - earlier.misses,
@@ -160,12 +194,12 @@ class Totals:
 
 
 def metrics_of(snapshot: Snapshot, window: Totals, memory: ProcessMemory) -> Metrics:
-    """Put the figures together.
+    """Compute the metrics.
 
     Args:
-        snapshot: of all instruments, now.
-        window: what happened in the last window.
-        memory: of the process, now.
+        snapshot: current values of all instruments.
+        window: counters over the last window.
+        memory: current memory of the process.
     """
     totals = Totals.of(snapshot)
     return Metrics(
@@ -202,7 +236,7 @@ def _memory_metrics(memory: ProcessMemory) -> MemoryMetrics:
 
 
 def performance_summary(metrics: Metrics, uptime_seconds: float) -> str:
-    """The summary that is logged every five minutes, as text of five lines."""
+    """The summary that is logged every five minutes: five lines of text."""
     cache, timing = metrics.cache, metrics.timing
     rate = "no" if cache.hit_rate is None else f"{cache.hit_rate:.0f}%"
     average = timing.average_processing_time_ms

@@ -1,4 +1,4 @@
-"""What is wrong, why that may be, and what to do next; pure."""
+"""Findings, their likely causes and the next step; pure functions."""
 
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -11,14 +11,14 @@ Severity = Literal["warning", "critical"]
 
 @dataclass(frozen=True, slots=True)
 class Signal:
-    """One of the things that have a limit.
+    """A measured quantity that has a limit.
 
     Attributes:
-        alert: name of the warning, of the alert rule and of the runbook.
-        subject: what is measured, for people.
-        unit: of value and limit.
-        above: whether it is bad to be above the limit (or below it).
-        causes: what is likely behind it.
+        alert: name of the warning, the alert rule and the runbook.
+        subject: what is measured, in words.
+        unit: unit of the value and the limit.
+        above: True if the limit is a maximum, False if it is a minimum.
+        causes: likely causes.
         next_step: what to do first.
     """
 
@@ -36,13 +36,13 @@ CACHE_HIT_RATE: Final = Signal(
     "%",
     above=False,
     causes=(
-        "providers are made anew for each registration, so nothing is looked up twice",
+        "providers are recreated for each registration, so no lookup can hit",
         "the TTL is shorter than the time between two registrations of a provider",
         "providers cannot be weakly referenced (__slots__ without __weakref__)",
     ),
     next_step=(
-        "look at evmon_cache_evictions_total by reason: 'expired' asks for a longer"
-        " EVMON_DISCOVERY_CACHE_TTL_SECONDS, 'collected' for providers that live longer"
+        "check evmon_cache_evictions_total by reason: for 'expired' raise"
+        " EVMON_DISCOVERY_CACHE_TTL_SECONDS, for 'collected' keep providers alive longer"
     ),
 )
 MEMORY: Final = Signal(
@@ -51,14 +51,14 @@ MEMORY: Final = Signal(
     "MB",
     above=True,
     causes=(
-        "events are in flight or buffered faster than handlers finish them",
+        "events are read or buffered faster than handlers finish them",
         "handlers keep references to events or results",
-        "the service simply needs more than the limit allows",
+        "the service needs more memory than the limit allows",
     ),
     next_step=(
         "compare process_memory_usage_bytes with evmon_events_in_flight over the same"
-        " time: if they rise together lower EVMON_CONSUMER_MAX_CONCURRENCY, else look"
-        " for what handlers keep (tracemalloc)"
+        " period: if they rise together lower EVMON_CONSUMER_MAX_CONCURRENCY, otherwise"
+        " trace what handlers keep (tracemalloc)"
     ),
 )
 PROCESSING: Final = Signal(
@@ -67,9 +67,9 @@ PROCESSING: Final = Signal(
     "ms",
     above=True,
     causes=(
-        "a module does work when it is imported",
+        "a module does slow work at import",
         "a provider's constructor waits for a server",
-        "the event loop is blocked by a handler that should be a plain function",
+        "a coroutine handler blocks the event loop; make it a plain function",
     ),
     next_step=(
         "lower EVMON_DISCOVERY_BATCH_SIZE to see which providers are slow, and move"
@@ -82,13 +82,13 @@ RETRIES: Final = Signal(
     "",
     above=True,
     causes=(
-        "something that handlers depend on is down or slow",
-        "an error that no retry can heal is retried: name those that can in retry_on",
-        "a provider fails while it is looked at",
+        "a dependency of the handlers is down or slow",
+        "a permanent error is retried; list only transient errors in retry_on",
+        "a provider fails while it is scanned",
     ),
     next_step=(
-        "look at evmon_retry_attempts_total by evmon_retry_component and error_type,"
-        " and at the log of the handler that fails"
+        "check evmon_retry_attempts_total by evmon_retry_component and error_type,"
+        " then the log of the failing handler"
     ),
 )
 HANDLER_ERRORS: Final = Signal(
@@ -97,13 +97,13 @@ HANDLER_ERRORS: Final = Signal(
     "%",
     above=True,
     causes=(
-        "a release brought a fault into a handler",
-        "something that handlers depend on is down",
-        "publishers send data that handlers do not take",
+        "a release introduced a bug in a handler",
+        "a dependency of the handlers is down",
+        "publishers send data that handlers do not accept",
     ),
     next_step=(
-        "look at messaging_process_duration_seconds_count by evmon_handler_name and"
-        " error_type to see which handler fails with what, then at its dead letters"
+        "check messaging_process_duration_seconds_count by evmon_handler_name and"
+        " error_type to find the failing handler and its error, then its dead letters"
     ),
 )
 SIGNALS: Final = (CACHE_HIT_RATE, MEMORY, PROCESSING, RETRIES, HANDLER_ERRORS)
@@ -114,7 +114,7 @@ class Reading:
     """A signal's value in the last window, and its limits.
 
     Attributes:
-        value: in the signal's unit; None when there was too little traffic to tell.
+        value: in the signal's unit; None if there was too little traffic to judge.
     """
 
     signal: Signal
@@ -124,7 +124,7 @@ class Reading:
 
     @property
     def severity(self) -> Severity | None:
-        """How bad the value is; None when it is within its limits or unknown."""
+        """How bad the value is; None if it is within its limits or unknown."""
         if self.critical is not None and self._breaches(self.critical):
             return "critical"
         return "warning" if self._breaches(self.warning) else None
@@ -137,15 +137,19 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A limit that is breached.
+    """A breached limit.
 
     Attributes:
-        alert: name, the same as of the alert rule.
-        severity: warning or critical.
-        value: what was seen, in `unit`.
-        limit: what was allowed, in `unit`.
-        unit: ``%``, ``MB``, ``ms`` or nothing.
-        message: all of that in one line.
+        alert: name of the alert rule and the runbook.
+        severity: ``warning`` or ``critical``.
+        value: measured value, in `unit`.
+        limit: breached limit, in `unit`.
+        unit: ``%``, ``MB``, ``ms``, ``s`` or empty.
+        message: subject, value and limit in one line.
+
+    Example:
+        >>> [finding.message for finding in bus.monitor.get_warnings()]
+        ['retries: 17, above the limit of 10']
     """
 
     alert: str
@@ -161,10 +165,14 @@ class Recommendation:
     """What to do about a finding.
 
     Attributes:
-        finding: what was seen.
-        causes: what is likely behind it.
+        finding: the breached limit.
+        causes: likely causes.
         next_step: what to do first.
-        runbook: name of the page with the rest.
+        runbook: name of the runbook page, without ``.md``.
+
+    Example:
+        >>> [advice.runbook for advice in bus.monitor.get_recommendations()]
+        ['EvmonRetriesHigh']
     """
 
     finding: Finding
@@ -176,35 +184,35 @@ class Recommendation:
 def readings(
     window: Totals, memory_mb: float, limits: Thresholds, *, warm: bool
 ) -> tuple[Reading, ...]:
-    """Hold the last window against the limits.
+    """Compare the last window with the limits.
 
     Args:
-        window: what happened in it.
+        window: counters of the window.
         memory_mb: resident memory now.
         limits: the limits.
-        warm: whether the window began after the start: a cache that is filled for the
-            first time misses, and nothing is wrong with it.
+        warm: whether the window began after startup; a cache that is being filled for
+            the first time is bound to miss.
     """
-    rate_is_meant = warm and window.lookups >= limits.cache_min_lookups
-    average_is_meant = window.batches.count >= limits.processing_min_runs
-    errors_are_meant = window.calls >= limits.handler_errors_min_calls
+    judge_rate = warm and window.lookups >= limits.cache_min_lookups
+    judge_average = window.batches.count >= limits.processing_min_runs
+    judge_errors = window.calls >= limits.handler_errors_min_calls
     return (
         Reading(
             CACHE_HIT_RATE,
-            window.hit_rate if rate_is_meant else None,
+            window.hit_rate if judge_rate else None,
             limits.cache_hit_rate_warning_percent,
             limits.cache_hit_rate_critical_percent,
         ),
         Reading(MEMORY, memory_mb, limits.memory_warning_mb, limits.memory_critical_mb),
         Reading(
             PROCESSING,
-            window.average_batch_ms if average_is_meant else None,
+            window.average_batch_ms if judge_average else None,
             limits.processing_warning_ms,
         ),
         Reading(RETRIES, window.retries, limits.retries_warning),
         Reading(
             HANDLER_ERRORS,
-            window.error_rate if errors_are_meant else None,
+            window.error_rate if judge_errors else None,
             limits.handler_errors_warning_percent,
             limits.handler_errors_critical_percent,
         ),
@@ -212,7 +220,7 @@ def readings(
 
 
 def finding_of(reading: Reading) -> Finding | None:
-    """The finding of a reading; None when it breaches nothing."""
+    """The finding of a reading; None if no limit is breached."""
     severity = reading.severity
     if severity is None or reading.value is None:
         return None
@@ -226,13 +234,13 @@ def finding_of(reading: Reading) -> Finding | None:
         reading.value,
         limit,
         signal.unit,
-        f"{signal.subject} {_number(reading.value)}{signal.unit} is {relation} the"
-        f" limit of {_number(limit)}{signal.unit}",
+        f"{signal.subject}: {_number(reading.value)}{signal.unit}, {relation} the limit"
+        f" of {_number(limit)}{signal.unit}",
     )
 
 
 def recommend(finding: Finding) -> Recommendation:
-    """Say what to do about a finding."""
+    """The recommendation for a finding."""
     signal = next(s for s in SIGNALS if s.alert == finding.alert)
     return Recommendation(finding, signal.causes, signal.next_step, finding.alert)
 

@@ -1,4 +1,4 @@
-"""The monitor itself: looks at intervals, speaks when something changes."""
+"""The monitor: checks limits at intervals and logs changes."""
 
 import logging
 from collections import deque
@@ -28,20 +28,22 @@ _log = logging.getLogger("evmon.monitor")
 
 
 class Monitor:
-    """A view over what OpenTelemetry collected: figures, warnings, advice, a summary.
+    """Metrics, warnings and recommendations from what OpenTelemetry collected.
 
-    Warnings look at the last window (5 minutes by default), not at the time since the
-    start. Each is logged once when its limit is breached and once when it clears.
+    Warnings cover the last window (``Thresholds.window_seconds``, 5 minutes by
+    default), not the time since startup. Each is logged once when its limit is
+    breached and once when it clears. Get the monitor from `EventBus.monitor`.
 
     Args:
-        telemetry: what was collected.
+        telemetry: the collected metrics.
         thresholds: the limits.
-        config: how often to look and to speak.
-        clock: time.
-        memory: asks for the memory of the process.
+        config: how often to check limits and log a summary.
+        clock: time source.
+        memory: reads the memory of the process.
 
     Example:
-        ``bus.monitor.get_metrics().cache.hit_rate`` → ``85.0``
+        >>> bus.monitor.get_metrics().cache.hit_rate
+        85.0
     """
 
     def __init__(
@@ -69,32 +71,73 @@ class Monitor:
         return self._clock.monotonic() - self._started
 
     def get_metrics(self) -> Metrics:
-        """Collect and compute all figures now."""
+        """Collect all metrics now.
+
+        Returns:
+            Counts since startup; rates in percent, durations in milliseconds
+            (``*_ms``), memory in MB of 10^6 bytes (``*_mb``) and times in seconds since
+            the Unix epoch. None where a value is not known.
+
+        Example:
+            >>> bus.monitor.get_metrics().memory.heap_total_mb
+            38.9
+        """
         snapshot = self._telemetry.snapshot()
         return metrics_of(snapshot, self._window(snapshot), self._memory())
 
     def get_warnings(self) -> tuple[Finding, ...]:
-        """The limits that are breached now."""
+        """Compare the last window with the limits now.
+
+        Returns:
+            The breached limits, each with value and limit in its ``unit`` (``%``,
+            ``MB``, ``ms`` or a plain count); empty if there are none.
+
+        Example:
+            >>> [finding.message for finding in bus.monitor.get_warnings()]
+            ['retries: 17, above the limit of 10']
+        """
         found = (finding_of(reading) for reading in self._readings())
         return tuple(finding for finding in found if finding is not None)
 
     def get_recommendations(self) -> tuple[Recommendation, ...]:
-        """For each breached limit: what was seen, why, the next step, the runbook."""
+        """What to do about each breached limit.
+
+        Returns:
+            For each of `get_warnings`: the finding, likely causes, the next step and
+            the runbook.
+
+        Example:
+            >>> [advice.next_step for advice in bus.monitor.get_recommendations()]
+            []
+        """
         return tuple(recommend(finding) for finding in self.get_warnings())
 
     def get_performance_summary(self) -> str:
-        """The figures since the start as five lines of text."""
+        """Summarize the metrics since startup.
+
+        Returns:
+            Five lines of text: uptime in seconds, cache hit rate in percent, handlers
+            and pending providers, memory in MB, and batch duration in milliseconds.
+
+        Example:
+            >>> print(bus.monitor.get_performance_summary())
+            Performance Summary (uptime: 15s):
+              Cache: 93% hit rate (56/60)
+              Discovery: 6 registered, 0 pending
+              Memory: 27.4MB used / 39MB total
+              Processing: 1.1ms average (15 runs)
+        """
         return performance_summary(self.get_metrics(), self.uptime_seconds)
 
     def check(self) -> None:
-        """Look once: take a sample, and log every limit whose state changed."""
+        """Check the limits once, and log those whose state changed."""
         snapshot = self._telemetry.snapshot()
         for reading in self._readings(snapshot):
             self._report(reading)
         self._sample(snapshot)
 
     async def run(self) -> None:
-        """Look and speak at the configured intervals, until cancelled."""
+        """Check limits and log summaries at intervals, until cancelled."""
         next_summary = self._clock.monotonic() + self._config.summary_interval_seconds
         while True:
             await self._clock.sleep(self._config.check_interval_seconds)
@@ -103,11 +146,11 @@ class Monitor:
                 if self._clock.monotonic() >= next_summary:
                     next_summary += self._config.summary_interval_seconds
                     _log.info("%s", self.get_performance_summary())
-            except Exception:  # noqa: BLE001 - who only watches must not end the work
-                _log.exception("the monitor could not look, and tries again")
+            except Exception:  # noqa: BLE001 - a failing monitor must not stop the bus
+                _log.exception("the monitor check failed; it is retried")
 
     def collect(self) -> Iterable[Metric]:
-        """The derived view, for the registry that ``/metrics`` renders."""
+        """The derived families, for the registry that ``/metrics`` renders."""
         snapshot = self._telemetry.latest()
         window, memory = self._window(snapshot), self._memory()
         return derived_families(
@@ -128,7 +171,7 @@ class Monitor:
         return readings(window, resident_mb, self._limits, warm=warm)
 
     def _window(self, snapshot: Snapshot) -> Totals:
-        """What happened in the last window, by the samples at hand."""
+        """Counters over the last window, from the available samples."""
         start = self._clock.monotonic() - self._limits.window_seconds
         samples = list(self._samples)
         base = samples[0][1]
@@ -139,7 +182,7 @@ class Monitor:
         return Totals.of(snapshot).since(base)
 
     def _sample(self, snapshot: Snapshot) -> None:
-        """Keep the totals, and of those older than the window only the youngest."""
+        """Keep the totals; of those older than the window, only the newest."""
         now = self._clock.monotonic()
         start = now - self._limits.window_seconds
         while len(self._samples) > 1 and self._samples[1][0] <= start:
@@ -154,7 +197,7 @@ class Monitor:
             if before is not None and reading.value is not None:
                 del self._reported[alert]
                 _log.info(
-                    "%s cleared: %s is %.1f%s again",
+                    "%s cleared: %s is back to %.1f%s",
                     alert,
                     reading.signal.subject,
                     reading.value,
@@ -164,7 +207,7 @@ class Monitor:
             elif before is not None:
                 del self._reported[alert]
                 _log.info(
-                    "%s cleared: too little traffic to tell",
+                    "%s cleared: too little traffic to judge",
                     alert,
                     extra={"alert": alert, "state": "cleared"},
                 )

@@ -1,1 +1,1 @@
-"""Telemetry in one place: the table of instruments, its recorders, the way out."""
+"""Telemetry: the table of instruments, recorders, collection and exposition."""

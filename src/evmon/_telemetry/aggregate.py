@@ -1,11 +1,11 @@
-"""Measuring in bulk: a meter that adds up by itself what its series recorded.
+"""Bulk measurement: a meter that aggregates its series itself.
 
-An OpenTelemetry instrument cleans, hashes and looks up its attributes at every call,
+An OpenTelemetry instrument cleans, hashes and looks up its attributes on every call,
 which takes several microseconds. Here a series is looked up once, when it is bound.
-What it records goes to the end of a list, which is one step of the interpreter whatever
-else runs: other threads, and the garbage collector's finalizers, can record into the
-same series at any moment and nothing is lost, without a lock on the way. The list is
-added up when it is long, and when somebody collects.
+Recording appends to a list, which is atomic in the interpreter: other threads and
+garbage-collector finalizers can record into the same series at any moment without a
+lock, and nothing is lost. The list is aggregated when it is long and at each
+collection.
 """
 
 import logging
@@ -31,13 +31,13 @@ from evmon._telemetry.instruments import Instrument, Kind
 from evmon._telemetry.meter import Attributes, Record, RecordMany
 
 CARDINALITY_LIMIT: Final = 2000
-"""Series of an instrument at the most, as in the OpenTelemetry SDK."""
+"""Maximum number of series per instrument, as in the OpenTelemetry SDK."""
 
 FOLD_AT: Final = 128
-"""Measurements noted before they are added up: some kilobytes for a busy series."""
+"""Values buffered before they are aggregated: a few kilobytes per busy series."""
 
 OVERFLOW: Final[Mapping[str, Any]] = {"otel.metric.overflow": True}
-"""The attributes of the one series that takes what is beyond the limit."""
+"""Attributes of the overflow series, by the OpenTelemetry SDK specification."""
 
 Point: TypeAlias = NumberDataPoint | HistogramDataPoint
 
@@ -45,12 +45,12 @@ _log = logging.getLogger("evmon.telemetry")
 
 
 class AggregateMeter:
-    """A meter whose series add up what they record, exactly.
+    """A meter that aggregates its series exactly.
 
     Binding the same attributes again returns the same series. Thread-safe.
 
     Args:
-        limit: series of an instrument at the most; a series counts when it is bound.
+        limit: maximum number of series per instrument, counted when they are bound.
 
     Example:
         >>> from evmon._telemetry.instruments import CACHE_LOOKUPS
@@ -62,21 +62,21 @@ class AggregateMeter:
 
     def __init__(self, limit: int = CARDINALITY_LIMIT) -> None:
         self._limit = limit
-        # A finalizer may bind too, while this very thread does: hence re-entrant.
+        # Re-entrant: a finalizer may bind while this thread is binding.
         self._lock = threading.RLock()
         self._series: dict[Instrument, dict[_Key, _Series]] = {}
 
     def bind(self, instrument: Instrument, attributes: Attributes = {}) -> Record:
-        """Return the call that records into one series."""
+        """Return the function that records into one series."""
         return self._bound(instrument, attributes).record
 
     def bind_many(
         self, instrument: Instrument, attributes: Attributes = {}
     ) -> RecordMany:
-        """Return the call that records several values into one series of a histogram."""
+        """Return the function that records several values into a histogram series."""
         series = self._bound(instrument, attributes)
         if not isinstance(series, _Distribution):
-            raise TypeError(f"{instrument.name} is no histogram")
+            raise TypeError(f"{instrument.name} is not a histogram")
         return series.record_many
 
     def _bound(self, instrument: Instrument, attributes: Attributes) -> "_Series":
@@ -92,10 +92,10 @@ class AggregateMeter:
         return series
 
     def collect(self, now: int | None = None) -> list[Metric]:
-        """What all series hold; instruments of which none has a sample are left out.
+        """Collect all series; instruments without samples are omitted.
 
         Args:
-            now: time of the collection, in nanoseconds of Unix time.
+            now: time of the collection, in nanoseconds since the Unix epoch.
         """
         now = time_ns() if now is None else now
         metrics = []
@@ -117,15 +117,15 @@ class _Series(Protocol):
     record: Record
 
     def point(self, now: int) -> Point | None:
-        """The sample; None when there is none."""
+        """The sample; None if there is none."""
         ...
 
 
 class _Noted:
-    """What was recorded and is not added up yet.
+    """Buffers recorded values until they are aggregated.
 
     Args:
-        add_up: is given what was noted, in order; never twice at the same time.
+        add_up: aggregates the buffered values, in order; never called concurrently.
     """
 
     def __init__(self, add_up: Callable[[list[float]], None]) -> None:
@@ -134,7 +134,7 @@ class _Noted:
         self.lock = threading.Lock()
 
     def recorder(self) -> Record:
-        """The call that records: a closure, because it is the quickest."""
+        """The function that records a value; a closure for speed."""
         values = self._values
         note, fold = values.append, self._fold_if_free
 
@@ -146,7 +146,7 @@ class _Noted:
         return record
 
     def recorder_of_many(self) -> RecordMany:
-        """The call that records several values."""
+        """The function that records several values."""
         values = self._values
         note, fold = values.extend, self._fold_if_free
 
@@ -158,16 +158,16 @@ class _Noted:
         return record_many
 
     def fold(self) -> None:
-        """Add up all that was noted; the lock is held."""
+        """Aggregate all buffered values; the caller holds the lock."""
         values = self._values
-        # Others only append, so what is taken and what is deleted are the same.
+        # Others only append, so exactly the copied values are deleted.
         taken = values[: len(values)]
         del values[: len(taken)]
         if taken:
             self._add_up(taken)
 
     def _fold_if_free(self) -> None:
-        # Whoever adds up already may be this very thread, below a finalizer: never wait.
+        # The lock may be held by this very thread, below a finalizer: never wait.
         if self.lock.acquire(blocking=False):
             try:
                 self.fold()
@@ -201,7 +201,7 @@ class _Total:
 
 
 class _Distribution:
-    """A histogram: how many values fell into each bucket, their sum and extremes."""
+    """A histogram: bucket counts, sum, minimum and maximum."""
 
     def __init__(self, row: Instrument, attributes: Mapping[str, Any]) -> None:
         self._row = row
@@ -223,7 +223,7 @@ class _Distribution:
                 return
             change = sum(values)
         self._sum += change
-        # Sorted, a bucket is a search for its end: quicker than one for each value.
+        # Sorted, one search per bucket suffices: faster than one per value.
         values.sort()
         self._min = min(self._min, values[0])
         self._max = max(self._max, values[-1])
@@ -253,7 +253,7 @@ class _Distribution:
 
 
 class _LastValue:
-    """A gauge: what it was set to last; NaN is no sample."""
+    """A gauge: its last value; NaN means no sample."""
 
     def __init__(self, attributes: Mapping[str, Any]) -> None:
         self._attributes = attributes
@@ -264,7 +264,7 @@ class _LastValue:
         (value,) = self._value
         if not isfinite(value):
             return None
-        # A gauge starts nowhere: the SDK leaves its start time out as well.
+        # A gauge has no start time, as in the SDK.
         return NumberDataPoint(self._attributes, None, now, value)  # type: ignore[arg-type]
 
 
@@ -279,11 +279,11 @@ def _make(row: Instrument, attributes: Mapping[str, Any]) -> _Series:
 
 
 def _valid(row: Instrument, values: list[float], lowest: float) -> list[float]:
-    """The values that count; the others are left out with a warning, as by the SDK."""
+    """The valid values; others are ignored with a warning, as in the SDK."""
     valid = [value for value in values if isfinite(value) and value >= lowest]
     if len(valid) < len(values):
-        left_out = len(values) - len(valid)
-        _log.warning("%d impossible values of %s were left out", left_out, row.name)
+        invalid = len(values) - len(valid)
+        _log.warning("ignored %d invalid values of %s", invalid, row.name)
     return valid
 
 

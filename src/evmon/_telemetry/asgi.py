@@ -1,4 +1,4 @@
-"""``/metrics`` as an ASGI app, for those who have a web server already."""
+"""``/metrics`` as an ASGI app, to mount in an existing web application."""
 
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
@@ -22,10 +22,10 @@ def asgi_app(routes: Callable[[], Routes | None]) -> ASGIApp:
     """Make an ASGI 3 application.
 
     Args:
-        routes: asked at each request; None is answered with 503.
+        routes: called for each request; None is answered with 503.
 
     Returns:
-        an application for the scopes ``http`` and ``lifespan``.
+        An application for the scopes ``http`` and ``lifespan``.
     """
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -33,7 +33,7 @@ def asgi_app(routes: Callable[[], Routes | None]) -> ASGIApp:
             await _lifespan(receive, send)
             return
         if scope["type"] != "http":
-            raise ValueError(f"{scope['type']}: only http is served here")
+            raise ValueError(f"{scope['type']}: only http is supported")
         headers = {
             name.decode("latin-1").lower(): value.decode("latin-1")
             for name, value in scope["headers"]
@@ -42,7 +42,7 @@ def asgi_app(routes: Callable[[], Routes | None]) -> ASGIApp:
         known = routes()
         response = _NOT_RUNNING
         if known is not None:
-            # Rendering takes long when there is much to render: not on the loop.
+            # Rendering many series is slow: keep it off the event loop.
             response = await anyio.to_thread.run_sync(
                 known.answer, scope["method"], path or "/metrics", headers
             )

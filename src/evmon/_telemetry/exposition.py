@@ -1,4 +1,4 @@
-"""What is answered on ``/metrics`` and beside it: pure, for server and ASGI alike."""
+"""Responses for ``/metrics`` and the health checks, shared by server and ASGI app."""
 
 import gzip
 import logging
@@ -27,12 +27,12 @@ _ENCODERS: Final[dict[str, Callable[[Collector], bytes]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """An answer over HTTP.
+    """An HTTP response.
 
     Attributes:
-        status: code.
-        headers: names in lower case, and values; the length is for the server to add.
-        body: what follows, already encoded.
+        status: status code.
+        headers: lower-case names and values; the server adds the content length.
+        body: encoded body.
     """
 
     status: int
@@ -42,11 +42,11 @@ class Response:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """The outcome of a check such as ``/readyz``.
+    """The result of a health check such as ``/readyz``.
 
     Attributes:
-        ok: whether to answer 200 (or 503).
-        detail: one line for people.
+        ok: whether to answer 200, otherwise 503.
+        detail: one line of text.
     """
 
     ok: bool
@@ -54,11 +54,11 @@ class Health:
 
 
 class Exposition:
-    """Renders families, once for all scrapes that come at about the same time.
+    """Renders families, once for scrapes that arrive at about the same time.
 
     Args:
-        families: collects; what is rendered already comes before the rest.
-        cache_seconds: for how long a rendering is good.
+        families: collects the families; rendered ones come first.
+        cache_seconds: how long a rendering is reused.
         monotonic: clock.
     """
 
@@ -75,19 +75,19 @@ class Exposition:
         self._rendered: dict[tuple[str, bool], tuple[float, bytes]] = {}
 
     def render(self, accept: str, accept_encoding: str) -> Response:
-        """Answer a scrape. Thread-safe; blocks while another one renders.
+        """Answer a scrape; thread-safe, blocks while another one renders.
 
         Args:
-            accept: the request's header: text format, or OpenMetrics if preferred.
-            accept_encoding: the request's header: gzip if accepted.
+            accept: the Accept header; selects OpenMetrics if preferred.
+            accept_encoding: the Accept-Encoding header; selects gzip if accepted.
         """
         content_type = _preferred(accept)
         compressed = _quality(accept_encoding).get("gzip", 0) > 0
         try:
             body = self._body(content_type, compressed)
-        except Exception:  # noqa: BLE001 - whatever breaks, the scrape is answered
-            _log.exception("/metrics could not be rendered")
-            return _text(500, "the metrics could not be rendered; see the log")
+        except Exception:  # noqa: BLE001 - a scrape is always answered
+            _log.exception("cannot render /metrics")
+            return _text(500, "cannot render the metrics; see the log of the service")
         headers = [("content-type", content_type), ("vary", "accept, accept-encoding")]
         if compressed:
             headers.append(("content-encoding", "gzip"))
@@ -97,7 +97,7 @@ class Exposition:
         asked = self._monotonic()
         with self._lock:
             rendered = self._rendered.get((content_type, compressed))
-            # A rendering that ended while this scrape waited for it is as good.
+            # A rendering that finished while this scrape waited is fresh enough.
             if rendered and asked < rendered[0] + self._cache_seconds:
                 return rendered[1]
             if compressed:
@@ -125,11 +125,11 @@ class Exposition:
 
 
 class Routes:
-    """Which request gets which answer.
+    """Routes requests by path.
 
     Args:
         exposition: answers ``/metrics``.
-        checks: answer their paths, for example ``/livez``.
+        checks: health checks by path, for example ``/livez``.
     """
 
     def __init__(
@@ -144,16 +144,16 @@ class Routes:
         """Answer a request; may block while metrics are rendered.
 
         Args:
-            method: in capitals.
-            path: without query.
-            headers: names in lower case.
+            method: in upper case.
+            path: without the query.
+            headers: with lower-case names.
         """
         check = self._checks.get(path)
         if check is None and path != "/metrics":
             known = " ".join(["/metrics", *self._checks])
-            return _text(404, f"not here; there is {known}")
+            return _text(404, f"not found; try {known}")
         if method not in ("GET", "HEAD"):
-            refusal = _text(405, "only GET and HEAD")
+            refusal = _text(405, "only GET and HEAD are allowed")
             allow = (("allow", "GET, HEAD"), *refusal.headers)
             return Response(405, allow, refusal.body)
         if check is not None:
@@ -165,7 +165,7 @@ class Routes:
 
 
 class _Families(Collector):
-    """What the encoders of prometheus_client take for a registry."""
+    """Families as a collector, for the encoders of prometheus_client."""
 
     def __init__(self, families: Iterable[Metric]) -> None:
         self._families = families
@@ -175,7 +175,7 @@ class _Families(Collector):
 
 
 def _encodable(family: Metric) -> Metric:
-    """A family whose labels are text: one lone surrogate would end every scrape."""
+    """Make labels encodable: a single lone surrogate would break every scrape."""
     for at, sample in enumerate(family.samples):
         if not all(value.isascii() for value in sample.labels.values()):
             labels = {
@@ -191,7 +191,7 @@ def _text(status: int, line: str) -> Response:
 
 
 def _preferred(accept: str) -> str:
-    """The content type to answer with: OpenMetrics only if it is asked for more."""
+    """The content type of the response: OpenMetrics only if preferred."""
     quality = _quality(accept)
     wanted = quality.get("application/openmetrics-text", 0)
     other = max((quality.get(t, 0) for t in ("text/plain", "text/*")), default=0)

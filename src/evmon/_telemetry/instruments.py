@@ -1,8 +1,8 @@
-"""The one table of instruments.
+"""The table of instruments.
 
-Whatever evmon measures is declared here: name, kind, unit, description, attributes and
-bucket boundaries. ``docs/telemetry.md``, the alert rules and the dashboards are made
-from it. Names follow the OpenTelemetry semantic conventions where one exists.
+Everything that evmon measures is declared here: name, kind, unit, description,
+attributes and bucket boundaries. ``docs/telemetry.md``, the alert rules and the
+dashboards are generated from it. Names follow the OpenTelemetry semantic conventions.
 """
 
 from dataclasses import dataclass
@@ -38,7 +38,7 @@ MESSAGING_BOUNDARIES = (
     *(0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75),
     *(1.0, 2.5, 5.0, 7.5, 10.0),
 )
-"""The boundaries that the messaging conventions advise, in seconds."""
+"""Boundaries advised by the OpenTelemetry messaging conventions, in seconds."""
 
 _PROCESSING_LIMIT = Thresholds().processing_warning_ms / 1000
 _BATCH_BOUNDARIES = tuple(
@@ -57,7 +57,7 @@ _WAIT_BOUNDARIES = (
 
 
 class Kind(Enum):
-    """The kinds of instruments, in OpenTelemetry's words."""
+    """The kinds of OpenTelemetry instruments."""
 
     COUNTER = "counter"
     UP_DOWN_COUNTER = "up-down counter"
@@ -72,13 +72,13 @@ class Instrument:
     """One row of the table.
 
     Attributes:
-        name: as OpenTelemetry knows it.
-        kind: of instrument.
-        unit: in UCUM.
-        description: one sentence; the HELP line of Prometheus.
-        attributes: the keys that its series carry.
-        boundaries: of a histogram's buckets, in the instrument's unit.
-        shown_as: name on ``/metrics`` where Prometheus would object to the other one.
+        name: OpenTelemetry name.
+        kind: kind of instrument.
+        unit: UCUM unit.
+        description: one sentence; the HELP line in Prometheus.
+        attributes: attribute keys of its series.
+        boundaries: bucket boundaries of a histogram, in the unit of the instrument.
+        shown_as: name on ``/metrics``, if Prometheus does not allow `name`.
     """
 
     name: str
@@ -94,33 +94,33 @@ DISCOVERY_QUEUE_SIZE = Instrument(
     "evmon.discovery.queue.size",
     Kind.UP_DOWN_COUNTER,
     "{provider}",
-    "Providers that wait to be looked at, those waiting for a retry included.",
+    "Providers waiting to be scanned or retried.",
 )
 DISCOVERY_HANDLERS = Instrument(
     "evmon.discovery.handlers",
     Kind.UP_DOWN_COUNTER,
     "{handler}",
-    "Handlers that are registered now.",
+    "Registered handlers.",
 )
 DISCOVERY_PROVIDERS = Instrument(
     "evmon.discovery.providers",
     Kind.COUNTER,
     "{provider}",
-    "Providers looked at, by what came of it.",
+    "Providers scanned, by outcome.",
     (DISCOVERY_OUTCOME,),
 )
 DISCOVERY_BATCH_DURATION = Instrument(
     "evmon.discovery.batch.duration",
     Kind.HISTOGRAM,
     "s",
-    "Time that a batch of providers took.",
+    "Duration of a batch of providers.",
     boundaries=_BATCH_BOUNDARIES,
 )
 DISCOVERY_LAST_RUN_TIME = Instrument(
     "evmon.discovery.last_run.time",
     Kind.GAUGE,
     "s",
-    "When the last batch of providers ended, in Unix time.",
+    "End of the last batch of providers, in Unix time.",
 )
 CACHE_LOOKUPS = Instrument(
     "evmon.cache.lookups",
@@ -133,20 +133,20 @@ CACHE_EVICTIONS = Instrument(
     "evmon.cache.evictions",
     Kind.COUNTER,
     "{entry}",
-    "Metadata entries that left the cache, by reason.",
+    "Metadata entries removed from the cache, by reason.",
     (EVICTION_REASON,),
 )
 CACHE_ENTRIES = Instrument(
     "evmon.cache.entries",
     Kind.UP_DOWN_COUNTER,
     "{entry}",
-    "Metadata entries in the cache now.",
+    "Metadata entries in the cache.",
 )
 CACHE_SCAN_DURATION = Instrument(
     "evmon.cache.scan.duration",
     Kind.HISTOGRAM,
     "s",
-    "Time that a scan of a provider took, after a miss.",
+    "Duration of the scan of a provider after a cache miss.",
     boundaries=_SCAN_BOUNDARIES,
 )
 RETRY_ATTEMPTS = Instrument(
@@ -160,7 +160,7 @@ RETRY_EXHAUSTED = Instrument(
     "evmon.retry.exhausted",
     Kind.COUNTER,
     "{operation}",
-    "Operations given up because no retry was left or none could heal them.",
+    "Operations that failed for good: no retry was left, or the error is permanent.",
     (RETRY_COMPONENT, ERROR_TYPE),
 )
 RETRY_DELAY = Instrument(
@@ -175,7 +175,7 @@ SENT_MESSAGES = Instrument(
     messaging_metrics.MESSAGING_CLIENT_SENT_MESSAGES,
     Kind.COUNTER,
     "{message}",
-    "Events that publishers tried to send; error.type says why one failed.",
+    "Events that publishers tried to send; error.type is set if it failed.",
     (SYSTEM, OPERATION, DESTINATION, EVENT_TYPE, ERROR_TYPE),
 )
 CONSUMED_MESSAGES = Instrument(
@@ -189,7 +189,7 @@ OPERATION_DURATION = Instrument(
     messaging_metrics.MESSAGING_CLIENT_OPERATION_DURATION,
     Kind.HISTOGRAM,
     "s",
-    "Time of an operation on the transport: send, receive.",
+    "Duration of an operation on the transport: send, receive.",
     (SYSTEM, OPERATION, DESTINATION, ERROR_TYPE),
     MESSAGING_BOUNDARIES,
 )
@@ -197,7 +197,7 @@ PROCESS_DURATION = Instrument(
     messaging_metrics.MESSAGING_PROCESS_DURATION,
     Kind.HISTOGRAM,
     "s",
-    "Time that a handler took with an event; error.type says why it failed.",
+    "Duration of a handler call; error.type is set if it failed.",
     (SYSTEM, OPERATION, DESTINATION, GROUP, EVENT_TYPE, HANDLER, ERROR_TYPE),
     MESSAGING_BOUNDARIES,
 )
@@ -218,35 +218,35 @@ CONSUMER_LAG = Instrument(
     "evmon.consumer.lag",
     Kind.GAUGE,
     "{event}",
-    "Events that the group has not been given yet; no sample when it is not known.",
+    "Events not yet delivered to the group; no sample if unknown.",
     (DESTINATION, GROUP),
 )
 CONSUMER_LAG_KNOWN = Instrument(
     "evmon.consumer.lag.known",
     Kind.GAUGE,
     "",
-    "1 when the lag is known, 0 when the server cannot tell it.",
+    "1 if the lag is known, 0 if the server does not report it.",
     (DESTINATION, GROUP),
 )
 CONSUMER_PENDING = Instrument(
     "evmon.consumer.pending",
     Kind.GAUGE,
     "{event}",
-    "Events given to a consumer of the group and not settled.",
+    "Events delivered to a consumer of the group and not yet settled.",
     (DESTINATION, GROUP),
 )
 CONSUMER_PENDING_AGE = Instrument(
     "evmon.consumer.pending.oldest_age",
     Kind.GAUGE,
     "s",
-    "Time since the oldest pending event was published; 0 when none is pending.",
+    "Time since the oldest pending event was published; 0 if none is pending.",
     (DESTINATION, GROUP),
 )
 CONSUMER_UNREAD_AGE = Instrument(
     "evmon.consumer.unread.oldest_age",
     Kind.GAUGE,
     "s",
-    "Age of the oldest event that the group has not been given; 0 when none waits.",
+    "Age of the oldest event not yet delivered to the group; 0 if there is none.",
     (DESTINATION, GROUP),
 )
 STREAM_LENGTH = Instrument(
@@ -268,42 +268,42 @@ REDELIVERIES = Instrument(
     "evmon.consumer.redeliveries",
     Kind.COUNTER,
     "{event}",
-    "Events delivered again after a consumer did not settle them.",
+    "Events delivered again because a consumer did not settle them.",
     (DESTINATION, GROUP),
 )
 RECLAIMS = Instrument(
     "evmon.consumer.reclaims",
     Kind.COUNTER,
     "{event}",
-    "Pending events taken over from another consumer.",
+    "Pending events reclaimed from another consumer.",
     (DESTINATION, GROUP),
 )
 LEASE_LOSSES = Instrument(
     "evmon.consumer.lease.losses",
     Kind.COUNTER,
     "{event}",
-    "Events that another consumer took over while they were handled here.",
+    "Events reclaimed by another consumer while they were handled here.",
     (DESTINATION, GROUP),
 )
 GROUP_RECREATIONS = Instrument(
     "evmon.consumer.group.recreations",
     Kind.COUNTER,
     "{group}",
-    "Times that the consumer group was gone and made again.",
+    "Times that the consumer group was missing and recreated.",
     (DESTINATION, GROUP),
 )
 RECONNECTS = Instrument(
     "evmon.transport.reconnects",
     Kind.COUNTER,
     "{connection}",
-    "Connections to the transport that broke and were made again.",
+    "Connections to the transport that broke and were re-established.",
     (DESTINATION,),
 )
 LAST_POLL_TIME = Instrument(
     "evmon.consumer.last_poll.time",
     Kind.GAUGE,
     "s",
-    "When the consumer last heard from the transport, in Unix time.",
+    "Last response of the transport to the consumer, in Unix time.",
     (DESTINATION, GROUP),
 )
 UPTIME = Instrument(
@@ -316,40 +316,40 @@ CONSUMER_READY = Instrument(
     "evmon.ready",
     Kind.GAUGE,
     "",
-    "1 while /readyz says that the service is ready, else 0.",
+    "1 while /readyz reports ready, otherwise 0.",
 )
 DEAD_LETTER_QUEUE_SIZE = Instrument(
     "evmon.dead_letter.queue.size",
     Kind.GAUGE,
     "{event}",
-    "Dead letters kept now.",
+    "Dead letters kept.",
     (DESTINATION,),
 )
 DEAD_LETTER_QUEUE_AGE = Instrument(
     "evmon.dead_letter.queue.oldest_age",
     Kind.GAUGE,
     "s",
-    "Age of the oldest dead letter; 0 when there is none.",
+    "Age of the oldest dead letter; 0 if there is none.",
     (DESTINATION,),
 )
 RETRY_SCHEDULE_SIZE = Instrument(
     "evmon.retry.schedule.size",
     Kind.GAUGE,
     "{event}",
-    "Events that wait on the transport for their next try.",
+    "Events scheduled on the transport for a retry.",
     (DESTINATION,),
 )
 PUBLISHER_BUFFER_SIZE = Instrument(
     "evmon.publisher.buffer.size",
     Kind.UP_DOWN_COUNTER,
     "{event}",
-    "Events that wait to be sent.",
+    "Events buffered by the publisher.",
 )
 PUBLISHER_BUFFER_LIMIT = Instrument(
     "evmon.publisher.buffer.limit",
     Kind.UP_DOWN_COUNTER,
     "{event}",
-    "Events that may wait to be sent before publishers must wait.",
+    "Maximum number of events buffered by the publisher.",
 )
 PUBLISHER_BATCH_SIZE = Instrument(
     "evmon.publisher.batch.size",
@@ -362,7 +362,7 @@ EVENTS_LOST = Instrument(
     "evmon.events.lost",
     Kind.COUNTER,
     "{event}",
-    "Events that are known to be lost, by reason.",
+    "Events known to be lost, by reason.",
     (LOSS_REASON,),
 )
 PROCESS_MEMORY_USAGE = Instrument(
@@ -381,7 +381,7 @@ PROCESS_CPU_TIME = Instrument(
     process_metrics.PROCESS_CPU_TIME,
     Kind.OBSERVABLE_COUNTER,
     "s",
-    "Processor time of the process, by mode.",
+    "CPU time of the process, by mode.",
     (CPU_MODE,),
 )
 PROCESS_THREAD_COUNT = Instrument(
@@ -389,7 +389,7 @@ PROCESS_THREAD_COUNT = Instrument(
     Kind.OBSERVABLE_UP_DOWN_COUNTER,
     "{thread}",
     "Threads of the process.",
-    # Prometheus keeps names that end in _count for histograms and summaries.
+    # Prometheus reserves names that end in _count for histograms and summaries.
     shown_as="process.threads",
 )
 

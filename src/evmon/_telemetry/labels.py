@@ -1,7 +1,7 @@
-"""What may become the value of an attribute: printable, short, and not many.
+"""Attribute values: printable, short, and bounded in number.
 
-One lone surrogate in a label breaks every scrape after it, and a label taken from a
-payload grows without end; hence one place through which all values go.
+A lone surrogate in a label breaks every later scrape, and labels taken from payloads
+grow without bound; so all values go through here.
 """
 
 from typing import Final
@@ -13,7 +13,7 @@ MAX_ERROR_TYPES: Final = 50
 
 
 def label(text: str) -> str:
-    r"""Return `text` as a value for an attribute: printable and 128 characters at most.
+    r"""Return `text` as an attribute value: printable, at most 128 characters.
 
     Example:
         >>> label("order\ud800.created")
@@ -39,10 +39,10 @@ class ErrorTypes:
         self._distinct: set[str] = set()
 
     def of(self, error: BaseException) -> str:
-        """The label of an error's class; `_OTHER` when too many were seen.
+        """The label of an error's class; `_OTHER` beyond the limit.
 
-        Classes are remembered by name, so a class made anew for each error (which some
-        libraries do) neither grows the labels nor this table beyond the limit.
+        Classes are counted by name, so a class created for each error (as some
+        libraries do) grows neither the labels nor this table beyond the limit.
         """
         kind = type(error)
         name = self._names.get(kind)

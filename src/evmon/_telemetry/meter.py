@@ -1,9 +1,9 @@
-"""From a row of the table to a series that a component can record into.
+"""Meters: bind instruments to series that components record into.
 
-A component binds the series that it needs once, with their attributes, and calls them:
+A component binds each series once, with its attributes, and calls it to record:
 ``hit = meter.bind(CACHE_LOOKUPS, {"evmon.cache.result": "hit"})`` … ``hit(1)``.
-Whether OpenTelemetry's own instruments stand behind the call or something quicker is
-for the meter to know.
+The meter decides whether OpenTelemetry's own instruments or a faster implementation
+record the values.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -19,7 +19,7 @@ from evmon._telemetry.instruments import Instrument, Kind
 Record = Callable[[float], None]
 """Adds to a counter, records in a histogram, or sets a gauge.
 
-A gauge that is set to NaN has no sample, until it is set to a number again.
+A gauge set to NaN has no sample until it is set to a number again.
 """
 
 RecordMany = Callable[[Sequence[float]], None]
@@ -32,29 +32,29 @@ class Meter(Protocol):
     """Binds instruments to attributes."""
 
     def bind(self, instrument: Instrument, attributes: Attributes = {}) -> Record:
-        """Return the call that records into one series.
+        """Return the function that records into one series.
 
-        A counter's series exists at 0 from here on, so that its first increase is seen
-        as one.
+        The series of a counter starts at 0 right away, so that its first increment
+        shows up as an increase.
         """
         ...
 
     def bind_many(
         self, instrument: Instrument, attributes: Attributes = {}
     ) -> RecordMany:
-        """Return the call that records several values into one series of a histogram."""
+        """Return the function that records several values into a histogram series."""
         ...
 
 
 class NoMeter:
-    """A meter that measures nothing, for parts used on their own."""
+    """A meter that measures nothing, for components used on their own."""
 
     def bind(
         self,
         instrument: Instrument,  # noqa: ARG002
         attributes: Attributes = {},  # noqa: ARG002
     ) -> Record:
-        """Return a call without effect."""
+        """Return a function without effect."""
         return _nothing
 
     def bind_many(
@@ -62,7 +62,7 @@ class NoMeter:
         instrument: Instrument,  # noqa: ARG002
         attributes: Attributes = {},  # noqa: ARG002
     ) -> RecordMany:
-        """Return a call without effect."""
+        """Return a function without effect."""
         return _nothing
 
 
@@ -71,7 +71,7 @@ class InstrumentMeter:
 
     Args:
         meter: of the `MeterProvider` in use.
-        gauges: of the same provider, where several buses measure into it.
+        gauges: those of the same provider, if several buses share it.
     """
 
     def __init__(self, meter: OTelMeter, gauges: "Gauges | None" = None) -> None:
@@ -83,11 +83,11 @@ class InstrumentMeter:
         self.before_observe: list[Callable[[], None]] = []
 
     def close(self) -> None:
-        """Take the gauges back: whoever reads on must not see how things once stood."""
+        """Withdraw the gauges, so that later collections do not show stale values."""
         self._gauges.members.remove(self)
 
     def bind(self, instrument: Instrument, attributes: Attributes = {}) -> Record:
-        """Return the call that records into one series."""
+        """Return the function that records into one series."""
         if instrument.kind is Kind.GAUGE:
             return self._gauge(instrument, attributes)
         record = self._records.get(instrument)
@@ -101,7 +101,7 @@ class InstrumentMeter:
     def bind_many(
         self, instrument: Instrument, attributes: Attributes = {}
     ) -> RecordMany:
-        """Return the call that records several values into one series."""
+        """Return the function that records several values into one series."""
         record = self.bind(instrument, attributes)
 
         def record_many(values: Sequence[float]) -> None:
@@ -135,16 +135,15 @@ class InstrumentMeter:
 
 
 GaugeValues = dict[tuple[tuple[str, str], ...], float]
-"""What a gauge was set to last, by attributes."""
+"""The last values of a gauge, by attributes."""
 
 
 class Gauges:
     """The gauges of one `MeterProvider`, for all meters over it.
 
-    A gauge of the SDK cannot forget: one that is set to NaN goes on to show what it was
-    set to before. One that is observed shows what there is when somebody looks. Its
-    callback cannot be taken back, so there is one for each instrument, which asks the
-    meters that are open then.
+    A synchronous gauge of the SDK cannot drop a sample: set to NaN, it keeps showing
+    its previous value. An observable gauge shows what its callback returns. The
+    callback cannot be removed, so there is one per instrument that asks open meters.
 
     Args:
         meter: of the provider.
@@ -156,7 +155,7 @@ class Gauges:
         self._registered: set[Instrument] = set()
 
     def register(self, row: Instrument) -> None:
-        """Have the provider ask for a gauge, if it does not yet."""
+        """Register an observable gauge with the provider, once."""
         if row not in self._registered:
             self._registered.add(row)
             self._meter.create_observable_gauge(

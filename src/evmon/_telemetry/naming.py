@@ -1,7 +1,7 @@
-"""From OpenTelemetry's names to those that Prometheus shows; pure.
+"""Prometheus names of OpenTelemetry instruments; pure functions.
 
-The rules are the exporter's, by the OpenTelemetry specification's "Prometheus and
-OpenMetrics Compatibility"; a test holds them against what the exporter really says.
+The rules follow "Prometheus and OpenMetrics Compatibility" of the OpenTelemetry
+specification; a test compares them with the output of the exporter.
 """
 
 import re
@@ -16,7 +16,7 @@ _COUNTERS: Final = (Kind.COUNTER, Kind.OBSERVABLE_COUNTER)
 def prometheus_name(row: Instrument) -> str:
     """The name of an instrument's series on ``/metrics``.
 
-    A histogram's series add ``_bucket``, ``_sum`` and ``_count`` to it.
+    The series of a histogram append ``_bucket``, ``_sum`` and ``_count``.
 
     Example:
         >>> from evmon._telemetry.instruments import CACHE_LOOKUPS
@@ -31,12 +31,12 @@ def prometheus_name(row: Instrument) -> str:
 
 
 def prometheus_unit(row: Instrument) -> str:
-    """The unit in Prometheus' words; empty where it has none."""
+    """The unit in Prometheus names; empty if there is none."""
     return _UNITS.get(row.unit, "")
 
 
 def prometheus_label(attribute: str) -> str:
-    """The label that an attribute becomes.
+    """The Prometheus label of an attribute.
 
     Example:
         >>> prometheus_label("evmon.cache.result")

@@ -1,4 +1,4 @@
-"""Figures of the process itself, asked of psutil when they are collected."""
+"""Metrics of the process, read from psutil at collection."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -14,13 +14,13 @@ class ProcessMemory:
     """Memory of a Python process, in bytes.
 
     Attributes:
-        resident: resident set (RSS): what the operating system charges the process
-            for, and what the out-of-memory killer looks at.
-        unique: unique set (USS): the part of the resident set that no other process
-            shares, freed when this one ends. None where the system does not tell.
-        allocated: what the C allocator has handed out (`psutil.heap_info`): buffers,
-            large objects and what extensions hold, beside Python's own small-object
-            arenas. None where the C library does not tell.
+        resident: resident set size (RSS), which the operating system charges to the
+            process and the out-of-memory killer considers.
+        unique: unique set size (USS): the part of the RSS that is not shared and is
+            freed when the process ends. None where the system does not report it.
+        allocated: memory handed out by the C allocator (`psutil.heap_info`): buffers,
+            large objects and extensions, outside Python's small-object arenas. None
+            where the C library does not report it.
     """
 
     resident: int
@@ -29,7 +29,7 @@ class ProcessMemory:
 
 
 def process_memory() -> ProcessMemory:
-    """Look at this process' memory (about 0.1 ms).
+    """Read the memory of this process (takes about 0.1 ms).
 
     Example:
         >>> process_memory().resident > 0
@@ -51,7 +51,7 @@ def process_memory() -> ProcessMemory:
 
 
 def observe_process(meter: Meter) -> None:
-    """Register the process figures of the table with an OpenTelemetry meter.
+    """Register the process metrics with an OpenTelemetry meter.
 
     The process is looked up at each collection, so that a forked child reports itself.
     """

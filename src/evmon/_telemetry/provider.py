@@ -1,4 +1,4 @@
-"""The wiring of the OpenTelemetry SDK: whose provider, which reader, which registry."""
+"""The wiring of the OpenTelemetry SDK: provider, reader and registry."""
 
 import logging
 import weakref
@@ -25,21 +25,21 @@ from evmon._telemetry.text import Rendered
 _gauges: "weakref.WeakKeyDictionary[metrics.MeterProvider, Gauges]" = (
     weakref.WeakKeyDictionary()
 )
-"""Those of each provider that a bus of this process measures into, or did."""
+"""The gauges of each provider that a bus of this process has used."""
 
 _log = logging.getLogger("evmon.telemetry")
 
 
 class Telemetry:
-    """Instruments, what they collected, and the registry that ``/metrics`` renders.
+    """Instruments, their collection, and the registry that ``/metrics`` renders.
 
-    If the application has set a global `MeterProvider` of the SDK, its provider is used
-    and stays the application's to shut down; otherwise evmon makes one of its own.
-    `OTEL_SDK_DISABLED`, `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES` are honoured
-    as the OpenTelemetry specification says.
+    If the application has set a global `MeterProvider` of the SDK, that is used, and
+    the application shuts it down; otherwise evmon makes its own. `OTEL_SDK_DISABLED`,
+    `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES` are honoured as in the
+    OpenTelemetry specification.
 
     Args:
-        service: value of ``service.name`` where the environment names none.
+        service: value of ``service.name``, unless the environment sets one.
     """
 
     def __init__(self, service: str) -> None:
@@ -53,8 +53,8 @@ class Telemetry:
             provider.add_metric_reader(self._reader)
         elif _is_set_by_application(provider):
             _log.warning(
-                "the global MeterProvider %s takes no readers: evmon measures into it,"
-                " but its monitor and /metrics see nothing",
+                "the global MeterProvider %s accepts no readers: the monitor and /metrics"
+                " stay empty; set one of the OpenTelemetry SDK",
                 type(provider).__name__,
             )
         else:
@@ -77,30 +77,30 @@ class Telemetry:
         self.meter = self._meter(otel_meter, ours)
 
     def snapshot(self) -> Snapshot:
-        """Collect now and return the numbers. Thread-safe."""
+        """Collect now and return the values; thread-safe."""
         self._settle()
         return Snapshot(self._reader.look())
 
     def families(self) -> list[Metric]:
-        """Collect now and return what ``/metrics`` shows. Thread-safe."""
+        """Collect now and return the families of ``/metrics``; thread-safe."""
         self._settle()
         return self._reader.families()
 
     def scrape(self) -> list[Metric | Rendered]:
-        """The same as `families`, our own samples written out already."""
+        """The same as `families`, with our own samples already rendered."""
         self._settle()
         return self._reader.scrape()
 
     def latest(self) -> Snapshot:
-        """The numbers of the last collection; collects if there was none."""
+        """The values of the last collection; collects if there was none."""
         return Snapshot(self._reader.latest or self._reader.look())
 
     def add_collector(self, collect: Callable[[], Iterable[Metric]]) -> None:
-        """Show more families on ``/metrics``, derived when it is scraped."""
+        """Add families to ``/metrics`` that are derived when it is scraped."""
         self.registry.register(_Derived(collect))
 
     def before_collect(self, settle: Callable[[], None]) -> None:
-        """Call `settle` before each collection, to record what was only noted."""
+        """Call `settle` before each collection, to record pending values."""
         self._before_collect.append(settle)
         if isinstance(self.meter, InstrumentMeter):
             self.meter.before_observe.append(settle)  # for the application's readers
@@ -116,8 +116,8 @@ class Telemetry:
                 self._provider.shutdown()
 
     def _meter(self, otel_meter: OTelMeter, ours: bool) -> Meter:  # noqa: FBT001
-        """Plain instruments, unless nobody else reads our provider."""
-        if isinstance(otel_meter, NoOpMeter):  # as OTEL_SDK_DISABLED asks for
+        """Plain instruments if the application may read them, otherwise bulk ones."""
+        if isinstance(otel_meter, NoOpMeter):  # by OTEL_SDK_DISABLED
             return NoMeter()
         if not ours:
             return InstrumentMeter(otel_meter, _gauges[self._provider])
@@ -145,7 +145,7 @@ def _is_set_by_application(provider: metrics.MeterProvider) -> bool:
 
 
 def _resource(service: str) -> Resource:
-    # What is passed to `create` wins over the environment, which has the last word here.
+    # Attributes passed to `create` would override the environment.
     named = Resource.create()
     unnamed = str(named.attributes[SERVICE_NAME]).startswith("unknown_service")
     return named.merge(Resource({SERVICE_NAME: service})) if unnamed else named

@@ -1,4 +1,4 @@
-"""The reader of the OpenTelemetry SDK: for looks, for families, and for scrapes."""
+"""The metric reader: collects for snapshots, for families and for scrapes."""
 
 import math
 import threading
@@ -26,16 +26,15 @@ _Purpose: TypeAlias = Literal["look", "families", "scrape"]
 
 
 class Reader(PrometheusMetricReader):
-    """The exporter's reader, which also hands out what it received.
+    """The reader of the Prometheus exporter, with access to the collected data.
 
-    The exporter keeps what it receives until the next scrape translates it, so a look
-    that is no scrape must not reach it, and two scrapes must not interleave. Its
-    translation and the general encoder are for what others measured; our own samples
-    have a quicker way into the text.
+    The exporter buffers what it receives until the next scrape translates it, so other
+    collections must not reach it, and scrapes must not interleave. Its translation and
+    encoder serve the metrics of the application; our own samples are rendered faster.
 
     Args:
-        registry: in which the exporter, and whoever else likes to, shows families.
-        bulk: holds what was measured beside the SDK, if anything is.
+        registry: the registry of the exporter and of derived families.
+        bulk: measures outside the SDK, if present.
     """
 
     def __init__(
@@ -45,14 +44,14 @@ class Reader(PrometheusMetricReader):
         self.latest: MetricsData | None = None
         self.bulk = bulk
         self._families = registry
-        # Re-entrant: a family may be derived from a look of its own.
+        # Re-entrant: a derived family may itself collect.
         self._lock = threading.RLock()
         self._purpose: _Purpose = "families"
         self._renderer = TextRenderer()
         self._ours: list[Metric] = []
 
     def look(self) -> MetricsData | None:
-        """Collect, for nobody else to see."""
+        """Collect without passing the data to the exporter."""
         with self._lock:
             purpose, self._purpose = self._purpose, "look"
             try:
@@ -62,12 +61,12 @@ class Reader(PrometheusMetricReader):
             return self.latest
 
     def families(self) -> list[Family]:
-        """Collect, and return all that the registry shows."""
+        """Collect and return all families of the registry."""
         with self._lock:
             return [_known(family) for family in self._families.collect()]
 
     def scrape(self) -> list[Family | Rendered]:
-        """Collect as `families` does, our own samples written out already."""
+        """The same as `families`, with our own samples already rendered."""
         with self._lock:
             self._purpose = "scrape"
             self._ours = []
@@ -94,7 +93,7 @@ class Reader(PrometheusMetricReader):
 
 
 def _joined(data: MetricsData, bulk: Sequence[Metric]) -> MetricsData:
-    """What the SDK collected, and what was measured beside it, under one scope."""
+    """Merge bulk metrics into the scope of those that the SDK collected."""
     first, *others = data.resource_metrics
     scopes = [s for s in first.scope_metrics if s.scope.name != SCOPE]
     same = [s for s in first.scope_metrics if s.scope.name == SCOPE]
@@ -105,7 +104,7 @@ def _joined(data: MetricsData, bulk: Sequence[Metric]) -> MetricsData:
 
 
 def _split(data: MetricsData) -> tuple[list[Metric], MetricsData]:
-    """What we can render ourselves, and the rest."""
+    """Split into metrics that we render ourselves and the rest."""
     ours: list[Metric] = []
     resources = []
     for resource in data.resource_metrics:
@@ -121,7 +120,7 @@ def _split(data: MetricsData) -> tuple[list[Metric], MetricsData]:
 
 
 def _known(family: Family) -> Family:
-    """A family without the gauges that were set to NaN: not known is no sample."""
+    """Remove gauge samples that are NaN, which means unknown."""
     if family.type == "gauge":
         family.samples = [s for s in family.samples if not math.isnan(s.value)]
     return family

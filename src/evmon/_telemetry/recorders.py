@@ -1,7 +1,6 @@
-"""What happened, in the words of each component.
+"""Recorders: one method for each thing that a component measures.
 
-A recorder is made from a `Meter` and has one verb per happening; attributes are built
-when it is made, never per event. Telemetry raises nothing of its own.
+Attributes are built when a recorder is made, never per event. Recording never raises.
 """
 
 from collections.abc import Mapping
@@ -37,11 +36,11 @@ class CacheRecorder:
         self._scan_duration(seconds)
 
     def stored(self) -> None:
-        """An entry came into the cache."""
+        """An entry was added to the cache."""
         self._entries(1)
 
     def evicted(self, reason: EvictionReason) -> None:
-        """An entry left the cache."""
+        """An entry was removed from the cache."""
         self._entries(-1)
         self._evictions[reason](1)
 
@@ -60,7 +59,7 @@ class DiscoveryRecorder:
         }
 
     def queued(self) -> None:
-        """A provider came into the queue."""
+        """A provider was queued."""
         self._queue_size(1)
 
     def settled(self, outcome: Outcome) -> None:
@@ -69,11 +68,11 @@ class DiscoveryRecorder:
         self._providers[outcome](1)
 
     def dropped(self, providers: int) -> None:
-        """Providers left the queue without a look, because the bus stopped."""
+        """Providers left the queue without being scanned."""
         self._queue_size(-providers)
 
     def batch_ended(self, seconds: float, unix_time: float) -> None:
-        """A batch was looked at."""
+        """A batch was scanned."""
         self._batch_duration(seconds)
         self._last_run_time(unix_time)
 
@@ -97,12 +96,12 @@ class RetryRecorder:
         self._delay(delay_seconds)
 
     def exhausted(self, error: BaseException) -> None:
-        """The operation was given up."""
+        """The operation failed for good."""
         self._exhausted(self._error_types.of(error))(1)
 
 
 class PublishRecorder:
-    """Events on their way out."""
+    """Published events."""
 
     def __init__(self, meter: Meter, system: str, destination: str) -> None:
         attributes = {
@@ -135,7 +134,7 @@ class PublishRecorder:
         self._duration(self._error_types.of(error) if error else "")(seconds)
 
     def declare(self, type_label: str) -> None:
-        """Let the series of an event type exist at 0."""
+        """Start the series of an event type at 0."""
         self._sent_of(type_label, "")
 
     def _sent_of(self, type_label: str, error_type: str) -> Record:
@@ -150,7 +149,7 @@ class PublishRecorder:
 
 
 class HandlerSeries:
-    """What is recorded about one handler; bound when it is registered."""
+    """The series of one handler, bound when it is registered."""
 
     __slots__ = ("_failed", "succeeded")
 
@@ -164,7 +163,7 @@ class HandlerSeries:
 
 
 class ConsumeRecorder:
-    """Events on their way in."""
+    """Consumed events."""
 
     def __init__(self, meter: Meter, system: str, destination: str, group: str) -> None:
         self._meter = meter
@@ -183,7 +182,7 @@ class ConsumeRecorder:
         self.consumed(UNKNOWN, 0)
 
     def received(self, seconds: float, error: BaseException | None = None) -> None:
-        """One receive operation that brought events, or failed, ended."""
+        """A receive operation returned events or failed."""
         self._receive(self.error_types.of(error) if error else "")(seconds)
 
     def consumed(self, type_label: str, count: int) -> None:
@@ -222,7 +221,7 @@ class ConsumeRecorder:
 
 
 class _ByError:
-    """The series of an instrument, one for each ``error.type``, bound when first met."""
+    """The series of an instrument by ``error.type``, bound on first use."""
 
     def __init__(
         self,

@@ -1,7 +1,7 @@
-"""The server of ``/metrics``: a thread of its own, and a short temper.
+"""The ``/metrics`` server: a thread of its own with strict limits on clients.
 
-It shares nothing with the application's event loop, so that a blocked application can
-still be looked at and a busy scrape does not delay a handler. HTTP is parsed by h11.
+It shares nothing with the application's event loop, so a blocked application can still
+be scraped and a scrape does not delay handlers. HTTP is parsed by h11.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ class MetricsServer:
 
     Args:
         config: address and limits.
-        routes: give the answers.
+        routes: answer the requests.
 
     Example:
         >>> server = MetricsServer(MetricsConfig(port=0), routes)
@@ -53,7 +53,7 @@ class MetricsServer:
 
     @property
     def port(self) -> int:
-        """The port that is listened on; the configured one before `start`."""
+        """The listening port; the configured one before `start`."""
         if self._socket is None:
             return self._config.port
         port: int = self._socket.getsockname()[1]
@@ -61,15 +61,15 @@ class MetricsServer:
 
     @property
     def url(self) -> str:
-        """Base address, without a path."""
+        """Base URL, without a path."""
         host = self._config.host
         return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
 
     def start(self) -> None:
-        """Listen and serve; returns when connections are taken.
+        """Listen and serve; returns once connections are accepted.
 
         Raises:
-            ConfigError: the address cannot be listened on.
+            ConfigError: cannot listen on the address.
         """
         if self._thread is not None:
             return
@@ -84,7 +84,7 @@ class MetricsServer:
             raise _cannot_serve(self._config, self._failure) from self._failure
 
     def stop(self) -> None:
-        """Close everything and end the thread; does nothing the second time."""
+        """Close all connections and end the thread; idempotent."""
         thread, self._thread = self._thread, None
         if thread is None:
             return
@@ -98,7 +98,7 @@ class MetricsServer:
     def _run(self) -> None:
         try:
             asyncio.run(self._serve())
-        except OSError as error:  # no file descriptor left for a loop, mostly
+        except OSError as error:  # usually out of file descriptors
             self._failure = error
         finally:
             self._ready.set()
@@ -122,25 +122,25 @@ class MetricsServer:
 
 
 async def _accept(listening: socket.socket, connections: "_Connections") -> None:
-    """Take connections while there is room; the others wait in the kernel's queue."""
+    """Accept connections while there is room; others wait in the kernel's backlog."""
     loop = asyncio.get_running_loop()
     while True:
         await connections.room()
         await _readable(listening)
         try:
-            # Not `sock_accept`: cancelled at the wrong moment it loses a socket.
+            # Not `sock_accept`: a cancellation at the wrong moment would leak a socket.
             client, _ = listening.accept()
         except (BlockingIOError, ConnectionAbortedError):
             continue
         except OSError as error:
-            # Out of file descriptors, mostly: trying at once would only spin.
-            _log.warning("a scrape could not be taken: %s", error)
+            # Usually out of file descriptors: an immediate retry would busy-loop.
+            _log.warning("cannot accept a connection to /metrics: %s", error)
             await asyncio.sleep(PAUSE_SECONDS)
             continue
         client.setblocking(False)
         try:
             await loop.connect_accepted_socket(lambda: _Connection(connections), client)
-        except OSError:  # the client was gone before it was served
+        except OSError:  # the client disconnected first
             client.close()
         except BaseException:
             client.close()
@@ -148,7 +148,7 @@ async def _accept(listening: socket.socket, connections: "_Connections") -> None
 
 
 async def _readable(listening: socket.socket) -> None:
-    """Wait until a connection is there to be taken."""
+    """Wait for an incoming connection."""
     loop = asyncio.get_running_loop()
     there = asyncio.Event()
     loop.add_reader(listening, there.set)
@@ -159,7 +159,7 @@ async def _readable(listening: socket.socket) -> None:
 
 
 class _Connections:
-    """All open connections, and what they share."""
+    """All open connections and their shared state."""
 
     def __init__(
         self, config: MetricsConfig, routes: Routes, renderer: ThreadPoolExecutor
@@ -171,10 +171,10 @@ class _Connections:
         self._changed = asyncio.Event()
 
     async def room(self) -> None:
-        """Wait until one more connection may be taken.
+        """Wait until another connection may be accepted.
 
-        At the limit the connection that idles longest has to go, once it had its time
-        to send a request; one that is being answered never does.
+        At the limit, the connection that has been idle longest is closed, after a grace
+        period to send a request; one that is being answered never is.
         """
         loop = asyncio.get_running_loop()
         while len(self._open) >= self.config.max_connections:
@@ -185,8 +185,8 @@ class _Connections:
                 self.remove(victim)
                 return
             self._changed.clear()
-            # No timeout that cancels: before Python 3.11 it can take the place of the
-            # cancellation that ends the server.
+            # No cancelling timeout: before Python 3.11 it can swallow the cancellation
+            # that ends the server.
             timer = (
                 loop.call_later(wait, self._changed.set) if wait is not None else None
             )
@@ -204,7 +204,7 @@ class _Connections:
         self._changed.set()
 
     def rested(self, connection: "_Connection") -> None:
-        """A connection was answered: it is now the one that idles least long."""
+        """A connection was answered: move it to the end of the idle order."""
         if connection in self._open:
             del self._open[connection]
             self._open[connection] = None
@@ -216,7 +216,7 @@ class _Connections:
 
 
 class _Connection(asyncio.Protocol):
-    """One client: bytes in, h11 events, answers out, one at a time."""
+    """One client connection; answers its requests one at a time."""
 
     def __init__(self, connections: _Connections) -> None:
         self._connections = connections
@@ -244,7 +244,7 @@ class _Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._http.receive_data(data)
         if self.answering or not self._writable:
-            # Requests in advance are for later: they wait where they cost us nothing.
+            # Pipelined requests wait in the kernel's buffer.
             self._connected().pause_reading()
         else:
             self._next()
@@ -259,29 +259,29 @@ class _Connection(asyncio.Protocol):
     def eof_received(self) -> bool:
         self._http.receive_data(b"")
         self._go_on()
-        return True  # whoever has no more requests still gets the answers
+        return True  # a half-closed client still gets its answers
 
     def close(self) -> None:
-        """End it now, for somebody who needs the room."""
+        """Close it now, to make room for another one."""
         self._cancel_timer()
         if self._transport is not None:
-            # Not `close`: a client that reads nothing would hold the connection.
+            # Not just `close`: a client that reads nothing would keep it open.
             flushed = self._transport.get_write_buffer_size() == 0
             self._transport.close() if flushed else self._transport.abort()
 
     def _finish(self) -> None:
-        """End it once the client has its answer, for which it has limited time."""
+        """Close it once the client has read the answer, within a time limit."""
         if self._transport is not None:
             self._expect_within(self._config.request_timeout_seconds)
             self._transport.close()
 
     def _next(self) -> None:
-        """Look whether a request is complete."""
+        """Answer the next request, if it is complete."""
         self._without_body = False
         try:
             event = self._http.next_event()
         except h11.RemoteProtocolError as error:
-            self._refuse(error.error_status_hint, "not a request that is understood")
+            self._refuse(error.error_status_hint, "malformed request")
             return
         if isinstance(event, h11.Request):
             self._begin(event)
@@ -296,9 +296,9 @@ class _Connection(asyncio.Protocol):
             for name, value in request.headers
         }
         if headers.get("content-length", "0") != "0" or "transfer-encoding" in headers:
-            self._refuse(413, "no request body is taken")
+            self._refuse(413, "request bodies are not accepted")
             return
-        self._http.next_event()  # the end of the message, as there is no body
+        self._http.next_event()  # end of message: there is no body
         self.answering = True
         self._expect_within(self._config.request_timeout_seconds)
         path = request.target.decode("latin-1").partition("?")[0]
@@ -316,8 +316,8 @@ class _Connection(asyncio.Protocol):
             return
         error = answer.exception()
         if error is not None:
-            _log.error("a request was not answered: %s", error, exc_info=error)
-            self._refuse(500, "the answer failed; see the log")
+            _log.error("cannot answer a request: %s", error, exc_info=error)
+            self._refuse(500, "internal error; see the log of the service")
             return
         if self._transport.is_closing():
             return
@@ -333,14 +333,14 @@ class _Connection(asyncio.Protocol):
         self._go_on()
 
     def _go_on(self) -> None:
-        """Take the next request, once the client took the answer to the last one."""
+        """Read the next request once the client has taken the last answer."""
         if self.answering or not self._writable or self._connected().is_closing():
             return
         self._connected().resume_reading()
         self._next()
 
     def _connected(self) -> asyncio.Transport:
-        assert self._transport is not None  # noqa: S101 - connected, or not called
+        assert self._transport is not None  # noqa: S101 - only called while connected
         return self._transport
 
     def _refuse(self, status: int, line: str) -> None:
@@ -359,7 +359,7 @@ class _Connection(asyncio.Protocol):
         if not self._without_body:
             chunks.append(self._http.send(h11.Data(data=response.body)))
         chunks.append(self._http.send(h11.EndOfMessage()))
-        # Not `writelines`: in Python 3.12.0 to 3.13.1 it never pauses who writes.
+        # Not `writelines`: in Python 3.12.0 to 3.13.1 it does not pause the writer.
         for chunk in chunks:
             if chunk:
                 self._connected().write(chunk)
@@ -395,5 +395,5 @@ def _cannot_serve(config: MetricsConfig, error: OSError) -> ConfigError:
     return ConfigError(
         f"cannot serve /metrics on {config.host}:{config.port}:"
         f" {error.strerror or error}; set EVMON_METRICS_PORT, --metrics-port or"
-        " MetricsConfig(port=...) to one that is free, or to 0, which takes any"
+        " MetricsConfig(port=...) to a free port, or to 0 for any free port"
     )

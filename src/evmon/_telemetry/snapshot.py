@@ -1,4 +1,4 @@
-"""Collected metrics as plain numbers: what the monitor and the tests read."""
+"""Collected metrics as plain numbers, for the monitor and the tests."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -13,14 +13,14 @@ from opentelemetry.sdk.metrics.export import (  # noqa: TID251 - reads what it c
 from evmon._telemetry.instruments import Instrument
 
 SCOPE = "evmon"
-"""Name of the instrumentation scope under which evmon measures."""
+"""Name of the instrumentation scope of evmon."""
 
 _Key = tuple[str, frozenset[tuple[str, object]]]
 
 
 @dataclass(frozen=True, slots=True)
 class Distribution:
-    """How often something was measured, and the sum of it."""
+    """Count and sum of a histogram."""
 
     count: int = 0
     total: float = 0.0
@@ -44,7 +44,7 @@ class Snapshot:
     def total(
         self, instrument: Instrument, attributes: Mapping[str, str] = {}
     ) -> float:
-        """Sum of the values of all series that carry `attributes`; 0 when none does."""
+        """Sum over all series that have `attributes`; 0 if there are none."""
         return sum(
             value
             for value in self._values(instrument, attributes)
@@ -57,9 +57,9 @@ class Snapshot:
         attributes: Mapping[str, str] = {},
         without: str = "",
     ) -> Distribution:
-        """Count and sum over all series of a histogram that carry `attributes`.
+        """Count and sum over all series of a histogram that have `attributes`.
 
-        Series that have the attribute `without` are left out.
+        Series with the attribute `without` are excluded.
         """
         parts = [
             value

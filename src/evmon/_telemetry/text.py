@@ -1,8 +1,8 @@
-"""Our own samples in Prometheus' text formats, quicker than by a general encoder.
+"""Renders our own samples as Prometheus text, faster than a generic encoder.
 
-Nearly all of a line, name and labels, is the same at every scrape: it is made once for
-each series and kept as a template into which the numbers go. What comes out is, byte by
-byte, what the OpenTelemetry exporter and `prometheus_client` make of the same samples.
+Most of a line, its name and labels, is the same at every scrape: it is built once per
+series and kept as a template for the numbers. The output is, byte for byte, that of the
+OpenTelemetry exporter and `prometheus_client` for the same samples.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -40,18 +40,18 @@ _SHAPES: Final[Mapping[Kind, _Shape]] = {
 _number: Final = cast(Callable[[float], str], prometheus_utils.floatToGoString)
 
 _PLAIN_BELOW: Final = 1_000_000
-"""Go writes floats from here on with an exponent."""
+"""From here on, the format of Go uses an exponent."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Rendered:
-    """A family of ours, ready to be written in either format.
+    """One of our families, ready to be written in either format.
 
     Attributes:
-        name: of the family, without ``_total``.
-        shape: its type, in Prometheus' words.
-        unit: empty for none.
-        description: of the instrument.
+        name: name of the family, without ``_total``.
+        shape: its Prometheus type.
+        unit: empty if there is none.
+        description: description of the instrument.
         lines: its samples.
     """
 
@@ -62,7 +62,7 @@ class Rendered:
     lines: str
 
     def text(self, *, openmetrics: bool) -> str:
-        """The family with its head, in OpenMetrics or in the older text format."""
+        """The family with its header, in the OpenMetrics or Prometheus text format."""
         description = self.description.replace("\\", r"\\").replace("\n", r"\n")
         name = self.name
         unit = ""
@@ -76,7 +76,7 @@ class Rendered:
 
 
 class TextRenderer:
-    r"""Renders metrics of the table of instruments; not to be shared by threads.
+    r"""Renders metrics of the table of instruments; not thread-safe.
 
     Example:
         >>> from evmon._telemetry.aggregate import AggregateMeter
@@ -92,7 +92,7 @@ class TextRenderer:
         self._templates: dict[str, _Templates] = {}
 
     def render(self, metrics: Iterable[Metric]) -> list[Rendered]:
-        """Write the samples of metrics for which `is_ours` holds."""
+        """Render metrics for which `is_ours` holds."""
         return [self._family(metric) for metric in metrics]
 
     def _family(self, metric: Metric) -> Rendered:
@@ -123,7 +123,7 @@ def is_ours(metric: Metric) -> bool:
 
 
 class _Templates:
-    """The lines of an instrument's series, with gaps for the numbers."""
+    """Line templates of the series of an instrument."""
 
     def __init__(self, row: Instrument) -> None:
         self.shape = _SHAPES[row.kind]
@@ -134,12 +134,12 @@ class _Templates:
         self._known: dict[tuple[_Attributes, Sequence[float]], str] = {}
 
     def fill(self, points: Sequence[Any]) -> str:
-        """The lines of all series. A label that only some have is empty in the others."""
+        """Render all series; a label that a series lacks is empty."""
         keyed = [(tuple((point.attributes or {}).items()), point) for point in points]
         keys = frozenset(key for attributes, _ in keyed for key, _ in attributes)
         known = self._known if keys == self._keys else {}
         self._keys = keys
-        # Made anew from what is there, so that nothing is kept of what is gone.
+        # Rebuilt from the current series, so that removed ones are dropped.
         self._known = {}
         lines = []
         for attributes, point in keyed:
@@ -164,14 +164,14 @@ class _Templates:
         lines = [
             f"{name}_bucket{_braces({**labels, 'le': limit})} %s\n" for limit in limits
         ]
-        if float(limits[0]) >= 0:  # else it has no count and no sum, says OpenMetrics
+        if float(limits[0]) >= 0:  # by OpenMetrics, otherwise it has no count and sum
             plain = _braces(labels)
             lines += [f"{name}_count{plain} %s\n", f"{name}_sum{plain} %s\n"]
         return "".join(lines)
 
 
 def _numbers(point: HistogramDataPoint) -> tuple[str, ...]:
-    """What goes into a histogram's gaps: counts up to each limit, count, sum."""
+    """The values of a histogram template: cumulative counts, count, sum."""
     counts = list(accumulate(point.bucket_counts))
     total = counts[-1]
     bounds = point.explicit_bounds
@@ -187,7 +187,7 @@ def _numbers(point: HistogramDataPoint) -> tuple[str, ...]:
 
 
 def _braces(labels: Mapping[str, str]) -> str:
-    """Labels as they stand after a name, fit for a template."""
+    """Labels in braces, escaped for a template."""
     if not labels:
         return ""
     inner = ",".join(f'{name}="{_escaped(labels[name])}"' for name in sorted(labels))

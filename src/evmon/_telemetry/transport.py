@@ -1,4 +1,4 @@
-"""What happened on a transport, and how it stands there."""
+"""Metrics of a transport: what happens on it, and its current state."""
 
 from dataclasses import dataclass
 from math import nan
@@ -11,17 +11,17 @@ from evmon.errors import LOSS_REASONS, LossReason
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How a transport stands at one moment.
+    """The state of a transport at one moment.
 
     Attributes:
         length: entries in the stream, settled ones included.
-        lag: entries that the group has not been given yet; None when not known.
-        pending: entries given to a consumer and not settled.
+        lag: entries not yet delivered to the group; None if unknown.
+        pending: entries delivered to a consumer and not yet settled.
         pending_age: seconds since the oldest pending entry was published.
         unread_age: seconds since the oldest unread entry was published.
         dead: dead letters kept.
-        dead_age: seconds since the oldest of them was put aside.
-        scheduled: entries that wait for their next try.
+        dead_age: seconds since the oldest of them was dead-lettered.
+        scheduled: entries scheduled for a retry.
     """
 
     length: int = 0
@@ -35,7 +35,7 @@ class Standing:
 
 
 class TransportRecorder:
-    """A transport and the consumer group at its end.
+    """Records metrics of a transport and its consumer group.
 
     Args:
         meter: binds the series.
@@ -68,8 +68,8 @@ class TransportRecorder:
         }
 
     def stands(self, standing: Standing) -> None:
-        """A look was taken at the transport."""
-        # A lag that is not known is no sample: NaN takes the series back.
+        """The state of the transport was read."""
+        # An unknown lag has no sample: NaN withdraws it.
         known = standing.lag is not None
         self._lag(nan if standing.lag is None else standing.lag)
         self._lag_known(1 if known else 0)
@@ -82,7 +82,7 @@ class TransportRecorder:
         self._scheduled(standing.scheduled)
 
     def unknown(self) -> None:
-        """No look can be taken: what was seen last is not how it stands."""
+        """The state cannot be read: withdraw the last values."""
         for show in (
             *(self._lag, self._pending, self._pending_age, self._unread_age),
             *(self._length, self._dead, self._dead_age, self._scheduled),
@@ -91,20 +91,20 @@ class TransportRecorder:
         self._lag_known(0)
 
     def reclaimed(self, count: int) -> None:
-        """Pending entries were taken over from another consumer."""
+        """Pending entries were reclaimed from another consumer."""
         self._reclaims(count)
         self.redelivered(count)
 
     def lease_lost(self) -> None:
-        """Another consumer took over what is handled here."""
+        """Another consumer reclaimed an entry that is handled here."""
         self._lease_losses(1)
 
     def group_recreated(self) -> None:
-        """The consumer group was gone and was made again."""
+        """The consumer group was missing and was recreated."""
         self._recreations(1)
 
     def reconnected(self) -> None:
-        """A connection broke and was made again."""
+        """A connection broke and was re-established."""
         self._reconnects(1)
 
     def lost(self, reason: LossReason, count: int) -> None:

@@ -1,4 +1,4 @@
-"""Transports: how events travel. A URL says which one."""
+"""Transports: how events are carried; selected by URL."""
 
 import re
 from typing import Final
@@ -18,20 +18,20 @@ _REDIS: Final = (
 
 
 def scheme_of(url: str) -> str:
-    """The scheme of a URL, however wrong the rest is; empty when there is none."""
+    """The scheme of a URL, even if the rest is invalid; empty if there is none."""
     found = re.match(r"([a-z][a-z0-9+.-]*):", url, re.IGNORECASE)
     return found[1].lower() if found else ""
 
 
 def check_transport(url: str, redis: RedisConfig) -> None:
-    """Refuse a URL that names no transport, before anything is made for it.
+    """Refuse an invalid transport URL early.
 
     Raises:
-        ConfigError: no transport has this scheme, or the URL is wrong.
+        ConfigError: the scheme is unknown or the URL is invalid.
     """
     scheme = scheme_of(url)
     if scheme in _REDIS:
-        # Only here: whoever uses no Redis need not load its client.
+        # Imported here, so that the Redis client is only loaded when used.
         from evmon._transports.redis.connection import parse_address
 
         parse_address(url, redis)
@@ -49,18 +49,18 @@ def open_transport(
     redis: RedisConfig = RedisConfig(),
     meter: Meter = NoMeter(),
 ) -> Transport:
-    """Make the transport that a URL names; nothing is connected yet.
+    """Make the transport of a URL, without connecting yet.
 
     Args:
         url: for example ``memory://``, or ``redis://localhost:6379/0``.
         service: names the destination.
-        clock: for the retry schedule.
-        group: name of the consumer group; the service's name when empty.
-        redis: how Redis is used, where it is.
-        meter: binds what is measured.
+        clock: time source of the retry schedule.
+        group: name of the consumer group; if empty, that of the service.
+        redis: settings of the Redis transport.
+        meter: binds metrics.
 
     Raises:
-        ConfigError: no transport has this scheme, or the URL is wrong.
+        ConfigError: the scheme is unknown or the URL is invalid.
     """
     check_transport(url, redis)
     recorder = TransportRecorder(meter, service, group or service)

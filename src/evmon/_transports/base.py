@@ -1,4 +1,4 @@
-"""What evmon asks of a transport, and what it gets."""
+"""The interface between evmon and a transport."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,15 +9,15 @@ from evmon.errors import DeadLetterReason
 
 @dataclass(slots=True, eq=False)
 class Received:
-    """An event as it came from the transport, still encoded.
+    """A delivered entry: an event, still encoded.
 
     Attributes:
-        id: of this entry on the transport (not the event's own id).
+        id: id of the entry on the transport (not the event's own id).
         raw: the encoded event.
-        attempts: handler attempts that earlier deliveries used up.
-        deliveries: how often the entry was delivered, this time included.
-        handlers: names of the handlers that still have to see it; empty means all.
-        token: whatever the transport needs to know it again.
+        attempts: handler attempts made in earlier deliveries.
+        deliveries: number of deliveries, this one included.
+        handlers: names of the handlers still to be called; empty means all.
+        token: private data of the transport.
     """
 
     id: str
@@ -29,23 +29,23 @@ class Received:
 
     @property
     def again(self) -> bool:
-        """Whether this is not the first time that it comes to a handler."""
+        """Whether it was delivered or attempted before."""
         return self.deliveries > 1 or self.attempts > 0
 
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """Why an event is put aside.
+    """Why an event is dead-lettered.
 
     Attributes:
         reason: from a closed set.
-        error_type: qualified class of the error; empty when there was none.
-        error_message: for people, cut to 1,024 characters.
-        handlers: names of the handlers that failed; empty when none was called.
-        attempts: handler attempts in all.
-        event_type: of the event; empty when it could not be decoded.
-        event_id: the event's own id; empty when it could not be decoded.
-        traceparent: trace context that the event carried, if it did.
+        error_type: qualified class name of the error; empty if there was none.
+        error_message: message of the error, truncated to 1,024 characters.
+        handlers: names of the handlers that failed; empty if none was called.
+        attempts: total number of handler attempts.
+        event_type: type of the event; empty if it could not be decoded.
+        event_id: the event's own id; empty if it could not be decoded.
+        traceparent: W3C Trace Context of the event; empty if it has none.
     """
 
     reason: DeadLetterReason
@@ -60,12 +60,12 @@ class DeadLetter:
 
 @dataclass(frozen=True, slots=True)
 class Again:
-    """When an entry is delivered again, and to whom.
+    """When an entry is delivered again, and to which handlers.
 
     Attributes:
         delay: seconds from now.
         attempts: handler attempts so far.
-        handlers: names of the handlers that still have to see it.
+        handlers: names of the handlers still to be called.
     """
 
     delay: float
@@ -74,12 +74,12 @@ class Again:
 
 
 class Transport(Protocol):
-    """A way for events to travel, with a consumer group at its end.
+    """Carries events from publishers to a consumer group.
 
-    Between `open` and `close`, one reader calls `read` and is never cancelled in it but
-    at the very end: an answer on its way would be lost. Every entry that it returned is
-    ended by exactly one of `ack`, `settle` and `release`. Errors of
-    the outside world are raised as `TransportError`.
+    Between `open` and `close`, one reader calls `read`, and is not cancelled in it
+    until the very end: a response in flight would be lost. Every entry that `read` returns
+    is finished by exactly one of `ack`, `settle` and `release`. Failures of the server
+    or the network are raised as `TransportError`.
     """
 
     system: str
@@ -89,97 +89,97 @@ class Transport(Protocol):
     """Value of ``messaging.destination.name``."""
 
     shared: bool
-    """Whether other processes can handle what this one leaves unread."""
+    """Whether other processes can handle what this one does not."""
 
     @property
     def trouble(self) -> str:
-        """Why events cannot be read and published now; empty when they can."""
+        """Why events cannot be read or published now; empty if they can."""
         ...
 
     @property
     def backlog(self) -> int:
-        """Unread entries that end with this process; 0 where others can take them."""
+        """Unread entries that are lost with this process; 0 if others can take them."""
         ...
 
     async def open(self, *, reads: bool = True) -> None:
-        """Make the transport usable.
+        """Connect.
 
         Args:
-            reads: whether events are going to be read, and not published alone.
+            reads: whether events will be read, not only published.
         """
         ...
 
     async def run(self) -> None:
-        """Look after leases, upkeep and figures, until cancelled."""
+        """Renew leases, do upkeep and update metrics, until cancelled."""
         ...
 
     def observe(self) -> None:
-        """Record how things stand, where that needs no waiting.
+        """Record lag, pending entries and sizes, if known without waiting.
 
         Called before each collection, from any thread.
         """
         ...
 
     def watch(self, lost: Callable[[Received], None]) -> None:
-        """Call `lost` with every entry that another consumer took over.
+        """Call `lost` with every entry that another consumer has reclaimed.
 
-        Such an entry is no longer ours to end.
+        Such an entry must no longer be finished here.
         """
         ...
 
     async def publish(
         self, batch: Sequence[bytes], types: Sequence[str] = (), ticket: int = 0
     ) -> list[Exception | None]:
-        """Append encoded events; the result says for each why it was refused.
+        """Append encoded events; returns for each None, or why it was refused.
 
         Args:
-            batch: the events, encoded.
-            types: of the events, where a rule may choose a stream by it.
-            ticket: the same for every try of a batch, and above those of all batches
-                before it, so that none is appended twice, not even by a try that
-                arrives late; 0 when there is one try only. A publisher begins no batch
-                before it is through with the last one. A transport that goes by
-                tickets appends all events of a try or none: the next try, with those
-                that are missing, has the same ticket.
+            batch: the encoded events.
+            types: types of the events, for transports that select a stream by type.
+            ticket: the same for every attempt at a batch and greater than those of all
+                earlier batches, so that no event is appended twice, even if an attempt
+                arrives late; 0 if there is only one attempt. A publisher finishes each
+                batch before the next. A transport that uses tickets appends all events
+                of an attempt or none; an attempt at the missing ones has the same
+                ticket.
         """
         ...
 
     async def read(self, max_count: int, max_wait: float) -> list[Received]:
-        """Wait for entries, `max_wait` seconds or until `interrupt` is called.
+        """Wait for entries, up to `max_wait` seconds or until `interrupt` is called.
 
-        A transport that is told of new entries may wait longer.
+        A transport that is notified of new entries may wait longer.
         """
         ...
 
     def interrupt(self) -> None:
-        """Let a waiting `read` return at once."""
+        """Make a waiting `read` return at once."""
         ...
 
     def ack(self, received: Received) -> None:
-        """Note that an entry is done; sent with the next operation or `flush`."""
+        """Acknowledge an entry; sent with the next operation or `flush`."""
         ...
 
     async def flush(self) -> None:
-        """Send what was noted."""
+        """Send buffered acknowledgements."""
         ...
 
     async def settle(
         self, received: Received, dead: DeadLetter | None, again: Again | None
     ) -> bool:
-        """End an entry that is not simply done, atomically and once.
+        """Finish an entry that did not simply succeed, atomically and once.
 
-        It is acked and, in the same step, put aside for `dead`, scheduled by `again`,
-        or both (some handlers failed for good, others want another try).
+        It is acknowledged and, in the same step, dead-lettered by `dead`, scheduled by
+        `again`, or both (some handlers failed for good, others are to be retried).
 
         Returns:
-            False when nothing was done, because the entry is no longer ours.
+            False if nothing was done because the entry was reclaimed.
         """
         ...
 
     async def release(self, received: Sequence[Received]) -> None:
-        """Give entries back undone, so that another consumer takes them at once."""
+        """Give unfinished entries back, for another consumer to take at once."""
         ...
 
     async def close(self) -> None:
-        """Let go of everything."""
+        """Release all resources."""
         ...

@@ -1,4 +1,4 @@
-"""The embedded transport: one process, no server, the same rules."""
+"""The in-process transport: no server, same semantics."""
 
 import asyncio
 import heapq
@@ -24,15 +24,15 @@ DEAD_LETTERS_KEPT: Final = 10_000
 
 @dataclass(frozen=True, slots=True)
 class DeadEntry:
-    """A dead-lettered entry, with the reason, and when it came here."""
+    """A dead-lettered entry, the reason, and when it was dead-lettered."""
 
     received: Received
     letter: DeadLetter
-    put_aside: float
+    dead_at: float
 
 
 def _first(queue: "deque[T]") -> "list[T]":
-    """The first of a queue, if there is one; for other threads than the queue's."""
+    """The first entry of a queue, if any; safe from other threads."""
     try:
         return [queue[0]]
     except IndexError:
@@ -40,16 +40,16 @@ def _first(queue: "deque[T]") -> "list[T]":
 
 
 class MemoryTransport:
-    """Events in a queue of this process; they are gone when it ends.
+    """An in-memory queue; its events are lost when the process ends.
 
-    Events are encoded and decoded as on any other transport, so that a handler sees the
-    same data. When the queue is full, `publish` refuses: it does not grow for ever.
+    Events are encoded and decoded as on any other transport, so handlers see the same
+    data. A full queue refuses events instead of growing without bound.
 
     Args:
         destination: name of the queue in metrics.
-        clock: for the retry schedule.
-        capacity: events kept at the most, unread and scheduled ones together.
-        recorder: measures.
+        clock: time source of the retry schedule.
+        capacity: maximum number of events kept, unread and scheduled together.
+        recorder: records metrics.
     """
 
     system = "memory"
@@ -77,17 +77,17 @@ class MemoryTransport:
 
     @property
     def pending(self) -> int:
-        """Entries that were read and not settled."""
+        """Entries read and not yet settled."""
         return len(self._pending)
 
     @property
     def length(self) -> int:
-        """Entries that wait to be read, now or later."""
+        """Entries waiting to be read, scheduled ones included."""
         return len(self._ready) + len(self._scheduled)
 
     @property
     def backlog(self) -> int:
-        """Entries that can be read now; nobody else will."""
+        """Entries that can be read now; no other process can take them."""
         return len(self._ready)
 
     def __repr__(self) -> str:
@@ -97,22 +97,22 @@ class MemoryTransport:
         """Nothing to open."""
 
     async def run(self) -> None:
-        """Nothing to look after."""
+        """Nothing to maintain."""
 
     def observe(self) -> None:
-        """Record how things stand."""
+        """Record lag, pending entries and sizes."""
         self._recorder.stands(self._standing())
 
     def watch(self, lost: Callable[[Received], None]) -> None:
-        """Nobody else takes entries here."""
+        """No other consumer takes entries over."""
 
     async def publish(
         self,
         batch: Sequence[bytes],
         types: Sequence[str] = (),  # noqa: ARG002 - one queue for all
-        ticket: int = 0,  # noqa: ARG002 - nothing gets lost on the way
+        ticket: int = 0,  # noqa: ARG002 - a publish cannot fail half-way
     ) -> list[Exception | None]:
-        """Append to the queue; what does not fit is refused."""
+        """Append to the queue; events beyond its capacity are refused."""
         room = max(self._capacity - self.length, 0)
         now = self._clock.monotonic()
         self._ready.extend(
@@ -128,7 +128,7 @@ class MemoryTransport:
         return [None] * room + [full] * refused
 
     async def read(self, max_count: int, max_wait: float) -> list[Received]:  # noqa: ARG002
-        """Wait for entries without a timer: a publisher wakes the reader."""
+        """Wait for entries; a publish wakes the reader, without a timer."""
         self._promote()
         if not self._ready:
             self._wake.clear()
@@ -144,20 +144,20 @@ class MemoryTransport:
         return entries
 
     def interrupt(self) -> None:
-        """Let a waiting `read` return at once."""
+        """Make a waiting `read` return at once."""
         self._wake.set()
 
     def ack(self, received: Received) -> None:
-        """The entry is done."""
+        """Acknowledge an entry."""
         self._pending.pop(received.id, None)
 
     async def flush(self) -> None:
-        """Nothing is held back here."""
+        """Nothing is buffered."""
 
     async def settle(
         self, received: Received, dead: DeadLetter | None, again: Again | None
     ) -> bool:
-        """Put an entry aside (the oldest goes when 10,000 are kept), or schedule it."""
+        """Dead-letter an entry (the last 10,000 are kept) or schedule it."""
         self.ack(received)
         if dead is not None:
             self.dead_letters.append(DeadEntry(received, dead, self._clock.monotonic()))
@@ -175,17 +175,20 @@ class MemoryTransport:
         return True
 
     async def release(self, received: Sequence[Received]) -> None:
-        """Put entries back in front, as another delivery."""
+        """Put entries back at the front of the queue, for redelivery."""
         for entry in reversed(received):
             if self._pending.pop(entry.id, None) is not None:
                 self._ready.appendleft(replace(entry, deliveries=entry.deliveries + 1))
         self._wake.set()
 
     async def close(self) -> None:
-        """Stop the timer of the retry schedule, and say what is lost."""
+        """Stop the retry timer and report the events that are lost."""
         if self.length:
             self._recorder.lost("stopped", self.length)
-            _log.warning("%d unhandled events end with the process", self.length)
+            _log.warning(
+                "dropped %d unhandled events: memory:// does not outlive the process",
+                self.length,
+            )
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -196,7 +199,7 @@ class MemoryTransport:
         # Each copy is made in one step: the loop may be at work meanwhile.
         pending = [entry.token for entry in list(self._pending.values())]
         unread = [entry.token for entry in _first(self._ready)]
-        dead = [entry.put_aside for entry in _first(self.dead_letters)]
+        dead = [entry.dead_at for entry in _first(self.dead_letters)]
         return Standing(
             length=self.length + self.pending,
             lag=len(self._ready),
@@ -209,7 +212,7 @@ class MemoryTransport:
         )
 
     def _promote(self) -> None:
-        """Move what is due from the schedule to the queue."""
+        """Move due entries from the schedule to the queue."""
         now = self._clock.monotonic()
         while self._scheduled and self._scheduled[0][0] <= now:
             self._ready.append(heapq.heappop(self._scheduled)[2])
