@@ -654,7 +654,7 @@ async def test_a_destroyed_group_reads_from_the_start_and_never_what_is_held(
     entries = await read_all(t, 2)
     assert [r.raw for r in entries] == [b"done", b"new"]
     assert measured.total(i.GROUP_RECREATIONS) == 1
-    assert "was made again, and reads from the start" in caplog.text
+    assert "was missing and has been recreated" in caplog.text
     for received in (held, *entries):
         t.ack(received)
     await t.flush()
@@ -1210,7 +1210,7 @@ async def test_a_service_that_is_silent_says_so(make, server, clock):
     await t.open()
     assert t.trouble == ""
     clock.now += 60
-    assert t.trouble == "no word from Redis for 60 s"
+    assert t.trouble == "no reply from Redis for 60 s"
     await t.read(1, 0.01)
     assert t.trouble == ""
     await t.close()

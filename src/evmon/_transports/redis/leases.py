@@ -61,15 +61,15 @@ class Leases:
             late = self._clock.monotonic() - before - interval
             if late > interval:
                 _log.warning(
-                    "the event loop was blocked for %.1f s: others may take over what"
-                    " is handled here (lease: %.1f s)",
+                    "the event loop was blocked for %.1f s: other consumers may reclaim"
+                    " the events handled here (lease: %.1f s)",
                     late,
                     self._lease,
                 )
             try:
                 await self.renew()
             except TransportError as error:
-                _log.warning("leases could not be renewed: %s", error)
+                _log.warning("cannot renew leases, retrying: %s", error)
 
     async def renew(self) -> None:
         """Renew what is ours, and let go of what is not.
@@ -93,15 +93,17 @@ class Leases:
         )
         if trimmed:
             _log.warning(
-                "%d events were trimmed from the stream while they are handled:"
-                " should this process die now, they are lost",
+                "%d events were trimmed from the stream while being handled here:"
+                " if this process dies now, they are lost",
                 len(trimmed),
             )
         for entry_id in taken:
             received = inbox.let_go(entry_id.decode())
             if received is not None:
                 self._recorder.lease_lost()
-                _log.warning("event %s was taken over from us", received.id)
+                _log.warning(
+                    "lease of event %s lost: another consumer reclaimed it", received.id
+                )
                 self.lost(received)
 
     async def release(
@@ -130,4 +132,7 @@ class Leases:
                 )
                 if trimmed:
                     self._recorder.lost("trimmed", trimmed)
-                    _log.error("%d events were trimmed and not done: lost", trimmed)
+                    _log.error(
+                        "lost %d events: trimmed from the stream before they were handled",
+                        trimmed,
+                    )

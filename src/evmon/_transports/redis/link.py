@@ -99,7 +99,7 @@ class Link:
         if self.broken:
             self.broken = False
             self._recorder.reconnected()
-            _log.info("connected again")
+            _log.info("reconnected to Redis")
 
     async def _failed(self, error: BaseException) -> TransportError:
         translated = translate(error, self._secrets)

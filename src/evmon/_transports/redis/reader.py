@@ -122,8 +122,8 @@ class Reader:
             if made and again:
                 self._recorder.group_recreated()
                 _log.error(
-                    "the group %s of %s was gone, with it what was known of events"
-                    " that were read: it was made again, and reads from the start",
+                    "group %s of %s was missing and has been recreated: it reads from"
+                    " the start, so handled events are delivered again",
                     self._group,
                     inbox.stream,
                 )
@@ -190,7 +190,9 @@ class Reader:
                     await self._lost(inbox, gone)
                     taken = inbox.take_pending(entries)
                 if taken:
-                    _log.info("%d events came after all", len(taken))
+                    _log.info(
+                        "recovered %d pending events of this consumer", len(taken)
+                    )
                     return taken
         return []
 
@@ -216,7 +218,7 @@ class Reader:
                 if ON:
                     reach("after_reclaim")
                 self._recorder.reclaimed(len(taken))
-                _log.info("%d events of silent consumers were taken over", len(taken))
+                _log.info("reclaimed %d events from silent consumers", len(taken))
                 return taken
             if inbox.cursor != "0-0":
                 return []
@@ -283,7 +285,7 @@ class Reader:
         except BrokenError:
             raise
         except TransportError as error:
-            _log.debug("what is due stays in the retry schedule: %s", error)
+            _log.debug("cannot promote scheduled retries: %s", error)
 
     def _next(self, count: int) -> Sequence[Inbox]:
         """The streams whose turn it is; each one comes first as often as the others."""
@@ -338,6 +340,6 @@ class Reader:
         if ids:
             self._recorder.lost("trimmed", len(ids))
             _log.error(
-                "%d events were trimmed from the stream before they were handled: lost",
+                "lost %d events: trimmed from the stream before they were handled",
                 len(ids),
             )

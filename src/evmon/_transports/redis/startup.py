@@ -31,7 +31,7 @@ async def check_server(link: Link, require_durable: bool) -> None:  # noqa: FBT0
     except TransportError as error:
         if require_durable:
             raise ConfigError(f"require_durable: INFO is refused: {error}") from error
-        _log.warning("the server's settings cannot be checked: %s", error)
+        _log.warning("cannot check the server's settings: %s", error)
         return
     old = too_old(info)
     if old:
@@ -42,7 +42,10 @@ async def check_server(link: Link, require_durable: bool) -> None:  # noqa: FBT0
     for danger in dangers:
         _log.warning("events may get lost: %s", danger)
     if _version(info) < OLDEST_SAFE:
-        _log.warning("Redis %s has security holes: use 7.0.5+", info["redis_version"])
+        _log.warning(
+            "Redis %s has known vulnerabilities: use 7.0.5 or later",
+            info["redis_version"],
+        )
 
 
 def too_old(info: Mapping[str, Any]) -> str:

@@ -153,7 +153,7 @@ class RedisTransport:
         heard = max(self._link.last_heard, self._reading_link.last_heard)
         silent = self._clock.monotonic() - heard
         if silent > SILENCE * self._config.upkeep_interval:
-            return f"no word from Redis for {silent:.0f} s"
+            return f"no reply from Redis for {silent:.0f} s"
         return ""
 
     @property
@@ -282,8 +282,8 @@ class RedisTransport:
             done = await end(note_orphan=0)
             if done < 0 and not doubt and received.id in inbox.held:
                 _log.warning(
-                    "event %s was taken out of the group's pending entries by hand"
-                    " (XGROUP DELCONSUMER?): it is settled all the same",
+                    "event %s was removed from the group's pending entries (XGROUP"
+                    " DELCONSUMER?): settling it anyway",
                     received.id,
                 )
                 done = await end(note_orphan=NOTED_SECONDS)
@@ -309,7 +309,7 @@ class RedisTransport:
             with anyio.move_on_after(CLOSE_WITHIN):
                 await self._say_goodbye()
         except TransportError as error:
-            _log.warning("closed without a word to the server: %s", error)
+            _log.warning("could not remove this consumer from its group: %s", error)
         finally:
             await self._disconnect()
 
@@ -360,7 +360,7 @@ class RedisTransport:
             if event_type not in told and len(told) < MAX_UNROUTED:
                 told.add(event_type)
                 _log.exception(
-                    "stream_for fails for %.255s: its events go to %s",
+                    "stream_for failed for %.255s: its events go to %s",
                     event_type,
                     self._inboxes[0].stream,
                 )
@@ -382,6 +382,6 @@ class RedisTransport:
             try:
                 await self.flush()
             except TransportError as error:
-                _log.debug("acks go with the next read, or soon: %s", error)
+                _log.debug("cannot send acknowledgements, retrying: %s", error)
                 await self._clock.sleep(ACK_AGAIN)
                 self._acks_noted.set()

@@ -71,9 +71,9 @@ class Upkeep:
                 await self.round()
                 seen = self._clock.monotonic()
             except GroupGoneError:
-                _log.debug("nothing is read here, and there is no group to look at")
+                _log.debug("nothing is read here, and no group exists")
             except TransportError as error:
-                _log.debug("no upkeep this time: %s", error)
+                _log.debug("upkeep failed, retrying: %s", error)
                 if self._clock.monotonic() - seen > UNKNOWN_AFTER * self._interval:
                     self._recorder.unknown()
             await self._clock.sleep(self._interval)
@@ -134,7 +134,9 @@ class Upkeep:
         trimmed = sum(stand[6] for stand in stands)
         if trimmed:
             self._recorder.lost("trimmed", trimmed)
-            _log.error("%d events were trimmed before they were read: lost", trimmed)
+            _log.error(
+                "lost %d events: trimmed from the stream before they were read", trimmed
+            )
         lags = [stand[2] for stand in stands]
         return Standing(
             length=sum(stand[1] for stand in stands),
