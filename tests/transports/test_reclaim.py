@@ -52,7 +52,7 @@ async def test_what_was_trimmed_under_a_silent_consumer_is_told_as_lost(
 
     assert [b"three"] == [received.raw for received in await other.read(10, 0.01)]
 
-    assert "2 events were trimmed" in caplog.text
+    assert "lost 2 events: trimmed" in caplog.text
     assert 1 == client.xpending(STREAM, "shop")["pending"]
 
 

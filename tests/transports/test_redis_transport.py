@@ -1033,7 +1033,7 @@ async def test_where_the_rule_fails_the_service_s_own_stream_takes_the_event(
     assert (4, 2) == (client.xlen(STREAM), client.xlen(f"{STREAM}:orders"))
     (told,) = (r for r in caplog.records if "stream_for" in r.getMessage())
     assert "ERROR" == told.levelname
-    assert told.getMessage().startswith("stream_for fails for new.type: its events go")
+    assert told.getMessage().startswith("stream_for failed for new.type: its events go")
 
 
 async def test_that_the_rule_fails_is_told_of_a_limited_number_of_types(make, caplog):
@@ -1041,7 +1041,7 @@ async def test_that_the_rule_fails_is_told_of_a_limited_number_of_types(make, ca
     kinds = [f"type.{n}" for n in range(200)]
     await t.publish([b"a"] * 200, kinds)
 
-    assert 100 == caplog.text.count("stream_for fails for type.")
+    assert 100 == caplog.text.count("stream_for failed for type.")
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 7])
