@@ -11,7 +11,8 @@ import pytest
 
 from evmon import DiscoveryConfig, RetryPolicy, event_handler
 from evmon._cache import MetadataCache
-from evmon._discovery import Discovery, describe
+from evmon._discovery import Discovery
+from evmon._providers import describe
 from evmon._registry import Registry
 from evmon._retry import Retrier
 from evmon._telemetry import instruments as i
@@ -377,7 +378,7 @@ def test_providers_are_named_without_being_asked():
 
     assert describe(Hostile()).endswith("Hostile instance")
     assert describe(Hostile).endswith("Hostile")
-    assert describe(describe) == "evmon._discovery.describe"
+    assert describe(describe) == "evmon._providers.describe"
     assert describe(gc) == "gc"
 
 

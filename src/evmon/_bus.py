@@ -3,8 +3,7 @@
 import asyncio
 import threading
 import weakref
-from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime
+from collections.abc import Callable, Mapping
 from types import ModuleType, TracebackType
 from typing import Any
 
@@ -21,9 +20,11 @@ from evmon._config import (
 )
 from evmon._discovery import Discovery
 from evmon._environment import Basics, environment, resolve, warn_of_slips
-from evmon._events import Event, EventLimits, check_event, new_id, now
+from evmon._events import EventLimits
 from evmon._handlers import Handler, handler_of
 from evmon._monitor import Monitor
+from evmon._publisher import Publisher
+from evmon._publishing import Publishing, in_event_loop
 from evmon._registry import Registry
 from evmon._retry import RetryPolicy
 from evmon._runtime import Runtime, Settings, preview
@@ -31,13 +32,13 @@ from evmon._serving import run_until_signal, serve_until_signal
 from evmon._telemetry.exposition import Routes
 from evmon._thresholds import Thresholds
 from evmon._transports import check_transport
-from evmon.errors import BusStateError, PublishError
+from evmon.errors import BusStateError
 
 running_buses: "weakref.WeakSet[EventBus]" = weakref.WeakSet()
 """The started buses of this process."""
 
 
-class EventBus:
+class EventBus(Publishing):
     """Routes published events to handlers, retries failures and measures everything.
 
     Every setting can be overridden by an ``EVMON_*`` environment variable
@@ -251,130 +252,6 @@ class EventBus:
         """
         self._registry.add([handler_of(function, pattern, retry)])
 
-    async def publish(
-        self,
-        type: str,  # noqa: A002 - CloudEvents' word
-        data: Any = None,
-        *,
-        id: str | None = None,  # noqa: A002 - CloudEvents' word
-        source: str | None = None,
-        time: datetime | None = None,
-        traceparent: str | None = None,
-    ) -> "Event[Any]":
-        """Publish an event and wait until the transport has accepted it.
-
-        Call it on the event loop of the bus; in a thread, use `publish_sync`.
-
-        Args:
-            type: words joined by dots, for example ``order.created``.
-            data: JSON types, or what msgspec and pydantic encode as JSON (dataclasses,
-                dates, models …). All handlers share it: they must not mutate it.
-            id: unique for the source; by default a new id.
-            source: by default the name of the service.
-            time: with a time zone; by default now.
-            traceparent: W3C Trace Context to pass on; none by default.
-
-        Returns:
-            The published event.
-
-        Raises:
-            InvalidEventError: an attribute is invalid by CloudEvents 1.0, or the event
-                is too large, too deep or not representable in JSON.
-            PublishError: the transport did not accept it, after all retries.
-            BusStateError: the bus is not running, or runs on another event loop.
-
-        Example:
-            >>> event = await bus.publish("order.created", {"id": 7})
-            >>> event.type
-            'order.created'
-        """
-        event = self._event(type, data, id, source, time, traceparent)
-        await self._live().publisher.publish(event)
-        return event
-
-    async def publish_many(
-        self, events: "Iterable[Event[Any] | tuple[str, Any]]"
-    ) -> list[PublishError | None]:
-        """Publish many events in few batches; waits until all are sent or refused.
-
-        Args:
-            events: `Event` objects, or pairs of type and data.
-
-        Returns:
-            One entry for each event, in order: None, or why it was refused.
-
-        Raises:
-            InvalidEventError: an attribute of an event is invalid; those before it were
-                sent.
-            BusStateError: the bus is not running, or runs on another event loop.
-
-        Example:
-            >>> await bus.publish_many([("order.created", {"id": n}) for n in (7, 8)])
-            [None, None]
-        """
-        return await self._live().publisher.publish_many(
-            check_event(event) if isinstance(event, Event) else self._event(*event)
-            for event in events
-        )
-
-    def publish_sync(self, type: str, data: Any = None) -> "Event[Any]":  # noqa: A002
-        """Publish from a thread, such as that of a plain handler; blocks until sent.
-
-        Args:
-            type: words joined by dots, for example ``order.created``.
-            data: as for `publish`; None by default.
-
-        Returns:
-            The published event.
-
-        Raises:
-            InvalidEventError: the type is invalid, or the event is too large, too deep
-                or not representable in JSON.
-            PublishError: the transport did not accept it, after all retries.
-            BusStateError: the bus is not running, or the caller is on an event loop.
-
-        Example:
-            >>> @event_handler("order.created")
-            ... def created(event: Event) -> None:
-            ...     bus.publish_sync("invoice.requested", event.data)
-        """
-        event = self._event(type, data)
-        publisher = self._live().publisher
-        if _in_event_loop():
-            raise BusStateError(
-                "publish_sync() would block the event loop; use await publish()"
-            )
-        assert self._loop is not None  # noqa: S101 - `start` found it
-        publishing = publisher.publish(event)
-        asyncio.run_coroutine_threadsafe(publishing, self._loop).result()
-        return event
-
-    def publish_nowait(self, type: str, data: Any = None) -> "Event[Any]":  # noqa: A002
-        """Buffer an event and return at once; it is sent in the background.
-
-        If it cannot be sent after all retries, it is logged and counted as lost.
-
-        Args:
-            type: words joined by dots, for example ``order.created``.
-            data: as for `publish`; None by default.
-
-        Returns:
-            The buffered event.
-
-        Raises:
-            InvalidEventError: the type is invalid, or the event is too large, too deep
-                or not representable in JSON.
-            PublishError: the buffer is full (``Batching.max_buffered``).
-            BusStateError: the bus is not running, or runs on another event loop.
-
-        Example:
-            >>> bus.publish_nowait("page.viewed", {"path": "/"}).type
-            'page.viewed'
-        """
-        event = self._event(type, data)
-        self._live().publisher.publish_nowait(event)
-        return event
-
     async def start(self) -> None:
         """Start discovery, consumer and monitor; ``async with bus`` does it for you.
 
@@ -479,7 +356,7 @@ class EventBus:
         """
         if threading.current_thread() is not threading.main_thread():
             raise BusStateError("run() handles signals: call it from the main thread")
-        if _in_event_loop():
+        if in_event_loop():
             raise BusStateError(
                 "run() starts an event loop; within one, use await bus.serve()"
             )
@@ -523,26 +400,6 @@ class EventBus:
         )
         return registry.handlers, discovery
 
-    def _event(
-        self,
-        event_type: str,
-        data: Any = None,
-        event_id: str | None = None,
-        source: str | None = None,
-        time: datetime | None = None,
-        traceparent: str | None = None,
-    ) -> "Event[Any]":
-        return check_event(
-            Event(
-                id=new_id() if event_id is None else event_id,
-                source=self.service if source is None else source,
-                type=event_type,
-                time=now() if time is None else time,
-                data=data,
-                traceparent=traceparent,
-            )
-        )
-
     def _serve_metrics(self) -> None:
         if self._metrics is None:
             self._metrics = resolve(MetricsConfig, MetricsConfig(), environment())
@@ -555,6 +412,13 @@ class EventBus:
         if self._stopped:
             raise BusStateError("the bus has stopped: make a new EventBus")
 
+    def _publisher(self) -> Publisher:
+        return self._live().publisher
+
+    def _event_loop(self) -> asyncio.AbstractEventLoop:
+        assert self._loop is not None  # noqa: S101 - `start` found it
+        return self._loop
+
     def _started(self) -> Runtime:
         if self._runtime is None:
             raise BusStateError("the bus is not running: use 'async with bus'")
@@ -564,14 +428,6 @@ class EventBus:
         if self._stopped:
             raise BusStateError("the bus has stopped: make a new EventBus")
         return self._started()
-
-
-def _in_event_loop() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
 
 
 def _metrics_config(

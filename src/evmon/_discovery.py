@@ -2,15 +2,13 @@
 
 import asyncio
 import importlib
-import inspect
 import logging
 import pkgutil
 import threading
 from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import ModuleType
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import anyio
 from anyio.abc import TaskGroup
@@ -19,12 +17,17 @@ from evmon._cache import MetadataCache
 from evmon._clock import Clock
 from evmon._config import DiscoveryConfig
 from evmon._handlers import Handler, HandlerSpec, bind, scan
+from evmon._providers import (
+    describe,
+    in_thread,
+    instantiate,
+    is_provider,
+    needs_instance,
+)
 from evmon._registry import Registry
 from evmon._retry import Retrier, RetryPolicy
 from evmon._telemetry.recorders import DiscoveryRecorder, Outcome
 from evmon.errors import ConfigError, DiscoveryError
-
-T = TypeVar("T")
 
 FAILURES_KEPT: Final = 1000
 
@@ -248,13 +251,13 @@ class Discovery:
 
     async def _import(self, name: str) -> ModuleType:
         # An import runs arbitrary code and may be slow: keep it off the event loop.
-        module = await _in_thread(importlib.import_module, name)
+        module = await in_thread(importlib.import_module, name)
         for info in pkgutil.iter_modules(getattr(module, "__path__", ()), f"{name}."):
             if not info.name.endswith(".__main__"):
                 self._put(_Item(info.name, is_module_name=True))
         for value in list(vars(module).values()):
             if (
-                _is_provider(value, name)
+                is_provider(value, name)
                 and not self._has_instance_of(value)
                 and self._cache.get_or_scan(value, scan)
             ):
@@ -272,7 +275,7 @@ class Discovery:
         specs = self._cache.get_or_scan(provider, scan)
         target = provider
         if isinstance(provider, type) and needs_instance(provider, specs):
-            target = await _in_thread(instantiate, provider)
+            target = await in_thread(instantiate, provider)
         return [bind(target, spec) for spec in specs]
 
     def _register(self, provider: Any, handlers: list[Handler]) -> None:
@@ -304,81 +307,6 @@ class Discovery:
             self._unsettled.remove(item)
         self._recorder.settled(outcome)
         return True
-
-
-async def _in_thread(function: Callable[..., T], *args: Any) -> T:
-    """Run user code that may be slow in a thread; a stop does not wait for it.
-
-    Raises:
-        DiscoveryError: it raised something like SystemExit, as an imported script may.
-    """
-
-    def call() -> T:
-        try:
-            return function(*args)
-        except Exception:
-            raise
-        except BaseException as error:
-            raise DiscoveryError(f"it raised {error!r:.200}") from error
-
-    return await anyio.to_thread.run_sync(call, abandon_on_cancel=True)
-
-
-def needs_instance(provider: type, specs: tuple[HandlerSpec, ...]) -> bool:
-    """Whether some handler of a class is an instance method."""
-    return any(
-        not isinstance(
-            inspect.getattr_static(provider, spec.attribute or ""),
-            (staticmethod, classmethod),
-        )
-        for spec in specs
-    )
-
-
-def instantiate(provider: Callable[[], Any]) -> Any:
-    """Instantiate a class whose methods handle events.
-
-    Raises:
-        DiscoveryError: its constructor needs arguments.
-    """
-    try:
-        inspect.signature(provider).bind()
-    except TypeError as error:
-        raise DiscoveryError(
-            f"{describe(provider)} needs arguments ({error}): register an instance"
-            " instead"
-        ) from None
-    except ValueError:
-        pass  # no readable signature: just call it
-    return provider()
-
-
-def _is_provider(value: Any, module_name: str) -> bool:
-    """Whether an attribute of a module is a concrete class defined in it."""
-    return (
-        isinstance(value, type)
-        and value.__module__ == module_name
-        and not inspect.isabstract(value)
-        and not getattr(value, "_is_protocol", False)
-    )
-
-
-def describe(provider: Any) -> str:
-    """The name of a provider, whatever its attributes do."""
-    try:
-        return _name_of(provider)
-    except Exception:  # noqa: BLE001 - providers are other people's code
-        return object.__repr__(provider)
-
-
-def _name_of(provider: Any) -> str:
-    if isinstance(provider, ModuleType):
-        return provider.__name__
-    if inspect.isroutine(provider):
-        return f"{provider.__module__}.{provider.__qualname__}"
-    kind = provider if isinstance(provider, type) else type(provider)
-    name = f"{kind.__module__}.{kind.__qualname__}"
-    return name if isinstance(provider, type) else f"{name} instance"
 
 
 _NEVER_HEALS = (DiscoveryError, ConfigError)
