@@ -72,6 +72,8 @@ def test_the_version_is_told(capsys):
         (["dance"], "No such command 'dance'"),
         (["demo", "--rate", "0"], "0.0 is not in the range"),
         (["demo", "--fault", "flood"], "'flood' is not one of"),
+        (["demo", "--duration", "nan"], "'nan' is not a finite number"),
+        (["demo", "--rate", "inf"], "is not in the range"),
         (["run"], "Missing argument 'MODULE:BUS'"),
         (["run", "x:y", "--metrics-port", "70000"], "70000 is not in the range"),
     ],

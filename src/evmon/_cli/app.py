@@ -16,6 +16,7 @@ from evmon._cli.demo import FAULTS, run_demo
 from evmon._cli.dlq import dlq
 from evmon._cli.handlers import handlers_table
 from evmon._cli.load import load_bus
+from evmon._cli.options import FiniteRange
 from evmon._cli.output import console
 from evmon._cli.signals import dashboards_command, rules_command
 from evmon.errors import EvmonError
@@ -80,12 +81,12 @@ cli.add_command(dashboards_command)
 @cli.command("demo")
 @click.option(
     "--duration",
-    type=click.FloatRange(min=0, min_open=True),
+    type=FiniteRange(min=0, min_open=True),
     help="Seconds to run; by default until Ctrl-C.",
 )
 @click.option(
     "--rate",
-    type=click.FloatRange(min=0, max=10_000, min_open=True),
+    type=FiniteRange(min=0, max=10_000, min_open=True),
     default=20.0,
     show_default=True,
     help="Events to publish per second.",
@@ -207,7 +208,7 @@ def handlers_command(target: str, *, as_json: bool) -> int:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option(
     "--timeout",
-    type=click.FloatRange(min=0, min_open=True),
+    type=FiniteRange(min=0, min_open=True),
     default=5.0,
     show_default=True,
     help="Seconds to wait for the service.",

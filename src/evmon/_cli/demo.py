@@ -13,7 +13,7 @@ from rich.logging import RichHandler
 from rich.text import Text
 
 from evmon._cli.output import console
-from evmon._cli.shop import FAULTS, Shop
+from evmon._cli.shop import FAULTS, WINDOW_SECONDS, Shop
 
 __all__ = ["FAULTS", "run_demo"]
 
@@ -42,15 +42,15 @@ async def run_demo(
     logging.basicConfig(level="INFO", format="%(message)s", handlers=[handler])
     if not logging.getLogger("evmon.consumer").isEnabledFor(logging.DEBUG):
         logging.getLogger("evmon.consumer").setLevel(logging.CRITICAL)
-    logging.getLogger("evmon.bus").setLevel(logging.WARNING)  # printed below
-    logging.getLogger("evmon.discovery").setLevel(
-        logging.ERROR
-    )  # the fault is printed too
+    # What these would say is printed below.
+    logging.getLogger("evmon.bus").setLevel(logging.WARNING)
+    logging.getLogger("evmon.discovery").setLevel(logging.ERROR)
     shop = Shop(rate, fault, transport)
     async with shop.bus:
         out.print(Text(f"Serving {shop.bus.metrics_url} (Ctrl-C to stop)"))
         if fault:
             out.print(Text(f"Fault {fault}, from second 5 to 20: {FAULTS[fault]}"))
+            out.print(Text(f"Limits apply to the last {WINDOW_SECONDS:g} s here."))
         async with anyio.create_task_group() as group:
             group.start_soon(shop.live)
             group.start_soon(_show, shop, out)

@@ -13,6 +13,7 @@ from rich.progress import Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
+from evmon._cli.options import FiniteRange
 from evmon._cli.output import console
 from evmon._config import RedisConfig
 from evmon._environment import environment, resolve
@@ -194,7 +195,7 @@ def show_command(letter_id: str, transport: str, service: str, *, as_json: bool)
 @_which
 @click.option(
     "--rate",
-    type=click.FloatRange(min=0, min_open=True),
+    type=FiniteRange(min=0, min_open=True),
     default=100.0,
     show_default=True,
     help="Maximum number of events per second.",
