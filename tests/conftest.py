@@ -17,6 +17,7 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from redis.backoff import NoBackoff
 from redis.retry import Retry
+from tests.stage import Stage
 
 import evmon
 from evmon._telemetry.meter import InstrumentMeter
@@ -181,6 +182,11 @@ def measured():
     measured = Measured()
     yield measured
     measured.provider.shutdown()
+
+
+@pytest.fixture
+def stage(measured):
+    return lambda **config: Stage(measured.meter, **config)
 
 
 @pytest.fixture(scope="session")
