@@ -17,9 +17,11 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from redis.backoff import NoBackoff
 from redis.retry import Retry
+from tests.shop import Orders
 from tests.stage import Stage
 
 import evmon
+from evmon import EventBus
 from evmon._telemetry.meter import InstrumentMeter
 from evmon._telemetry.snapshot import Snapshot
 
@@ -182,6 +184,18 @@ def measured():
     measured = Measured()
     yield measured
     measured.provider.shutdown()
+
+
+@pytest.fixture
+def orders():
+    return Orders()
+
+
+@pytest.fixture
+def bus(orders):
+    bus = EventBus(service="shop", transport="memory://")
+    bus.register(orders)
+    return bus
 
 
 @pytest.fixture

@@ -1,61 +1,24 @@
 """The bus as its user sees it: start, publish, look, stop."""
 
-import asyncio
-import gc
-import os
 import re
-import signal
-import subprocess
 import sys
-import textwrap
-import weakref
 from datetime import datetime, timezone
 
 import pydantic
 import pytest
+from tests.shop import Orders, python
 
 from evmon import (
-    Batching,
     BusStateError,
     ConfigError,
-    ConsumerConfig,
     DiscoveryError,
     Event,
     EventBus,
     InvalidEventError,
-    MetricsConfig,
-    PublishError,
     RetryPolicy,
     TransportError,
-    event_handler,
-    metrics_app,
 )
 from evmon._events import now
-
-
-class Orders:
-    def __init__(self):
-        self.seen = []
-
-    @event_handler("order.created")
-    async def created(self, event: Event) -> None:
-        self.seen.append(("created", event.data))
-
-    @event_handler("order.*", retry=RetryPolicy(max_retries=5))
-    def audit(self, event: Event) -> None:
-        self.seen.append(("audit", event.data))
-
-
-@pytest.fixture
-def orders():
-    return Orders()
-
-
-@pytest.fixture
-def bus(orders):
-    bus = EventBus(service="shop", transport="memory://")
-    bus.register(orders)
-    return bus
 
 
 async def test_published_events_reach_the_handlers_that_were_registered_before(
@@ -71,14 +34,6 @@ async def test_published_events_reach_the_handlers_that_were_registered_before(
         event.type,
         event.data,
     ) == ("shop", "order.created", {"id": 7})
-
-
-async def test_leaving_the_bus_handles_what_was_published(bus, orders):
-    async with bus:
-        await bus.publish_many([("order.created", n) for n in range(100)])
-        bus.publish_nowait("order.shipped", 1)
-
-    assert len(orders.seen) == 201
 
 
 async def test_publish_takes_all_attributes_of_an_event(bus):
@@ -165,116 +120,10 @@ async def test_the_bus_says_what_it_is_not_ready_for(bus):
     await bus.stop()
 
 
-async def test_stopping_releases_every_task_timer_thread_and_reference(orders):
-    bus = EventBus(metrics=MetricsConfig(port=0))
-    bus.register(orders)
-    reference = weakref.ref(bus)
-    async with bus:
-        await bus.publish("order.created")
-        assert bus.metrics_url.startswith("http://127.0.0.1:")
-    del bus
-    await pytest.settle()
-    gc.collect()
-
-    assert reference() is None
-
-    assert len(asyncio.all_tasks()) == 1
-    assert not [t for t in asyncio.get_running_loop()._scheduled if not t.cancelled()]
-
-
-async def test_unregistered_and_dropped_a_provider_is_freed(bus):
-    async with bus:
-        provider = Orders()
-        bus.register(provider)
-        await pytest.eventually(lambda: len(bus.handlers) == 4)
-        reference = weakref.ref(provider)
-        bus.unregister(provider)
-        del provider
-        gc.collect()
-
-        assert reference() is None
-
-
 async def test_a_provider_may_be_taken_back_before_the_start(bus, orders):
     assert bus.unregister(orders) == 0
     async with bus:
         assert bus.handlers == ()
-
-
-async def test_a_failing_body_still_drains(bus, orders):
-    with pytest.raises(ZeroDivisionError):
-        async with bus:
-            await bus.publish("order.created")
-            1 / 0  # noqa: B018
-
-    assert len(orders.seen) == 2
-
-
-async def test_a_cancelled_body_ends_the_bus_at_once():
-    started = asyncio.Event()
-
-    async def hang(event):
-        started.set()
-        await asyncio.sleep(60)
-
-    bus = EventBus(consumer=ConsumerConfig(drain_timeout=60))
-    bus.add_handler("a", hang)
-
-    async def body():
-        async with bus:
-            await bus.publish("a")
-            await asyncio.sleep(60)
-
-    task = asyncio.create_task(body())
-    await started.wait()
-    task.cancel()
-    await pytest.settle()
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    await pytest.settle()
-
-    assert len(asyncio.all_tasks()) == 1
-
-
-async def test_the_bus_may_be_entered_and_left_in_different_tasks(bus, orders):
-    await asyncio.create_task(bus.start())
-    await bus.publish("order.created")
-    await asyncio.create_task(bus.stop())
-
-    assert len(orders.seen) == 2
-
-
-async def test_nobody_waits_for_a_bus_that_fell(monkeypatch):
-    bus = EventBus(service="shop", batching=Batching(max_size=1, max_buffered=2))
-    await bus.start()
-    monkeypatch.setattr(bus._runtime.transport, "publish", _broken)
-    waiting = [asyncio.create_task(bus.publish("order.created")) for _ in range(4)]
-    await asyncio.wait_for(bus.wait(), 5)
-    results = await asyncio.wait_for(
-        asyncio.gather(*waiting, return_exceptions=True), 5
-    )
-    with pytest.raises(BusStateError, match="accepts no more events"):
-        await bus.publish("order.created")
-    with pytest.raises(ZeroDivisionError):
-        await bus.stop()
-
-    assert {type(result) for result in results} <= {PublishError, BusStateError}
-
-
-async def test_a_part_that_breaks_is_heard_of(bus, monkeypatch, caplog):
-    await bus.start()
-    monkeypatch.setattr("evmon._publisher.Publisher._send", _broken)
-    bus.publish_nowait("order.created")
-    await asyncio.wait_for(bus.wait(), 5)
-    with pytest.raises(ZeroDivisionError):
-        await bus.stop()
-
-    assert "the bus failed: ZeroDivisionError" in caplog.text
-
-
-async def _broken(*_):
-    raise ZeroDivisionError
 
 
 @pytest.mark.parametrize(
@@ -358,7 +207,7 @@ async def test_a_global_meter_provider_of_the_application_is_used(bus, orders):
 
     asyncio.run(main())
     """
-    _python(script)
+    python(script)
 
 
 async def test_with_the_sdk_disabled_everything_works_and_nothing_is_measured():
@@ -378,142 +227,7 @@ async def test_with_the_sdk_disabled_everything_works_and_nothing_is_measured():
 
     asyncio.run(main())
     """
-    _python(script, OTEL_SDK_DISABLED="true")
-
-
-def _python(script, **environ):
-    result = subprocess.run(
-        [sys.executable, "-W", "error", "-c", textwrap.dedent(script)],
-        env={**os.environ, **environ},
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-    )
-    assert result.returncode == 0, result.stdout + result.stderr
-    assert "Traceback" not in result.stderr
-    return result.stdout
-
-
-@pytest.mark.parametrize(("signals", "code"), [(1, 0), (2, 143)])
-def test_run_drains_on_a_signal_and_ends_at_once_on_a_second(signals, code):
-    script = """
-    import asyncio, sys
-    from evmon import EventBus, MetricsConfig
-
-    bus = EventBus(metrics=MetricsConfig(port=0))
-
-    async def slow(event):
-        print("started", flush=True)
-        await asyncio.sleep(0.5)
-        print("finished", flush=True)
-
-    async def publish(event): ...
-
-    bus.add_handler("a", slow)
-    original = bus.start
-
-    async def start():
-        await original()
-        await bus.publish("a")
-
-    bus.start = start
-    bus.run()
-    """
-    process = subprocess.Popen(
-        [sys.executable, "-W", "error", "-c", textwrap.dedent(script)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        assert process.stdout.readline() == "started\n"
-        for _ in range(signals):
-            process.send_signal(signal.SIGTERM)
-            import time
-
-            time.sleep(0.1)
-        output, errors = process.communicate(timeout=10)
-    finally:
-        process.kill()
-        process.wait()
-
-    assert code == process.returncode, errors
-    assert ("finished\n" if signals == 1 else "") == output
-
-
-async def test_preview_shows_what_would_be_discovered_and_starts_nothing(bus):
-    class Needy:
-        def __init__(self, database): ...
-
-        @event_handler("b")
-        def handle(self, event): ...
-
-    bus.add_handler("a", print)
-    bus.register(Needy)
-    handlers, discovery = await bus.preview()
-
-    assert [h.pattern for h in handlers] == ["a", "order.created", "order.*"]
-    assert len(discovery.failures) == 1
-    assert len(bus.handlers) == 1
-    assert len(asyncio.all_tasks()) == 1
-
-
-async def _get(app, path="/metrics"):
-    sent = []
-
-    async def receive():
-        return {"type": "http.request", "body": b"", "more_body": False}
-
-    async def send(message):
-        sent.append(message)
-
-    scope = {"type": "http", "method": "GET", "path": path, "headers": []}
-    await app(scope, receive, send)
-    return sent[0]["status"], b"".join(m.get("body", b"") for m in sent[1:])
-
-
-async def test_metrics_app_serves_the_bus_that_runs(bus):
-    app = metrics_app()
-    assert (await _get(app))[0] == 503
-    async with bus:
-        status, body = await _get(app)
-        own_status, _ = await _get(metrics_app(bus))
-
-    assert 200 == status == own_status
-    assert b"evmon_discovery_handlers 2.0" in body
-    assert b"evmon_cache_hit_ratio" in body
-
-
-async def test_whoever_stops_second_waits_for_the_first(bus):
-    release = asyncio.Event()
-
-    async def slow(event):
-        await release.wait()
-
-    bus.add_handler("slow", slow)
-    await bus.start()
-    await bus.publish("slow")
-    await pytest.settle()
-    first, second = (asyncio.create_task(bus.stop()) for _ in range(2))
-    await pytest.settle()
-    assert not second.done()
-    release.set()
-    await asyncio.gather(first, second)
-
-    with pytest.raises(BusStateError, match="has stopped"):
-        bus.register(Orders())
-
-
-def test_handlers_may_go_when_the_loop_is_gone(bus, orders):
-    async def main():
-        async with bus:
-            pass
-
-    asyncio.run(main())
-    bus.add_handler("late", print)
-
-    assert bus.unregister(orders) == 2
+    python(script, OTEL_SDK_DISABLED="true")
 
 
 def test_a_transport_that_is_none_is_refused_before_anything_starts():
@@ -604,42 +318,3 @@ async def test_a_module_that_heals_in_time_costs_no_event():
         await pytest.eventually(lambda: made and made[0].seen, 10)
 
     assert ("created", {"id": 7}) in made[0].seen
-
-
-@pytest.mark.parametrize("uvloop", [True, False])
-def test_errors_of_handlers_name_nothing_that_led_to_them(uvloop):
-    script = f"""
-    import asyncio, logging, os, signal, sys, threading, time
-    if not {uvloop}:
-        sys.modules["uvloop"] = None
-    from evmon import EventBus, MetricsConfig, RetryPolicy
-
-    class Check(logging.Handler):
-        def emit(self, record):
-            if record.exc_info:
-                print("context:", record.exc_info[1].__context__)
-
-    class Publisher(threading.Thread):
-        def run(self):
-            while bus.metrics_url is None or not bus.routes.answer("GET", "/readyz", {{}}).status == 200:
-                time.sleep(0.01)
-            bus.publish_sync("a")
-
-    async def fail(event):
-        asyncio.get_running_loop().call_later(0.1, os.kill, os.getpid(), signal.SIGTERM)
-        raise ValueError("mine")
-
-    logging.getLogger("evmon").addHandler(Check())
-    bus = EventBus(metrics=MetricsConfig(port=0), retry=RetryPolicy(max_retries=0))
-    bus.add_handler("a", fail)
-    Publisher(daemon=True).start()
-    bus.run()
-    """
-    assert "context: None" in _python(script)
-
-
-async def test_run_says_what_to_do_in_a_loop_or_a_thread(bus):
-    with pytest.raises(BusStateError, match=r"await bus\.serve"):
-        bus.run()
-    with pytest.raises(BusStateError, match="main thread"):
-        await asyncio.to_thread(bus.run)

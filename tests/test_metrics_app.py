@@ -1,0 +1,29 @@
+"""The ASGI app of an existing web application reports on the bus that runs."""
+
+from evmon import metrics_app
+
+
+async def _get(app, path="/metrics"):
+    sent = []
+
+    async def receive():
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message):
+        sent.append(message)
+
+    scope = {"type": "http", "method": "GET", "path": path, "headers": []}
+    await app(scope, receive, send)
+    return sent[0]["status"], b"".join(m.get("body", b"") for m in sent[1:])
+
+
+async def test_metrics_app_serves_the_bus_that_runs(bus):
+    app = metrics_app()
+    assert (await _get(app))[0] == 503
+    async with bus:
+        status, body = await _get(app)
+        own_status, _ = await _get(metrics_app(bus))
+
+    assert 200 == status == own_status
+    assert b"evmon_discovery_handlers 2.0" in body
+    assert b"evmon_cache_hit_ratio" in body
