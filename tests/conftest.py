@@ -23,6 +23,7 @@ from tests.stage import Stage
 import evmon
 from evmon import EventBus
 from evmon._telemetry.meter import InstrumentMeter
+from evmon._telemetry.provider import Telemetry
 from evmon._telemetry.snapshot import Snapshot
 
 # Processes that tests start use the same evmon as the tests themselves.
@@ -184,6 +185,13 @@ def measured():
     measured = Measured()
     yield measured
     measured.provider.shutdown()
+
+
+@pytest.fixture
+def telemetry():
+    telemetry = Telemetry("shop")
+    yield telemetry
+    telemetry.shutdown()
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from datetime import datetime, timezone
 
 import pydantic
 import pytest
-from tests.shop import Orders, python
+from tests.shop import Orders
 
 from evmon import (
     BusStateError,
@@ -140,94 +140,10 @@ async def test_a_wrong_setting_is_named(arguments, message):
             pass
 
 
-def test_the_environment_overrides_what_the_code_says(monkeypatch):
-    monkeypatch.setenv("EVMON_SERVICE", "other")
-    monkeypatch.setenv("EVMON_RETRY_MAX_RETRIES", "9")
-    monkeypatch.setenv("EVMON_CONSUMER_BATCH_SIZE", "7")
-    monkeypatch.setenv("EVMON_THRESHOLDS_MEMORY_WARNING_MB", "1.5")
-    monkeypatch.setenv("EVMON_AUTO_DISCOVERY", "off")
-
-    settings = EventBus(service="shop")._settings
-
-    assert settings.service == "other"
-    assert settings.retry.max_retries == 9
-    assert settings.consumer.batch_size == 7
-    assert settings.thresholds.memory_warning_mb == 1.5
-    assert settings.auto_discovery is False
-
-
 def test_a_repr_never_shows_a_password():
     bus = EventBus(transport="redis://user:secret@localhost/0")
 
     assert "secret" not in repr(bus)
-
-
-async def test_a_global_meter_provider_of_the_application_is_used(bus, orders):
-    script = """
-    import asyncio
-    from opentelemetry import metrics
-    from opentelemetry.sdk.metrics import MeterProvider
-    from opentelemetry.sdk.metrics.export import InMemoryMetricReader
-    from evmon import EventBus, MetricsConfig
-
-    reader = InMemoryMetricReader()
-    provider = MeterProvider([reader])
-    metrics.set_meter_provider(provider)
-
-    def collected():
-        return {
-            metric.name: metric
-            for resource in reader.get_metrics_data().resource_metrics
-            for scope in resource.scope_metrics
-            for metric in scope.metrics
-        }
-
-    def only(name):
-        (point,) = collected()[name].data.data_points
-        return point.value
-
-    async def main():
-        for _ in range(2):
-            bus = EventBus()
-            bus.add_handler("a", print)
-            async with bus:
-                await bus.publish("a")
-                await asyncio.sleep(0.2)
-                assert only("evmon.ready") == 1
-                assert only("evmon.consumer.lag") == 0
-                assert only("evmon.uptime") >= 0.2
-                assert bus.monitor.get_metrics().discovery.registered == 1
-        names = collected()
-        assert "evmon.ready" not in names
-        (point,) = names["evmon.discovery.handlers"].data.data_points
-        assert point.value == 0, point
-        assert sum(p.value for p in names["messaging.client.sent.messages"].data.data_points) == 2
-        assert len(names["process.memory.usage"].data.data_points) == 1
-        provider.shutdown()
-
-    asyncio.run(main())
-    """
-    python(script)
-
-
-async def test_with_the_sdk_disabled_everything_works_and_nothing_is_measured():
-    script = """
-    import asyncio
-    from evmon import EventBus
-
-    async def main():
-        seen = []
-        bus = EventBus()
-        bus.add_handler("a", seen.append)
-        async with bus:
-            await bus.publish("a")
-            assert bus.monitor.get_metrics().cache.hit_rate is None
-            assert bus.monitor.get_warnings() == ()
-        assert seen
-
-    asyncio.run(main())
-    """
-    python(script, OTEL_SDK_DISABLED="true")
 
 
 def test_a_transport_that_is_none_is_refused_before_anything_starts():

@@ -6,6 +6,22 @@ from evmon import ConfigError, EventBus, MetricsConfig
 from evmon._environment import environment, resolve, warn_of_slips
 
 
+def test_the_environment_overrides_what_the_code_says(monkeypatch):
+    monkeypatch.setenv("EVMON_SERVICE", "other")
+    monkeypatch.setenv("EVMON_RETRY_MAX_RETRIES", "9")
+    monkeypatch.setenv("EVMON_CONSUMER_BATCH_SIZE", "7")
+    monkeypatch.setenv("EVMON_THRESHOLDS_MEMORY_WARNING_MB", "1.5")
+    monkeypatch.setenv("EVMON_AUTO_DISCOVERY", "off")
+
+    settings = EventBus(service="shop")._settings
+
+    assert settings.service == "other"
+    assert settings.retry.max_retries == 9
+    assert settings.consumer.batch_size == 7
+    assert settings.thresholds.memory_warning_mb == 1.5
+    assert settings.auto_discovery is False
+
+
 def test_the_standard_variables_of_opentelemetry_are_read_under_our_names():
     environ = environment(
         {

@@ -7,9 +7,7 @@ import pytest
 from evmon import Thresholds
 from evmon._telemetry import instruments as i
 from evmon._telemetry.instruments import INSTRUMENTS, Kind
-from evmon._telemetry.naming import prometheus_label, prometheus_name
-from evmon._telemetry.process import observe_process
-from evmon._telemetry.provider import Telemetry
+from evmon._telemetry.naming import prometheus_name
 
 CONTRACT = {
     "evmon.discovery.queue.size": "evmon_discovery_queue_size",
@@ -59,29 +57,6 @@ def test_the_processing_limit_is_a_bucket_boundary():
     assert 1 in i.DISCOVERY_BATCH_DURATION.boundaries
 
 
-@pytest.fixture
-def everything():
-    """Every instrument, recorded once with each of its attributes."""
-    telemetry = Telemetry("shop")
-    for row in INSTRUMENTS:
-        if not row.kind.name.startswith("OBSERVABLE"):
-            telemetry.meter.bind(row, dict.fromkeys(row.attributes, "x"))(1)
-    yield telemetry
-    telemetry.shutdown()
-
-
-def test_the_exporter_names_everything_as_the_table_predicts(everything):
-    samples = {}
-    for family in everything.families():
-        for sample in family.samples:
-            samples.setdefault(sample.name, set()).update(sample.labels)
-    for row in INSTRUMENTS:
-        suffix = "_count" if row.kind is Kind.HISTOGRAM else ""
-        name = prometheus_name(row) + suffix
-        assert name in samples, row.name
-        assert set(map(prometheus_label, row.attributes)) == samples[name]
-
-
 def test_histograms_have_the_boundaries_of_the_table(everything):
     bounds = {}
     for family in everything.families():
@@ -97,15 +72,3 @@ def test_histograms_have_the_boundaries_of_the_table(everything):
 def test_what_is_observed_cannot_be_recorded(everything):
     with pytest.raises(ValueError, match="is observed, not recorded"):
         everything.meter.bind(i.PROCESS_CPU_TIME)
-
-
-def test_process_figures_are_observed(everything):
-    snapshot = everything.snapshot()
-
-    assert snapshot.total(i.PROCESS_MEMORY_USAGE) > 1_000_000
-    assert snapshot.total(i.PROCESS_MEMORY_VIRTUAL) > snapshot.total(
-        i.PROCESS_MEMORY_USAGE
-    )
-    assert snapshot.total(i.PROCESS_CPU_TIME, {"cpu.mode": "user"}) > 0
-    assert snapshot.total(i.PROCESS_THREAD_COUNT) >= 1
-    assert observe_process

@@ -5,18 +5,10 @@ import threading
 import pytest
 from opentelemetry import metrics
 from prometheus_client.core import GaugeMetricFamily
+from tests.shop import python
 
 from evmon._telemetry import instruments as i
-from evmon._telemetry.meter import NoMeter
 from evmon._telemetry.provider import Telemetry
-from evmon._telemetry.snapshot import Distribution, Snapshot
-
-
-@pytest.fixture
-def telemetry():
-    telemetry = Telemetry("shop")
-    yield telemetry
-    telemetry.shutdown()
 
 
 def samples(telemetry):
@@ -97,37 +89,6 @@ def test_a_foreign_provider_is_measured_into_and_the_blindness_is_said(
     telemetry.shutdown()
 
 
-def test_a_meter_that_measures_nothing_takes_everything():
-    NoMeter().bind(i.CACHE_ENTRIES)(1)
-
-
-def test_a_snapshot_of_nothing_is_zero():
-    empty = Snapshot()
-
-    assert empty.total(i.CACHE_LOOKUPS) == 0
-    assert Distribution() == empty.distribution(i.RETRY_DELAY)
-    assert empty.distribution(i.RETRY_DELAY).mean is None
-    assert not empty.has(i.CACHE_LOOKUPS)
-
-
-def test_a_snapshot_sums_the_series_that_carry_the_attributes(telemetry):
-    for error in ("", "ValueError", "OSError"):
-        attributes = {"evmon.retry.component": "handler"}
-        if error:
-            attributes["error.type"] = error
-        telemetry.meter.bind(i.RETRY_ATTEMPTS, attributes)(1)
-        telemetry.meter.bind(i.PROCESS_DURATION, attributes)(2)
-    snapshot = telemetry.snapshot()
-
-    assert snapshot.total(i.RETRY_ATTEMPTS) == 3
-    assert snapshot.total(i.RETRY_ATTEMPTS, {"error.type": "OSError"}) == 1
-    assert Distribution(3, 6) == snapshot.distribution(i.PROCESS_DURATION)
-    assert Distribution(1, 2) == snapshot.distribution(
-        i.PROCESS_DURATION, without="error.type"
-    )
-    assert snapshot.distribution(i.PROCESS_DURATION).mean == 2
-
-
 @pytest.mark.parametrize(
     ("variable", "value", "name"),
     [
@@ -145,3 +106,71 @@ def test_the_environment_names_the_service_only_if_it_does(
     telemetry.shutdown()
 
     assert name == target.labels["service_name"]
+
+
+async def test_a_global_meter_provider_of_the_application_is_used(bus, orders):
+    script = """
+    import asyncio
+    from opentelemetry import metrics
+    from opentelemetry.sdk.metrics import MeterProvider
+    from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+    from evmon import EventBus, MetricsConfig
+
+    reader = InMemoryMetricReader()
+    provider = MeterProvider([reader])
+    metrics.set_meter_provider(provider)
+
+    def collected():
+        return {
+            metric.name: metric
+            for resource in reader.get_metrics_data().resource_metrics
+            for scope in resource.scope_metrics
+            for metric in scope.metrics
+        }
+
+    def only(name):
+        (point,) = collected()[name].data.data_points
+        return point.value
+
+    async def main():
+        for _ in range(2):
+            bus = EventBus()
+            bus.add_handler("a", print)
+            async with bus:
+                await bus.publish("a")
+                await asyncio.sleep(0.2)
+                assert only("evmon.ready") == 1
+                assert only("evmon.consumer.lag") == 0
+                assert only("evmon.uptime") >= 0.2
+                assert bus.monitor.get_metrics().discovery.registered == 1
+        names = collected()
+        assert "evmon.ready" not in names
+        (point,) = names["evmon.discovery.handlers"].data.data_points
+        assert point.value == 0, point
+        assert sum(p.value for p in names["messaging.client.sent.messages"].data.data_points) == 2
+        assert len(names["process.memory.usage"].data.data_points) == 1
+        provider.shutdown()
+
+    asyncio.run(main())
+    """
+    python(script)
+
+
+async def test_with_the_sdk_disabled_everything_works_and_nothing_is_measured():
+    script = """
+    import asyncio
+    from evmon import EventBus
+
+    async def main():
+        seen = []
+        bus = EventBus()
+        bus.add_handler("a", seen.append)
+        async with bus:
+            await bus.publish("a")
+            assert bus.monitor.get_metrics().cache.hit_rate is None
+            assert bus.monitor.get_warnings() == ()
+        assert seen
+
+    asyncio.run(main())
+    """
+    python(script, OTEL_SDK_DISABLED="true")

@@ -1,0 +1,59 @@
+"""A monitor, its memory, and what its components would record."""
+
+import pytest
+
+from evmon import MonitorConfig, Thresholds
+from evmon._monitor import Monitor
+from evmon._telemetry import instruments as i
+from evmon._telemetry.process import ProcessMemory
+
+MB = 1_000_000
+
+
+class Memory:
+    """Memory that a test sets, in MB."""
+
+    def __init__(self):
+        self.resident_mb = 64.0
+
+    def __call__(self):
+        return ProcessMemory(int(self.resident_mb * MB), int(45.2 * MB), int(6.5 * MB))
+
+
+@pytest.fixture
+def memory():
+    return Memory()
+
+
+@pytest.fixture
+def monitor(telemetry, clock, memory):
+    return Monitor(telemetry, Thresholds(), MonitorConfig(), clock, memory)
+
+
+@pytest.fixture
+def record(telemetry):
+    """Record as the components would: `record(instrument, amount, times, **attributes)`."""
+
+    def record(instrument, amount=1, times=1, **attributes):
+        series = telemetry.meter.bind(instrument, attributes)
+        for _ in range(times):
+            series(amount)
+
+    return record
+
+
+@pytest.fixture
+def lookups(record):
+    def lookups(hits=0, misses=0):
+        record(i.CACHE_LOOKUPS, hits, **{"evmon.cache.result": "hit"})
+        record(i.CACHE_LOOKUPS, misses, **{"evmon.cache.result": "miss"})
+
+    return lookups
+
+
+@pytest.fixture
+def warm(monitor, clock):
+    """The monitor of a service that runs for longer than the window."""
+    clock.now += 315
+    monitor.check()
+    return monitor

@@ -1,0 +1,89 @@
+"""A limit is breached beyond its value, with enough traffic to judge, and says what to do."""
+
+import pytest
+
+from evmon._telemetry import instruments as i
+
+
+def alerts(monitor):
+    return [(f.alert, f.severity) for f in monitor.get_warnings()]
+
+
+def test_nothing_is_wrong_at_the_start(monitor):
+    assert alerts(monitor) == []
+    assert monitor.get_recommendations() == ()
+
+
+@pytest.mark.parametrize(
+    ("hits", "misses", "severity"),
+    [
+        (50, 50, None),
+        (49, 51, "warning"),
+        (20, 80, "warning"),
+        (19, 81, "critical"),
+        (0, 19, None),
+        (0, 20, "critical"),
+    ],
+)
+def test_the_hit_rate_is_judged_with_enough_traffic_only(
+    warm, lookups, hits, misses, severity
+):
+    lookups(hits, misses)
+
+    expected = [("EvmonCacheHitRateLow", severity)] if severity else []
+    assert expected == alerts(warm)
+
+
+@pytest.mark.parametrize(
+    ("megabytes", "severity"),
+    [(100, None), (100.1, "warning"), (500, "warning"), (500.1, "critical")],
+)
+def test_resident_memory_is_held_against_its_limits(
+    monitor, memory, megabytes, severity
+):
+    memory.resident_mb = megabytes
+
+    expected = [("EvmonMemoryHigh", severity)] if severity else []
+    assert expected == alerts(monitor)
+
+
+@pytest.mark.parametrize(("seconds", "wrong"), [(1.0, False), (1.01, True)])
+def test_the_average_batch_is_held_against_its_limit(monitor, record, seconds, wrong):
+    record(i.DISCOVERY_BATCH_DURATION, seconds, 4)
+
+    assert ([("EvmonDiscoveryProcessingSlow", "warning")] if wrong else []) == alerts(
+        monitor
+    )
+
+
+@pytest.mark.parametrize(("retries", "wrong"), [(10, False), (11, True)])
+def test_retries_of_all_components_are_held_against_their_limit(
+    monitor, record, retries, wrong
+):
+    record(i.RETRY_ATTEMPTS, 5, **{"evmon.retry.component": "publish"})
+    record(i.RETRY_ATTEMPTS, retries - 5, **{"evmon.retry.component": "handler"})
+
+    assert ([("EvmonRetriesHigh", "warning")] if wrong else []) == alerts(monitor)
+
+
+@pytest.mark.parametrize(
+    ("failed", "severity"), [(5, None), (6, "warning"), (51, "critical")]
+)
+def test_the_share_of_failing_handler_calls_is_held_against_its_limits(
+    monitor, record, failed, severity
+):
+    record(i.PROCESS_DURATION, 0.01, 100 - failed)
+    record(i.PROCESS_DURATION, 0.01, failed, **{"error.type": "ValueError"})
+
+    expected = [("EvmonHandlerErrorsHigh", severity)] if severity else []
+    assert expected == alerts(monitor)
+
+
+def test_a_recommendation_says_what_why_and_what_next(monitor, memory):
+    memory.resident_mb = 150
+    (advice,) = monitor.get_recommendations()
+
+    assert advice.finding.message == "resident memory: 150MB, above the limit of 100MB"
+    assert advice.causes
+    assert "evmon_events_in_flight" in advice.next_step
+    assert advice.runbook == "EvmonMemoryHigh"

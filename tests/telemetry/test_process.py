@@ -1,0 +1,23 @@
+"""The process reports its memory, time and threads when it is asked."""
+
+from evmon._telemetry import instruments as i
+from evmon._telemetry.process import observe_process, process_memory
+
+
+def test_process_figures_are_observed(everything):
+    snapshot = everything.snapshot()
+
+    assert snapshot.total(i.PROCESS_MEMORY_USAGE) > 1_000_000
+    assert snapshot.total(i.PROCESS_MEMORY_VIRTUAL) > snapshot.total(
+        i.PROCESS_MEMORY_USAGE
+    )
+    assert snapshot.total(i.PROCESS_CPU_TIME, {"cpu.mode": "user"}) > 0
+    assert snapshot.total(i.PROCESS_THREAD_COUNT) >= 1
+    assert observe_process
+
+
+def test_the_real_memory_figures_are_in_order():
+    memory = process_memory()
+
+    assert 0 < memory.unique <= memory.resident
+    assert memory.allocated > 0
