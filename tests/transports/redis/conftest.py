@@ -1,0 +1,39 @@
+"""Transports on a real server, closed when the test is over."""
+
+import asyncio
+
+import pytest
+
+from evmon import RedisConfig
+from evmon._telemetry.transport import TransportRecorder
+from evmon._transports.redis import RedisTransport
+
+
+@pytest.fixture
+async def make(server, measured):
+    opened = []
+
+    async def make(url=server.url, group="", service="shop", **config):
+        recorder = TransportRecorder(measured.meter, service, group or service)
+        transport = RedisTransport(url, service, group, RedisConfig(**config), recorder)
+        opened.append(transport)
+        await transport.open()
+        return transport
+
+    yield make
+    for transport in opened:
+        await transport.close()
+
+
+@pytest.fixture
+async def running():
+    """Runs transports in the background until the test is over."""
+    tasks = []
+
+    def start(transport):
+        tasks.append(asyncio.create_task(transport.run()))
+
+    yield start
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,178 @@
+"""What is handled stays ours while its lease is renewed, and is given back whole."""
+
+import asyncio
+
+import pytest
+from tests.transports.redis.entries import (
+    DEAD,
+    RETRY,
+    STREAM,
+    WHY,
+    lost,
+    owners,
+    pending,
+    read_all,
+    read_for,
+)
+
+from evmon import Event, EventBus, RedisConfig, TransportError
+from evmon._telemetry import instruments as i
+from evmon._transports.base import Again
+
+
+async def test_released_entries_are_taken_by_another_consumer_at_once(
+    make, client, measured
+):
+    one, two = await make(), await make()
+    await one.publish([b"a", b"b"])
+    entries = await one.read(10, 0.01)
+    await one.release(entries)
+
+    taken = await two.read(10, 0.01)
+    assert [(r.raw, r.deliveries) for r in taken] == [(b"a", 2), (b"b", 2)]
+    assert {two._consumer} == owners(client)
+    assert await read_for(one, 0.05) == []
+    assert measured.total(i.LEASE_LOSSES) == 0
+
+
+async def test_only_what_is_ours_is_released(make, client):
+    one, two = await make(), await make(lease=0.1)
+    await one.publish([b"a"])
+    entries = await one.read(10, 0.01)
+    await asyncio.sleep(0.12)
+    await read_all(two, 1)
+    await one.release(entries)
+
+    assert {two._consumer} == owners(client)
+
+
+async def test_a_renewed_lease_is_kept(make, running, measured):
+    one, two = await make(lease=0.15), await make(lease=0.15)
+    running(one)
+    await one.publish([b"a"])
+    await one.read(10, 0.01)
+
+    assert await read_for(two, 0.5) == []
+    assert measured.total(i.LEASE_LOSSES) == 0
+
+
+async def test_a_renewal_takes_nothing_back(make, client, measured):
+    one, two = await make(lease=0.1), await make(lease=0.1)
+    gone = []
+    one.watch(gone.append)
+    await one.publish([b"a"])
+    (received,) = await one.read(10, 0.01)
+    await asyncio.sleep(0.12)
+    (taken,) = await read_all(two, 1)
+    await one._leases.renew()
+
+    assert gone == [received]
+    assert {two._consumer} == owners(client)
+    assert measured.total(i.LEASE_LOSSES) == 1
+    one.ack(received)
+    await one.flush()
+    assert pending(client) == 1, "another consumer's entry was acked"
+    assert await one.settle(received, WHY, None) is False
+    assert client.xlen(DEAD) == 0
+    assert await two.settle(taken, WHY, None) is True
+
+
+async def test_a_renewal_that_fails_on_one_stream_is_made_on_the_others(make, client):
+    t = await make(streams=("x",), stream_for=lambda kind: kind)
+    await t.publish([b"a", b"b"], ["other", "x"])
+    await read_all(t, 2)
+    client.set(STREAM, "no stream")
+    await asyncio.sleep(0.1)
+    with pytest.raises(TransportError, match="WRONGTYPE"):
+        await t._leases.renew()
+
+    (entry,) = client.xpending_range(f"{STREAM}:x", "shop", "-", "+", 10)
+    assert entry["time_since_delivered"] < 90
+    client.delete(STREAM)
+
+
+async def test_a_handler_that_lost_its_event_is_cancelled(server, client):
+    cancelled = asyncio.Event()
+    started = asyncio.Event()
+
+    async def hang(event: Event) -> None:
+        started.set()
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            cancelled.set()
+            raise
+
+    bus = EventBus(service="shop", transport=server.url, redis=RedisConfig(lease=0.4))
+    bus.add_handler("a", hang)
+    async with bus:
+        await bus.publish("a")
+        await asyncio.wait_for(started.wait(), 5)
+        (entry,) = client.xpending_range(STREAM, "shop", "-", "+", 10)
+        client.xclaim(STREAM, "shop", "thief", 0, [entry["message_id"]])
+        await asyncio.wait_for(cancelled.wait(), 5)
+
+    assert owners(client) == {"thief"}
+
+
+async def test_what_is_handled_while_it_is_trimmed_is_not_lost(make, client, measured):
+    t = await make(lease=0.1)
+    await t.publish([b"a"])
+    (received,) = await t.read(10, 0.01)
+    client.xtrim(STREAM, maxlen=0, approximate=False)
+    await t._leases.renew()
+    t._inboxes[0].recovering = "-"
+    assert await t.read(10, 0.01) == []
+    t.ack(received)
+    await t.flush()
+
+    assert pending(client) == 0
+    assert lost(measured) == 0
+
+
+@pytest.mark.parametrize("end", [(WHY, None), (None, Again(0, 1, ()))])
+async def test_what_fails_after_it_was_trimmed_is_settled_once(
+    make, client, measured, caplog, end
+):
+    t = await make()
+    await t.publish([b"a"])
+    (received,) = await t.read(10, 0.01)
+    client.xtrim(STREAM, maxlen=0, approximate=False)
+    for _ in range(2):
+        await t._leases.renew()
+
+    assert 1 == caplog.text.count("1 events were trimmed from the stream")
+    assert await t.settle(received, *end) is True
+    assert await t.settle(received, *end) is False
+    assert 1 == client.xlen(DEAD) + client.zcard(RETRY)
+    assert 0 == lost(measured)
+
+
+@pytest.mark.parametrize("renewals", [0, 1])
+async def test_what_was_trimmed_and_cannot_be_given_back_is_counted_as_lost(
+    make, client, measured, renewals
+):
+    t = await make()
+    await t.publish([b"a", b"b"])
+    entries = await t.read(10, 0.01)
+    client.xtrim(STREAM, maxlen=1, approximate=False)
+    for _ in range(renewals):
+        await t._leases.renew()
+    await t.release(entries)
+    await t.release(entries)
+
+    assert 1 == lost(measured)
+    assert 1 == pending(client)
+
+
+async def test_an_orderly_stop_is_no_crash(make):
+    deliveries = []
+    publisher = await make()
+    await publisher.publish([b"a"])
+    for _ in range(4):
+        t = await make()
+        (entry,) = await read_all(t, 1)
+        deliveries.append(entry.deliveries)
+        await t.release([entry])
+
+    assert [1, 2, 2, 2] == deliveries

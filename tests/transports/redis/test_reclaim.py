@@ -1,0 +1,175 @@
+"""What a consumer takes over from another one, and what it leaves alone."""
+
+import asyncio
+
+import pytest
+from tests.transports.redis.entries import (
+    STREAM,
+    an_event,
+    lost,
+    pending,
+    read_all,
+    read_for,
+)
+
+from evmon import EventBus, RedisConfig
+from evmon._telemetry import instruments as i
+from evmon._transports.base import DeadLetter
+from evmon._transports.redis import RedisTransport
+from evmon._transports.redis.reader import SUSPECT
+
+EVENTS = [b"one", b"two", b"three"]
+
+
+@pytest.fixture
+async def transport(server):
+    opened = []
+
+    async def make(lease):
+        made = RedisTransport(server.url, "shop", config=RedisConfig(lease=lease))
+        await made.open()
+        opened.append(made)
+        return made
+
+    yield make
+    for made in opened:
+        await made.close()
+
+
+async def test_what_was_trimmed_under_a_living_consumer_stays_its_own(
+    transport, client, caplog
+):
+    one, other = await transport(30), await transport(30)
+    await one.publish(EVENTS)
+    assert 3 == len(await one.read(10, 0.1))
+    client.xtrim(STREAM, maxlen=0)
+
+    assert [] == await other.read(10, 0.01)
+
+    assert 3 == client.xpending(STREAM, "shop")["pending"]
+    assert "lost" not in caplog.text
+
+
+async def test_what_was_trimmed_under_a_silent_consumer_is_told_as_lost(
+    transport, client, caplog
+):
+    one, other = await transport(0.1), await transport(0.1)
+    await one.publish(EVENTS)
+    await one.read(10, 0.1)
+    client.xtrim(STREAM, maxlen=1, approximate=False)
+    await asyncio.sleep(0.15)
+
+    assert [b"three"] == [received.raw for received in await other.read(10, 0.01)]
+
+    assert "lost 2 events: trimmed" in caplog.text
+    assert 1 == client.xpending(STREAM, "shop")["pending"]
+
+
+async def test_what_was_trimmed_while_our_own_lease_ran_out_can_still_be_settled(
+    transport, client, caplog
+):
+    one = await transport(0.1)
+    await one.publish([b"one"])
+    (received,) = await one.read(10, 0.1)
+    client.xtrim(STREAM, maxlen=0)
+    await asyncio.sleep(0.15)
+
+    assert [] == await one.read(10, 0.01)
+
+    assert await one.settle(received, DeadLetter("rejected"), None)
+    assert 1 == client.xlen("evmon:{shop}:dead")
+    assert "lost" not in caplog.text
+
+
+async def test_all_of_a_silent_consumer_is_taken_over_page_by_page(transport):
+    one, other = await transport(0.1), await transport(0.1)
+    await one.publish(EVENTS)
+    await one.read(10, 0.1)
+    await asyncio.sleep(0.15)
+
+    pages = [await other.read(2, 0.01), await other.read(2, 0.01)]
+
+    assert [EVENTS[:2], EVENTS[2:]] == [[r.raw for r in page] for page in pages]
+    assert [2, 2, 2] == [r.deliveries for page in pages for r in page]
+
+
+async def test_entries_of_a_silent_consumer_are_taken_over(make, client, measured):
+    one, two = await make(lease=0.1), await make(lease=0.1)
+    await one.publish([b"a", b"b"])
+    await one.read(10, 0.01)
+    assert await two.read(10, 0.01) == []
+    await asyncio.sleep(0.12)
+
+    taken = await read_all(two, 2)
+    assert {2} == {r.deliveries for r in taken}
+    assert measured.total(i.REDELIVERIES) == 2
+    assert measured.total(i.RECLAIMS) == 2
+
+
+async def test_more_is_never_taken_over_than_asked_for(make, client):
+    one, two = await make(lease=0.1), await make(lease=0.1)
+    await one.publish([b"%d" % n for n in range(10)])
+    await one.read(10, 0.01)
+    await asyncio.sleep(0.12)
+
+    taken = []
+    while len(taken) < 10:
+        entries = await two.read(3, 0.02)
+        assert len(entries) <= 3
+        taken += entries
+        await two._leases.renew()
+    assert sorted(r.raw for r in taken) == [b"%d" % n for n in range(10)]
+
+
+async def test_what_was_trimmed_while_pending_is_counted_as_lost(
+    make, client, measured
+):
+    one, two = await make(lease=0.1), await make(lease=0.1)
+    await one.publish([b"a", b"b", b"c"])
+    await one.read(10, 0.01)
+    client.xtrim(STREAM, maxlen=1, approximate=False)
+    await asyncio.sleep(0.12)
+
+    (taken,) = await read_all(two, 1)
+    assert taken.raw == b"c"
+    assert await read_for(two, 0.1) == []
+    assert lost(measured) == 2
+    assert pending(client) == 1
+
+
+async def test_a_crashed_process_loses_nothing(server, client):
+    """Two buses, one of which ends without a word in the middle of its work."""
+    seen = []
+    redis = RedisConfig(lease=0.2)
+    client.xgroup_create(STREAM, "shop", "0", mkstream=True)
+    for _ in range(20):
+        client.xadd(STREAM, {"event": an_event()})
+    client.xreadgroup("shop", "crashed", {STREAM: ">"}, count=10)
+    bus = EventBus(service="shop", transport=server.url, redis=redis)
+    bus.add_handler("a", seen.append)
+    async with bus:
+        await pytest.eventually(lambda: len(seen) == 20)
+        await pytest.eventually(lambda: pending(client) == 0)
+
+
+async def test_a_suspect_is_held_alone_so_that_no_neighbour_dies_with_it(make, client):
+    silent = await make(lease=0.2)
+    await silent.publish([str(n).encode() for n in range(4)])
+    await read_all(silent, 4)
+    for entry in client.xpending_range(STREAM, "shop", "-", "+", 10)[:3]:
+        client.xclaim(
+            *(STREAM, "shop", silent._consumer, 0, [entry["message_id"]]),
+            retrycount=SUSPECT - 1,
+            idle=1000,
+        )
+    await asyncio.sleep(0.25)
+    other = await make(lease=0.2)
+    taken = await read_for(other, 0.3)
+    assert [(b"0", SUSPECT), (b"3", 2)] == sorted((r.raw, r.deliveries) for r in taken)
+
+    other.ack(next(r for r in taken if r.raw == b"0"))
+    await other.flush()
+    (suspect,) = await read_for(other, 0.2)
+    assert (b"1", SUSPECT) == (suspect.raw, suspect.deliveries)
+    (left,) = client.xpending_range(STREAM, "shop", "-", "+", 10, silent._consumer)
+    assert left["times_delivered"] == SUSPECT - 1
