@@ -8,17 +8,9 @@ from evmon._telemetry import instruments as i
 from evmon._transports.base import DeadLetter
 
 STREAM = "evmon:{shop}:events"
-
-
 DEAD = "evmon:{shop}:dead"
-
-
 RETRY = "evmon:{shop}:retry"
-
-
 ENTRIES = "evmon:{shop}:retry:entries"
-
-
 WHY = DeadLetter("handler_error", "builtins.ValueError", "no", ("h",), 3, "a", "1")
 
 
