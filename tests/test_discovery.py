@@ -12,7 +12,6 @@ import pytest
 from evmon import DiscoveryConfig, RetryPolicy, event_handler
 from evmon._cache import MetadataCache
 from evmon._discovery import Discovery
-from evmon._providers import describe
 from evmon._registry import Registry
 from evmon._retry import Retrier
 from evmon._telemetry import instruments as i
@@ -371,17 +370,6 @@ async def test_a_module_object_may_be_discovered(running, registry, package):
     await pytest.eventually(lambda: len(registry) == 2)
 
 
-def test_providers_are_named_without_being_asked():
-    class Hostile:
-        def __repr__(self):
-            raise AssertionError("asked")
-
-    assert describe(Hostile()).endswith("Hostile instance")
-    assert describe(Hostile).endswith("Hostile")
-    assert describe(describe) == "evmon._providers.describe"
-    assert describe(gc) == "gc"
-
-
 @pytest.mark.parametrize("error", [SystemExit(3), asyncio.CancelledError()])
 async def test_code_that_ends_like_a_program_is_a_failed_provider(running, error):
     class Fatal(Orders):
@@ -470,17 +458,6 @@ async def test_what_cannot_be_instantiated_is_left_to_what_derives_from_it(
 
     assert ["a"] == [handler.pattern for handler in registry.handlers]
     assert () == running.failures
-
-
-def test_what_cannot_even_be_named_has_a_name():
-    class Meta(type):
-        def __getattribute__(cls, name):
-            raise AssertionError("asked")
-
-    class Hostile(metaclass=Meta):
-        pass
-
-    assert "Meta object at" in describe(Hostile)
 
 
 async def test_a_class_is_not_made_where_an_instance_of_it_is_registered(
