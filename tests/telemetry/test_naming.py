@@ -1,6 +1,8 @@
 """An instrument's Prometheus name is the one that the exporter writes."""
 
-from evmon._telemetry.instruments import INSTRUMENTS, Kind
+import pytest
+
+from evmon._telemetry.instruments import INSTRUMENTS, Instrument, Kind
 from evmon._telemetry.naming import prometheus_label, prometheus_name
 
 
@@ -14,3 +16,23 @@ def test_the_exporter_names_everything_as_the_table_predicts(everything):
         name = prometheus_name(row) + suffix
         assert name in samples, row.name
         assert set(map(prometheus_label, row.attributes)) == samples[name]
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "unit", "shown"),
+    [
+        (Kind.COUNTER, "evmon.cache.lookups", "{lookup}", "evmon_cache_lookups_total"),
+        (Kind.GAUGE, "evmon.cache.entries", "{entry}", "evmon_cache_entries"),
+        (Kind.HISTOGRAM, "evmon.retry.delay", "s", "evmon_retry_delay_seconds"),
+        (Kind.GAUGE, "memory.bytes", "By", "memory_bytes"),
+        (Kind.OBSERVABLE_COUNTER, "cpu.time", "s", "cpu_time_seconds_total"),
+    ],
+)
+def test_the_unit_and_total_are_appended_once(kind, name, unit, shown):
+    row = Instrument(name, kind, unit, "A row.")
+
+    assert shown == prometheus_name(row)
+
+
+def test_what_no_label_may_contain_is_an_underscore():
+    assert "http_request_method_1" == prometheus_label("http.request-method.1")
