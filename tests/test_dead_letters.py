@@ -1,8 +1,13 @@
 """A dead letter tells why, in one printable line, whatever the error says of itself."""
 
+import pytest
 from tests.stage import raw
 
+from evmon import Event, InvalidEventError, Reject
+from evmon._dead_letters import MAX_MESSAGE, given_up, printable, undecodable
+from evmon._events import now
 from evmon._telemetry import instruments as i
+from evmon._transports.base import Received
 
 
 async def test_a_handler_that_never_succeeds_ends_in_a_dead_letter(stage, measured):
@@ -56,3 +61,40 @@ async def test_an_error_that_cannot_say_what_it_is_harms_only_its_event(stage):
         await s.until_settled()
 
     assert s.reasons == ["handler_error"]
+
+
+@pytest.mark.parametrize(
+    ("first", "reason"),
+    [
+        (ValueError("a"), "handler_error"),
+        (Reject("a"), "rejected"),
+        (InvalidEventError("invalid_data", "a"), "invalid_data"),
+    ],
+)
+def test_the_first_error_of_several_says_why(first, reason):
+    event = Event(id="7", source="shop", type="paid", time=now(), traceparent="00-a")
+    letter = given_up(event, [("one", first), ("two", KeyError("b"))], 4)
+
+    assert (reason, "a") == (letter.reason, letter.error_message)
+    assert (("one", "two"), 4) == (letter.handlers, letter.attempts)
+    assert ("paid", "7", "00-a") == (
+        letter.event_type,
+        letter.event_id,
+        letter.traceparent,
+    )
+
+
+def test_what_cannot_be_decoded_keeps_its_attempts():
+    error = InvalidEventError("decode_error", "no JSON")
+    letter = undecodable(error, Received("1", b"{", attempts=2))
+
+    assert ("decode_error", 2, "") == (
+        letter.reason,
+        letter.attempts,
+        letter.event_type,
+    )
+
+
+def test_untrusted_text_is_one_short_printable_line():
+    assert "a b?" == printable("a\r\n  b\x1b")
+    assert MAX_MESSAGE == len(printable("x" * 9999))

@@ -1,6 +1,10 @@
 """Events in memory live as long as their process, and what ends with it is told."""
 
+import pytest
 from tests.stage import raw
+
+from evmon._transports.base import Again, DeadLetter
+from evmon._transports.memory import MemoryTransport
 
 
 async def test_events_that_end_with_the_process_are_told(stage, caplog):
@@ -12,3 +16,38 @@ async def test_events_that_end_with_the_process_are_told(stage, caplog):
         "dropped 2 unhandled events: memory:// does not outlive the process"
         in caplog.text
     )
+
+
+async def test_a_full_queue_refuses_and_keeps_what_it_has():
+    t = MemoryTransport("shop", capacity=2)
+    results = await t.publish([b"a", b"b", b"c"])
+
+    assert [True, True, False] == [result is None for result in results]
+    assert [b"a", b"b"] == [received.raw for received in await t.read(10, 0.01)]
+
+
+async def test_a_scheduled_entry_comes_back_after_its_delay(clock):
+    t = MemoryTransport("shop", clock)
+    await t.publish([b"a"])
+    (received,) = await t.read(1, 0.01)
+    await t.settle(received, None, Again(5.0, 2, ("h",)))
+    assert [] == await t.read(1, 0.01)
+    clock.now += 5
+
+    (later,) = await t.read(1, 0.01)
+    assert (b"a", 2, ("h",)) == (later.raw, later.attempts, later.handlers)
+
+
+@pytest.mark.parametrize("end", ["ack", "dead"])
+async def test_an_entry_that_ended_is_not_pending_any_more(end):
+    t = MemoryTransport("shop")
+    await t.publish([b"a"])
+    (received,) = await t.read(1, 0.01)
+    assert 1 == t.pending
+    if end == "ack":
+        t.ack(received)
+    else:
+        await t.settle(received, DeadLetter("rejected"), None)
+
+    assert 0 == t.pending == t.length
+    assert (end == "dead") == bool(t.dead_letters)
