@@ -11,6 +11,7 @@ import subprocess
 import time
 from pathlib import Path
 
+import hypothesis
 import pytest
 import redis as redis_client
 from opentelemetry.sdk.metrics import MeterProvider
@@ -25,6 +26,14 @@ from evmon import EventBus
 from evmon._telemetry.meter import InstrumentMeter
 from evmon._telemetry.provider import Telemetry
 from evmon._telemetry.snapshot import Snapshot
+
+# How quick the machine is says nothing about what is tested.
+hypothesis.settings.register_profile(
+    "evmon",
+    deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile("evmon")
 
 # Processes that tests start use the same evmon as the tests themselves.
 os.environ["PYTHONPATH"] = str(Path(evmon.__file__).parents[1])

@@ -118,7 +118,7 @@ class MetricsServer:
             await asyncio.wait([accepting])
             connections.close_all()
             await asyncio.sleep(0)  # the loop closes sockets in its next step
-            renderer.shutdown(wait=False, cancel_futures=True)
+            renderer.shutdown(cancel_futures=True)
 
 
 async def _accept(listening: socket.socket, connections: "_Connections") -> None:
