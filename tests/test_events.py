@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from evmon import Event, EventLimits, InvalidEventError
 from evmon._events import _depth as depth_of
-from evmon._events import check_type, decode, encode, new_id, now
+from evmon._events import check_event, check_type, decode, encode, new_id, now
 
 WORDS = st.lists(
     st.text(st.characters(codec="ascii", categories=["L", "N"]), min_size=1), min_size=1
@@ -216,3 +216,10 @@ def test_anything_else_is_no_type(type_):
 
 def test_the_type_is_kept_by_the_struct():
     assert isinstance(event(), msgspec.Struct)
+
+
+def test_a_time_without_a_zone_is_taken_for_utc_so_that_it_can_be_forwarded():
+    raw = b'{"specversion":"1.0","id":"1","source":"s","type":"a","time":"2026-01-01T00:00:00"}'
+
+    assert decode(raw).time == datetime(2026, 1, 1, tzinfo=timezone.utc)
+    assert check_event(decode(raw))

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import threading
 import weakref
 
 import pytest
@@ -14,8 +15,12 @@ from evmon import (
     EventBus,
     MetricsConfig,
     PublishError,
+    RetryPolicy,
     event_handler,
 )
+from evmon._discovery import EXPECTED_WITHIN
+from evmon._events import encode
+from evmon.testing import make_event
 
 
 async def test_leaving_the_bus_handles_what_was_published(bus, orders):
@@ -178,3 +183,69 @@ def test_handlers_may_go_when_the_loop_is_gone(bus, orders):
     bus.add_handler("late", print)
 
     assert bus.unregister(orders) == 2
+
+
+async def test_what_arrives_while_the_bus_stops_is_left_to_those_who_know_it(
+    server, client
+):
+    class Never(Orders):
+        def __init__(self):
+            raise ConnectionError("not yet")
+
+    policy = RetryPolicy(base_delay=20, max_delay=20, jitter="none")
+    bus = EventBus(service="shop", transport=server.url, retry=policy)
+    bus.add_handler("other", print)
+    bus.register(Never)
+    await bus.start()
+    stopping = asyncio.create_task(bus.stop())
+    await asyncio.sleep(0.02)
+    client.xadd("evmon:{shop}:events", {"event": encode(make_event("order.created"))})
+    await stopping
+
+    assert client.xlen("evmon:{shop}:dead") == 0
+
+
+async def test_a_provider_that_hangs_is_not_waited_for_for_ever(clock):
+    hang = threading.Event()
+
+    class Hangs(Orders):
+        def __init__(self):
+            hang.wait(10)
+
+    bus = EventBus(clock=clock)
+    bus.add_handler("other", print)
+    async with bus:
+        bus.register(Hangs)
+        assert bus.discovery.expects_more
+        clock.now += EXPECTED_WITHIN
+        assert not bus.discovery.expects_more
+        assert bus.discovery.pending == 1
+        hang.set()
+
+
+async def test_a_bus_that_stops_takes_no_more_providers(bus):
+    refused = []
+
+    async def register(event):
+        try:
+            bus.register(Orders())
+        except BusStateError as error:
+            refused.append(str(error))
+
+    release = asyncio.Event()
+
+    async def handle(event):
+        await release.wait()
+        await register(event)
+
+    bus.add_handler("late", handle)
+    await bus.start()
+    await bus.publish("late")
+    await pytest.settle()
+    stopping = asyncio.create_task(bus.stop())
+    await asyncio.sleep(0)
+    release.set()
+    await stopping
+
+    assert len(refused) == 1
+    assert 0 == bus.discovery.pending

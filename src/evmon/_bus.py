@@ -270,11 +270,11 @@ class EventBus(Publishing):
         if self._runtime is not None:
             raise BusStateError("the bus was already started: make a new EventBus")
         runtime = Runtime(self._settings, self._registry, self._metrics, self._clock)
+        self._loop = asyncio.get_running_loop()
         with self._starting:
             self._runtime = runtime
             providers, self._providers = self._providers, []
         running_buses.add(self)
-        self._loop = asyncio.get_running_loop()
         try:
             await runtime.start(providers, self._packages)
         except BaseException:
@@ -395,8 +395,9 @@ class EventBus(Publishing):
         """
         registry = Registry()
         registry.add(self._registry.handlers)
+        packages = self._packages if self._runtime is None else ()
         discovery = await preview(
-            self._settings, registry, self._providers, self._packages, self._clock
+            self._settings, registry, self._providers, packages, self._clock
         )
         return registry.handlers, discovery
 
@@ -409,8 +410,8 @@ class EventBus(Publishing):
             raise BusStateError(
                 f"{verb}() needs auto_discovery=True; use add_handler() without it"
             )
-        if self._stopped:
-            raise BusStateError("the bus has stopped: make a new EventBus")
+        if self._stopping:
+            raise BusStateError("the bus has stopped: create a new EventBus")
 
     def _publisher(self) -> Publisher:
         return self._live().publisher

@@ -31,7 +31,7 @@ RELEASE_WITHIN: Final = 1.0
 _RECONNECT: Final = RetryPolicy()
 """Delays between attempts to reach the transport; handlers have their own policies."""
 
-_LATER: Final = 1.0
+_LATER: Final = 0.5
 """Seconds until an event is retried whose handlers may still be discovered."""
 
 _LOOK: Final = 0.1

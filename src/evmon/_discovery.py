@@ -31,6 +31,9 @@ from evmon.errors import ConfigError, DiscoveryError
 
 FAILURES_KEPT: Final = 1000
 
+EXPECTED_WITHIN: Final = 30.0
+"""Seconds after which nobody waits for a provider any more that hangs or is retried."""
+
 _log = logging.getLogger("evmon.discovery")
 
 
@@ -64,6 +67,7 @@ class _Item:
     subject: Any
     is_module_name: bool = False
     attempts: int = 0
+    queued_at: float = 0.0
 
 
 @dataclass(slots=True)
@@ -115,7 +119,7 @@ class Discovery:
         self._recorder = recorder
         self._clock = clock
         self._queue: deque[_Item] = deque()
-        self._unsettled: set[_Item] = set()
+        self._unsettled: dict[_Item, None] = {}
         self._lock = threading.Lock()
         self._registrations: dict[int, _Registration] = {}
         self._failures: deque[DiscoveryFailure] = deque(maxlen=FAILURES_KEPT)
@@ -132,6 +136,15 @@ class Discovery:
     def pending(self) -> int:
         """Number of providers queued, being scanned, or waiting for a retry."""
         return len(self._unsettled)
+
+    @property
+    def expects_more(self) -> bool:
+        """Whether a provider that came in the last 30 s may still bring handlers."""
+        with self._lock:
+            newest = next(reversed(self._unsettled), None)
+        if newest is None:
+            return False
+        return self._clock.monotonic() - newest.queued_at < EXPECTED_WITHIN
 
     def register(self, provider: Any) -> None:
         """Queue a provider; thread-safe, returns at once.
@@ -164,8 +177,9 @@ class Discovery:
         """
         self._cache.invalidate(provider)
         with self._lock:
-            withdrawn = {i for i in self._unsettled if i.subject is provider}
-            self._unsettled -= withdrawn
+            withdrawn = [i for i in self._unsettled if i.subject is provider]
+            for item in withdrawn:
+                del self._unsettled[item]
             self._recorder.dropped(len(withdrawn))
         registration = self._registrations.pop(id(provider), None)
         if registration is None:
@@ -199,7 +213,8 @@ class Discovery:
     def _put(self, item: _Item) -> None:
         with self._lock:
             if item.attempts == 0:
-                self._unsettled.add(item)
+                item.queued_at = self._clock.monotonic()
+                self._unsettled[item] = None
                 self._recorder.queued()
             self._queue.append(item)
             self._quiet.clear()
@@ -268,7 +283,7 @@ class Discovery:
         """Whether an instance was registered; a second would handle events twice."""
         with self._lock:
             queued = [item.subject for item in self._unsettled]
-        known = [r.provider for r in self._registrations.values()]
+        known = [r.provider for r in list(self._registrations.values())]
         return any(type(provider) is kind for provider in (*known, *queued))
 
     async def _handlers_of(self, provider: Any) -> list[Handler]:
@@ -304,7 +319,7 @@ class Discovery:
         with self._lock:
             if item not in self._unsettled:
                 return False
-            self._unsettled.remove(item)
+            del self._unsettled[item]
         self._recorder.settled(outcome)
         return True
 

@@ -162,6 +162,9 @@ def decode(raw: bytes, limits: EventLimits = DEFAULT_LIMITS) -> "Event[Any]":
     except (ValueError, RecursionError) as error:
         raise InvalidEventError("decode_error", f"not an event: {error}") from error
     check_type(event.type)
+    if event.time.tzinfo is None:  # strangers forget it; forwarded, it must be there
+        time = event.time.replace(tzinfo=timezone.utc)
+        event = msgspec.structs.replace(event, time=time)
     return event
 
 

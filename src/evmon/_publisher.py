@@ -108,6 +108,7 @@ class Publisher:
             InvalidEventError: it is too large, too deep or not representable in JSON.
             PublishError: the transport did not accept it, after all retries.
         """
+        self._check_loop()
         raw = encode(event, self._limits)
         if self._buffered >= self._batching.max_buffered:
             await self._wait_for_room()
@@ -122,6 +123,7 @@ class Publisher:
         self, events: Iterable["Event[Any]"]
     ) -> list[PublishError | None]:
         """Send many events; returns for each None, or why it was refused."""
+        self._check_loop()
         sent: list[tuple[_Batch, int]] = []
         outcome: list[PublishError | None] = []
         try:
@@ -154,6 +156,7 @@ class Publisher:
             InvalidEventError: it is too large, too deep or not representable in JSON.
             PublishError: the buffer is full.
         """
+        self._check_loop()
         raw = encode(event, self._limits)
         if self._buffered >= self._batching.max_buffered:
             raise PublishError(
@@ -217,15 +220,16 @@ class Publisher:
             self._resolve(batch, [stopped] * len(batch.ids))
         return lost
 
+    def _check_loop(self) -> None:
+        if _running_loop() is not self._loop is not None:
+            raise BusStateError(_WRONG_LOOP)
+
     def _add(self, event: "Event[Any]", raw: bytes, *, urgent: bool) -> _Batch:
         if self._closed:
             raise BusStateError("the bus is stopping: it accepts no more events")
-        loop = _running_loop()
-        if loop is not self._loop is not None:
-            raise BusStateError(_WRONG_LOOP)
         batch = self._batches[-1] if self._batches else None
         if batch is None or self._is_full(batch):
-            batch = _Batch(loop.create_future())
+            batch = _Batch(_running_loop().create_future())
             self._batches.append(batch)
             self._wake.set()
             self._count_buffer()

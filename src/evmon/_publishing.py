@@ -4,11 +4,13 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
-from evmon._events import Event, check_event, new_id, now
+from evmon._events import Event, check_event, check_type, new_id, now
 from evmon._publisher import Publisher
 from evmon.errors import BusStateError, PublishError
+
+_NOTHING_GIVEN: Final = (None, None, None, None)
 
 
 class Publishing(ABC):
@@ -163,16 +165,17 @@ class Publishing(ABC):
         time: datetime | None = None,
         traceparent: str | None = None,
     ) -> "Event[Any]":
-        return check_event(
-            Event(
-                id=new_id() if event_id is None else event_id,
-                source=self.service if source is None else source,
-                type=event_type,
-                time=now() if time is None else time,
-                data=data,
-                traceparent=traceparent,
-            )
+        event = Event(
+            id=new_id() if event_id is None else event_id,
+            source=self.service if source is None else source,
+            type=check_type(event_type),
+            time=now() if time is None else time,
+            data=data,
+            traceparent=traceparent,
         )
+        given = (event_id, source, time, traceparent)
+        # What evmon makes itself need not be checked.
+        return event if given == _NOTHING_GIVEN else check_event(event)
 
 
 def in_event_loop() -> bool:

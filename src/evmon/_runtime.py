@@ -142,7 +142,9 @@ class Runtime:
             ConsumeRecorder(meter, system, destination, group),
             clock,
             settings.limits,
-            awaits_handlers=lambda: self.discovery.pending > 0,
+            awaits_handlers=lambda: (
+                self._left_unfinished or self.discovery.expects_more
+            ),
         )
         self.monitor: Monitor | None = None
         if settings.auto_discovery:
@@ -161,6 +163,7 @@ class Runtime:
             {"/livez": health.livez, "/readyz": health.readyz},
         )
         self._server = MetricsServer(metrics, self.routes) if metrics else None
+        self._left_unfinished = False
         self._stop = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -268,6 +271,10 @@ class Runtime:
                 self._settings.service,
                 self.consumer.in_flight,
                 self._settings.consumer.drain_timeout,
+            )
+            # Another process may know the handlers that did not make it here.
+            self._left_unfinished = self.transport.shared and (
+                self.discovery.expects_more
             )
             discovering.cancel()
             deadline = anyio.current_time() + self._settings.consumer.drain_timeout

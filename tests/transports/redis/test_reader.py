@@ -16,6 +16,8 @@ from tests.transports.redis.entries import (
 from evmon import ConsumerConfig, Event, EventBus, RedisConfig, Reject, TransportError
 from evmon._telemetry import instruments as i
 from evmon._transports.base import Again
+from evmon._transports.redis.errors import BrokenError
+from evmon._transports.redis.reader import FAILURE_STANDS, SUSPECT
 
 
 async def test_a_retry_is_not_late_however_long_reads_block(make):
@@ -223,3 +225,64 @@ async def test_streams_take_turns(make):
     first = [(await t.read(1, 0.1))[0].raw for _ in range(12)]
 
     assert {4} == {first.count(raw) for raw in (b"x", b"y", b"z")}
+
+
+async def test_a_promotion_that_fails_keeps_no_ack_from_being_sent_again(
+    make, client, monkeypatch
+):
+    t = await make()
+    await t.publish([b"a"])
+    (entry,) = await read_all(t, 1)
+    t.ack(entry)
+    t._reader.schedules()
+    t._reader._next_promotion = 0.0
+
+    async def broken(*_):
+        raise BrokenError("gone")
+
+    monkeypatch.setattr(t._reader, "_promote", broken)
+    with pytest.raises(BrokenError):
+        await t.read(1, 0.01)
+    monkeypatch.undo()
+    await t.flush()
+
+    assert pending(client) == 0
+
+
+async def test_suspects_follow_each_other_without_waiting_for_events(make, client):
+    silent = await make(lease=0.2)
+    await silent.publish([b"x"] * 10)
+    await read_all(silent, 10)
+    for entry in client.xpending_range(STREAM, "shop", "-", "+", 10):
+        client.xclaim(
+            *(STREAM, "shop", silent._consumer, 0, [entry["message_id"]]),
+            retrycount=SUSPECT - 1,
+            idle=1000,
+        )
+    other = await make(lease=30)
+    other._reader._lease_ms = 200
+    started, taken = time.monotonic(), 0
+    while taken < 10:
+        for entry in await other.read(10, 0.1):
+            other.ack(entry)
+            taken += 1
+
+    await other.flush()
+
+    assert time.monotonic() - started < 4
+    assert pending(client) == 0
+
+
+async def test_a_failed_read_is_no_trouble_for_ever(make, monkeypatch):
+    t = await make()
+
+    async def refused(*_):
+        raise TransportError("NOPERM")
+
+    monkeypatch.setattr(t._reader, "_recover", refused)
+    with pytest.raises(TransportError):
+        await t.read(1, 0.01)
+    assert t.trouble == "reading fails: NOPERM"
+    t._reader._failed_at -= FAILURE_STANDS
+
+    assert t.trouble == ""

@@ -119,7 +119,9 @@ class DeadLetterQueue:
     async def letter(self, letter_id: str) -> Letter | None:
         """One dead letter, if it is there."""
         found = await self._link.call("XRANGE", self._keys.dead, letter_id, letter_id)
-        return _letter(*found[0]) if found else None
+        # An id without its last part stands for the first one of its millisecond.
+        letter = _letter(*found[0]) if found else None
+        return letter if letter and letter.id == letter_id else None
 
     async def replay(self, letter: Letter) -> bool:
         """Put a dead letter back where it came from, for the handlers that failed.

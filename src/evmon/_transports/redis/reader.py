@@ -34,6 +34,9 @@ PROMOTE_COUNT: Final = 100
 RECOVER_COUNT: Final = 100
 """Pending entries that are listed at once at least; most of them are held already."""
 
+FAILURE_STANDS: Final = 15.0
+"""Seconds for which a failed read tells how reading goes; the next one is sooner."""
+
 SUSPECT: Final = 3
 """Deliveries from which on an entry may be what kills its consumers.
 
@@ -88,10 +91,11 @@ class Reader:
         self._clock = clock
         self.reads = False
         """Whether events are read here, and not published alone."""
-        self.failure = ""
-        """Why the last read failed; empty when it did not."""
+        self._failure = ""
+        self._failed_at = 0.0
         self._groups_made = 0
         self._next_reclaim = 0.0
+        self._more_to_reclaim = False
         self._next_promotion = 0.0
         self._look_every = 0.0
         self._turn = 0
@@ -103,7 +107,13 @@ class Reader:
     @property
     def misses_groups(self) -> bool:
         """Whether a group that is read from was not there when last heard of."""
-        return self.reads and self._groups_made <= 0
+        return self.reads and self._groups_made < 0
+
+    @property
+    def failure(self) -> str:
+        """Why the last read failed; empty when it did not, or nothing is read since."""
+        age = self._clock.monotonic() - self._failed_at
+        return self._failure if age < FAILURE_STANDS else ""
 
     def schedules(self) -> None:
         """An event of ours is in the retry schedule: look there until it is due."""
@@ -156,14 +166,15 @@ class Reader:
             )
         except BaseException as error:
             if isinstance(error, TransportError):
-                self.failure = str(error)
+                self._failure = str(error)
+                self._failed_at = self._clock.monotonic()
             # The answer may have been on its way, and entries with it.
             for inbox in self._inboxes:
                 inbox.recovering = "-"
             if isinstance(error, GroupGoneError):
                 self._groups_made = -1
             raise
-        self.failure = ""
+        self._failure = ""
         return entries
 
     async def _make_group(self, inbox: Inbox) -> bool:
@@ -221,9 +232,11 @@ class Reader:
                 _log.info("reclaimed %d events from silent consumers", len(taken))
                 return taken
             if inbox.cursor != "0-0":
+                self._more_to_reclaim = True
                 return []
         wait = self._reclaim_every
         self._next_reclaim = now + (min(wait, SUSPECTS_AGAIN) if suspects else wait)
+        self._more_to_reclaim = suspects > 0
         return []
 
     def _has_suspect(self) -> bool:
@@ -249,19 +262,24 @@ class Reader:
     ) -> list[Received]:
         """One round trip: acks, a look at the retry schedule, and a read."""
         commands: list[Command] = []
-        acks = [(inbox, inbox.start_acks()) for inbox in self._inboxes if inbox.noted]
-        for inbox, batch in acks:
-            commands.append(("XACK", inbox.stream, self._group, *batch))
         now = self._clock.monotonic()
         looks = now >= self._next_promotion
         if looks:
             self._next_promotion = now + self._look_every
             if self._scheduled:
                 await self._promote()
+        # Whatever may fail comes before: from here on, acks are on their way.
+        acks = [(inbox, inbox.start_acks()) for inbox in self._inboxes if inbox.noted]
+        for inbox, batch in acks:
+            commands.append(("XACK", inbox.stream, self._group, *batch))
+        if looks:
             commands.append(("ZCARD", self._keys.retry))
         self._puts = False
-        if self._idle and not self._scheduled and max_wait is not None:
-            max_wait = max(max_wait, IDLE_BLOCK)
+        if max_wait is not None:
+            if self._idle and not self._scheduled:
+                max_wait = max(max_wait, IDLE_BLOCK)
+            if self._more_to_reclaim:
+                max_wait = min(max_wait, max(self._next_reclaim - now, 0.0))
         commands.append(self._read_command(inboxes, count, max_wait))
         sent = False
         try:
