@@ -54,6 +54,26 @@ def test_its_variables_choose_source_service_and_process(dashboard):
     assert {"job", "instance"} <= variables.keys()
 
 
+def test_no_variable_has_an_id(dashboard):
+    assert not [v["name"] for v in dashboard["templating"]["list"] if "id" in v]
+
+
+def test_several_services_filter_the_alert_list(dashboards):
+    (alerts,) = (
+        p for p in dashboards["evmon-overview"]["panels"] if p["type"] == "alertlist"
+    )
+
+    filter_ = alerts["options"]["alertInstanceLabelFilter"]
+    assert filter_ == '{job=~"${job:regex}"}'
+
+
+def test_a_heatmap_says_its_numbers(dashboard):
+    heatmaps = [p for p in _panels(dashboard) if p["type"] == "heatmap"]
+
+    assert heatmaps
+    assert all(p["options"]["tooltip"]["show"] for p in heatmaps)
+
+
 def test_the_events_can_be_narrowed_to_a_destination_and_a_group(dashboards):
     variables = dashboards["evmon-events"]["templating"]["list"]
 
@@ -136,9 +156,12 @@ def test_they_link_to_each_other_and_to_the_runbooks(dashboard):
 
 
 def test_restarts_and_deploys_are_annotations(dashboard):
-    names = {note["name"] for note in dashboard["annotations"]["list"]}
+    notes = {note["name"]: note for note in dashboard["annotations"]["list"]}
 
-    assert {"Restarts", "Deploys"} <= names
+    assert "{{instance}}" in notes["Restarts"]["textFormat"]
+    assert "{{service_version}}" in notes["Deploys"]["titleFormat"]
+    # A service that does not say its version is no deploy.
+    assert notes["Deploys"]["expr"].count('service_version!=""') == 2
 
 
 def test_the_sidecar_gets_the_same_dashboard_in_a_config_map():

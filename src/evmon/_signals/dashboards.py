@@ -34,6 +34,30 @@ _STAT_HEIGHT: Final = 4
 _TALL: Final = {"alertlist": 7, "stat": _STAT_HEIGHT}
 _HANDLERS: Final = series(i.DISCOVERY_HANDLERS)
 _ALL: Final = ".+"
+_NOTES: Final = {
+    "Restarts": {
+        "titleFormat": "Restart",
+        "textFormat": "{{job}} {{instance}}",
+        "tagKeys": "job,instance",
+    },
+    "Deploys": {
+        "titleFormat": "Deploy of {{service_version}}",
+        "textFormat": "{{job}} {{service_version}}",
+        "tagKeys": "job,service_version",
+    },
+}
+"""How each annotation is shown."""
+
+_ALERT_LIST: Final = {
+    "viewMode": "list",
+    "groupMode": "default",
+    "maxItems": 20,
+    "sortOrder": 1,
+    "alertName": "Evmon",
+    # Several services are a regular expression in Prometheus only.
+    "alertInstanceLabelFilter": '{job=~"${job:regex}"}',
+    "stateFilter": {"firing": True, "pending": True},
+}
 
 
 def boards(limits: Thresholds) -> tuple[Board, ...]:
@@ -52,6 +76,7 @@ def render(board: Board, form: Format = "json", runbooks: str = RUNBOOKS) -> str
     encoded = JSONEncoder(sort_keys=True, indent=2).encode(_build(board, runbooks))
     # What is not set must not be said: a null id lets Grafana choose one.
     document: dict[str, Any] = {"id": None, **json.loads(encoded)}
+    _tidy(document)
     text = json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
     if form == "json":
         return text
@@ -63,6 +88,16 @@ def render(board: Board, form: Format = "json", runbooks: str = RUNBOOKS) -> str
             "data": {f"{board.uid}.json": text},
         }
     )
+
+
+def _tidy(document: dict[str, Any]) -> None:
+    """Take out what the SDK sets unasked, and put in what it has no words for."""
+    for variable in document["templating"]["list"]:
+        # The id is the same for all; the rest is for variables that are intervals.
+        for key in ("id", "auto", "auto_count", "auto_min"):
+            variable.pop(key, None)
+    for note in document["annotations"]["list"]:
+        note.update(_NOTES[note["name"]])
 
 
 def _build(board: Board, runbooks: str) -> model.Dashboard:
@@ -133,7 +168,7 @@ def _variable(name: str, label: str, metric: str, wanted: str) -> Any:
 
 
 def _annotations() -> Sequence[Any]:
-    info = f"target_info{{{PROCESS}}}"
+    info = f'target_info{{{PROCESS},service_version!=""}}'
     versions = f"group by (job, service_version) ({info})"
     before = f"group by (job, service_version) ({info} offset $__rate_interval)"
     uptime = f"evmon_uptime_seconds{{{PROCESS}}}"
@@ -155,21 +190,7 @@ def _annotations() -> Sequence[Any]:
 
 def _panel(panel: Panel, number: int) -> Any:
     if panel.kind == "alertlist":
-        built: Any = (
-            dashboard.Panel()
-            .type("alertlist")
-            .options(
-                {
-                    "viewMode": "list",
-                    "groupMode": "default",
-                    "maxItems": 20,
-                    "sortOrder": 1,
-                    "alertName": "Evmon",
-                    "alertInstanceLabelFilter": '{job=~"$job"}',
-                    "stateFilter": {"firing": True, "pending": True},
-                }
-            )
-        )
+        built: Any = dashboard.Panel().type("alertlist").options(_ALERT_LIST)
     else:
         built = _visual(panel)
         for ref, query in zip("ABCDEF", panel.queries, strict=False):
@@ -208,10 +229,11 @@ def _visual(panel: Panel) -> Any:
                 .scheme("Oranges")
                 .steps(64)
             )
+            .show_tooltip()
             .y_axis(heatmap.YAxisConfig().unit(panel.unit))
         )
     if panel.kind == "table":
-        return table.Panel()
+        return table.Panel().show_header(True)
     built = (
         timeseries.Panel()
         .show_points(common_model.VisibilityMode.NEVER)
