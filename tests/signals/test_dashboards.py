@@ -121,6 +121,16 @@ def test_no_query_has_a_range_of_its_own(queries):
         assert set(re.findall(r"\[(.+?)\]", expression)) <= {"$__rate_interval"}, title
 
 
+def test_a_zero_that_stands_for_nothing_has_a_name_in_the_legend(dashboards):
+    for dashboard in dashboards.values():
+        for panel in _panels(dashboard):
+            for target in panel.get("targets", ()):
+                if "vector(0)" in target["expr"] and "{{" in target.get(
+                    "legendFormat", ""
+                ):
+                    assert '"none"' in target["expr"], panel["title"]
+
+
 def test_the_limits_are_lines(dashboards):
     limits = Thresholds()
     lines = {
