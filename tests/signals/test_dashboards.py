@@ -8,7 +8,8 @@ import yaml
 from grafana_foundation_sdk.models import dashboard as model
 
 from evmon import Thresholds
-from evmon._signals.dashboards import boards, render
+from evmon._signals.boards import boards
+from evmon._signals.dashboards import render
 
 
 @pytest.fixture(params=["evmon-overview", "evmon-events"])

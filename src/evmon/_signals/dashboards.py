@@ -19,13 +19,10 @@ from grafana_foundation_sdk.models import dashboard as model
 from grafana_foundation_sdk.models import heatmap as heatmap_model
 from grafana_foundation_sdk.models import prometheus as prometheus_model
 
-from evmon._signals.events_board import events_board
-from evmon._signals.overview import overview
 from evmon._signals.panels import PROCESS, Board, Limit, Panel
 from evmon._signals.promql import DESTINATION, GROUP, series
 from evmon._signals.rules import RUNBOOKS, to_yaml
 from evmon._telemetry import instruments as i
-from evmon._thresholds import Thresholds
 
 Format = Literal["json", "configmap"]
 _SOURCE: Final = model.DataSourceRef(type_val="prometheus", uid="${datasource}")
@@ -58,11 +55,6 @@ _ALERT_LIST: Final = {
     "alertInstanceLabelFilter": '{job=~"${job:regex}"}',
     "stateFilter": {"firing": True, "pending": True},
 }
-
-
-def boards(limits: Thresholds) -> tuple[Board, ...]:
-    """Every dashboard that evmon ships."""
-    return (overview(limits), events_board(limits))
 
 
 def render(board: Board, form: Format = "json", runbooks: str = RUNBOOKS) -> str:

@@ -1,5 +1,6 @@
 """What a panel shows, apart from how Grafana writes it down."""
 
+import re
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -99,6 +100,14 @@ class Board:
     description: str
     rows: tuple[Row, ...]
     has_groups: bool = False
+
+    def shows(self, metric: str) -> bool:
+        """Whether one of its panels is about a metric, as Prometheus names it."""
+        name = re.compile(rf"\b{metric}(_bucket|_sum|_count)?\b")
+        queries = (
+            q for row in self.rows for panel in row.panels for q in panel.queries
+        )
+        return any(name.search(query.expr) for query in queries)
 
 
 def rate(
