@@ -13,6 +13,21 @@ from evmon._telemetry.process import ProcessMemory, process_memory
 from evmon._telemetry.provider import Telemetry
 
 MB = 1_000_000
+LIMITS = Thresholds(
+    window_seconds=300,
+    cache_hit_rate_warning_percent=50,
+    cache_hit_rate_critical_percent=20,
+    cache_min_lookups=20,
+    memory_warning_mb=100,
+    memory_critical_mb=500,
+    processing_warning_ms=1000,
+    processing_min_runs=1,
+    handler_errors_warning_percent=5,
+    handler_errors_critical_percent=50,
+    handler_errors_min_calls=20,
+    retries_warning=10,
+)
+"""Limits that the tests say numbers for, whatever the defaults are."""
 
 
 class Memory:
@@ -39,7 +54,7 @@ def telemetry():
 
 @pytest.fixture
 def monitor(telemetry, clock, memory):
-    return Monitor(telemetry, Thresholds(), MonitorConfig(), clock, memory)
+    return Monitor(telemetry, LIMITS, MonitorConfig(), clock, memory)
 
 
 @pytest.fixture
@@ -312,7 +327,7 @@ def test_what_is_not_known_has_no_sample(monitor, telemetry):
 def test_memory_that_the_system_does_not_tell_is_not_made_up(telemetry, clock):
     monitor = Monitor(
         telemetry,
-        Thresholds(),
+        LIMITS,
         MonitorConfig(),
         clock,
         lambda: ProcessMemory(MB, None, None),
@@ -339,7 +354,7 @@ async def test_a_look_that_fails_ends_neither_the_monitor_nor_the_bus(
     def forbidden():
         raise PermissionError("/proc is not for you")
 
-    monitor = Monitor(telemetry, Thresholds(), MonitorConfig(), clock, forbidden)
+    monitor = Monitor(telemetry, LIMITS, MonitorConfig(), clock, forbidden)
     running = asyncio.create_task(monitor.run())
     await clock.advance(2 * MonitorConfig().check_interval_seconds)
 

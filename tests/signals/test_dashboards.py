@@ -146,7 +146,11 @@ def test_the_limits_are_lines(dashboards):
         limits.cache_hit_rate_critical_percent,
         limits.cache_hit_rate_warning_percent,
     ]
-    assert lines["Memory"] == [None, 1e6 * 100, 1e6 * 500]
+    assert lines["Memory"] == [
+        None,
+        1e6 * limits.memory_warning_mb,
+        1e6 * limits.memory_critical_mb,
+    ]
     assert lines["Discovery batch, average"] == [None, limits.processing_warning_ms]
     assert lines["Retries of the worst process"] == [None, limits.retries_warning]
 
