@@ -7,8 +7,8 @@ import yaml
 
 from evmon import ConfigError, Thresholds
 from evmon._signals.boards import boards
+from evmon._signals.generated import generated
 from evmon._signals.promql import number, series
-from evmon._signals.rule_tests import rule_tests
 from evmon._signals.rules import DEFAULTS, RuleOptions, alerts, annotations, rules
 
 PINNED = Thresholds(
@@ -71,12 +71,12 @@ def test_promtool_finds_the_rules_right(root):
 @pytest.mark.parametrize(
     "limits", [Thresholds(), LARGER, SMALLER], ids=["defaults", "larger", "smaller"]
 )
-def test_every_alert_fires_and_clears_as_it_should(tmp_path, limits):
-    (tmp_path / "rules.yaml").write_text(rules(limits), "utf-8")
-    tests = rule_tests(limits, DEFAULTS, "rules.yaml")
-    (tmp_path / "test.yaml").write_text(tests, "utf-8")
+def test_every_alert_fires_and_clears_as_it_should(tmp_path, root, limits):
+    for path, text in generated(root, limits):
+        if path.parent.name == "alerts":
+            (tmp_path / path.name).write_text(text, "utf-8")
 
-    done = _run("promtool", "test", "rules", "test.yaml", cwd=tmp_path)
+    done = _run("promtool", "test", "rules", "evmon-rules.test.yaml", cwd=tmp_path)
 
     assert done.returncode == 0, done.stdout + done.stderr
 

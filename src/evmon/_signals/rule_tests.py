@@ -7,37 +7,31 @@ and groups; where it has a guard, to keep silent when that does not hold.
 
 import dataclasses
 import math
-import re
-import urllib.parse
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from evmon._signals.alert import STEP, Alert, Input, Quiet
+from evmon._signals.expected import INSTANCES, Expected
 from evmon._signals.phases import RESTART, Phase, series_of
 from evmon._signals.promql import (
     DESTINATION,
-    GROUP,
     INSTANCE,
     JOB,
     UPTIME,
     duration,
 )
-from evmon._signals.rules import HEADER, RuleOptions, alerts, annotations, to_yaml
+from evmon._signals.rules import HEADER, RuleOptions, alerts, to_yaml
 from evmon._thresholds import Thresholds
 
 _TICK: Final = 2 * STEP
 """Seconds from one evaluation to the next."""
 
-_SIX_MINUTES: Final = 360 // STEP
+_CALM: Final = 360 // STEP
+"""Steps before something happens, at least."""
+
 _GAP: Final = 4
 """Steps in which there is no process, where one starts again."""
 
-_LABELS: Final = {
-    JOB: "shop",
-    INSTANCE: "a:9464",
-    DESTINATION: "shop",
-    GROUP: "shop",
-}
 _Check = tuple[int, Sequence[Mapping[str, Any]]]
 """A step, and the alerts that are raised then."""
 
@@ -78,19 +72,13 @@ class _Cases:
         options: RuleOptions,
     ) -> None:
         self._alert = alert
-        # A critical value is one to warn of, too.
-        self._same = [other for other in everything if other.name == alert.name]
-        self._fine = next(
-            other.level_within
-            for other in self._same
-            if not any(one.is_raised_by(other.level_within) for one in self._same)
-        )
-        self._options = options
+        expected = Expected(alert, everything, options)
+        self._raised, self._fine = expected.raised, expected.fine
         self._window = limits.window_seconds
         self._hold = _steps(alert.hold_seconds)
         self._fired = _steps(alert.onset_seconds) + self._hold
         self._memory = _steps(max(self._window, alert.looks_back_seconds)) + 4
-        self._calm_steps = max(_SIX_MINUTES, self._memory if alert.steady else 0)
+        self._calm_steps = max(_CALM, self._memory if alert.steady else 0)
 
     def all(self) -> Iterator[dict[str, Any]]:
         """Every case."""
@@ -153,24 +141,24 @@ class _Cases:
             self._calm(),
             self._at(within, before),
             RESTART,
-            self._at(within, _SIX_MINUTES + 2),
+            self._at(within, self._memory + 2),
         ]
         # What is within for critical may be beyond for the warning, and stays there.
-        checks = self._for_six_minutes(start, self._raised(within))
-        if self._alert.counts:
-            checks = self._for_six_minutes(start, ())
+        checks = self._while_it_is_remembered(start, self._raised(within))
         return self._test("is silent over a restart", [phases], checks)
 
     def _restarts_beyond(self) -> dict[str, Any]:
-        beyond = self._alert.level_beyond
+        """Without an uptime: it is the range that must see the restart."""
+        beyond, calm = self._alert.level_beyond, self._calm()
         before, start = self._fired + 2, self._calm_steps + self._fired + 2
+        inputs = self._alert.inputs(beyond)
         phases = [
-            self._calm(),
-            self._at(beyond, before),
+            dataclasses.replace(calm, inputs=self._alert.inputs(self._fine)),
+            Phase(inputs, before),
             RESTART,
-            self._at(beyond, _SIX_MINUTES + 2),
+            Phase(inputs, self._memory + 2),
         ]
-        checks = self._for_six_minutes(start, self._raised(beyond))
+        checks = self._while_it_is_remembered(start, self._raised(beyond))
         return self._test("fires on over a restart", [phases], checks)
 
     def _several(self) -> Iterator[dict[str, Any]]:
@@ -184,20 +172,18 @@ class _Cases:
         else:
             worst = within if alert.op == "==" else max(beyond, within)
             one, both = self._raised(worst), self._raised(within)
-            yield self._together("fires once for several", beyond, beyond)
-        yield self._pair("is right about one of several", (beyond, within), one)
-        yield self._pair("is silent when several are within", (within, within), both)
-
-    def _together(self, what: str, first: float, second: float) -> dict[str, Any]:
-        return self._pair(what, (first, second), self._raised(first))
+            yield self._pair(
+                "fires once for several", beyond, beyond, self._raised(beyond)
+            )
+        yield self._pair("is right about one of several", beyond, within, one)
+        yield self._pair("is silent when several are within", within, within, both)
 
     def _pair(
-        self, what: str, levels: tuple[float, float], raised: Sequence[Any]
+        self, what: str, first: float, second: float, raised: Sequence[Any]
     ) -> dict[str, Any]:
         phases = [
             [self._calm(), self._at(level, self._fired + 2)]
-            # What is shown by none of them is absent.
-            for level in levels
+            for level in (first, second)
         ]
         return self._test(what, phases, [(self._calm_steps + self._fired, raised)])
 
@@ -264,28 +250,11 @@ class _Cases:
     def _with_uptime(self, inputs: tuple[Input, ...]) -> tuple[Input, ...]:
         return (*inputs, Input(UPTIME, "uptime", 0)) if self._alert.early else inputs
 
-    def _raised(self, *levels: float) -> list[dict[str, Any]]:
-        """What is raised, for the level of each instance."""
-        raised = []
-        for level, instance in zip(levels, ("a:9464", "b:9464"), strict=False):
-            for alert in self._same:
-                if alert.is_raised_by(level):
-                    values = {**_LABELS, INSTANCE: instance}
-                    labels = {name: values[name] for name in alert.by}
-                    notes = annotations(alert, self._options)
-                    raised.append(
-                        {
-                            "exp_labels": {"severity": alert.severity, **labels},
-                            "exp_annotations": {
-                                key: _rendered(text, labels, level)
-                                for key, text in notes.items()
-                            },
-                        }
-                    )
-        return raised
-
-    def _for_six_minutes(self, start: int, raised: Sequence[Any]) -> list[_Check]:
-        return [(step, raised) for step in range(start, start + _SIX_MINUTES + 1, 2)]
+    def _while_it_is_remembered(
+        self, start: int, raised: Sequence[Any]
+    ) -> list[_Check]:
+        """Every look until nothing of what was before is in the window."""
+        return [(step, raised) for step in range(start, start + self._memory + 1, 2)]
 
     def _test(
         self,
@@ -299,9 +268,7 @@ class _Cases:
             "interval": f"{STEP}s",
             "input_series": [
                 {"series": _labelled(series, instance), "values": values}
-                for phases, instance in zip(
-                    processes, ("a:9464", "b:9464"), strict=False
-                )
+                for phases, instance in zip(processes, INSTANCES, strict=False)
                 for series, values in series_of(
                     phases, self._window, instances or len(processes)
                 ).items()
@@ -333,14 +300,3 @@ def _labelled(series: str, instance: str) -> str:
     own = f'{JOB}="shop",{INSTANCE}="{instance}"'
     name, _, labels = series.rstrip("}").partition("{")
     return f"{name}{{{own}{',' if labels else ''}{labels}}}"
-
-
-def _rendered(text: str, labels: Mapping[str, str], value: float) -> str:
-    """What Prometheus makes of a template, for the templates that the rules use."""
-    text = text.replace('{{ $value | printf "%.4g" }}', f"{value:.4g}")
-
-    def filled(match: re.Match[str]) -> str:
-        label = labels.get(match[1], "")
-        return urllib.parse.quote_plus(label) if match[2] else label
-
-    return re.sub(r"{{ \$labels\.(\w+)( \| urlquery)? }}", filled, text)
