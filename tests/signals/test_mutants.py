@@ -12,7 +12,13 @@ from evmon._signals.promql import number
 from evmon._signals.rule_tests import rule_tests
 from evmon._signals.rules import DEFAULTS, alerts, rules
 
-LIMITS = Thresholds()
+# A very short window leaves no time in which some of the mutants differ.
+LIMITS = Thresholds(
+    window_seconds=300,
+    cache_min_lookups=20,
+    handler_errors_min_calls=20,
+    batch_p95_min_runs=20,
+)
 NAMES = r.Names.of(LIMITS)
 WINDOW = number(LIMITS.window_seconds)
 RULES = rules(LIMITS)

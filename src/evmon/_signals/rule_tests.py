@@ -93,7 +93,7 @@ class _Cases:
         yield from self._several()
         if alert.by[1:2] == (DESTINATION,):
             yield self._two_groups()
-        if alert.early and alert.hold_seconds + _TICK < self._window:
+        if alert.early and alert.hold_seconds + STEP < self._window:
             yield self._young()
         if alert.late and alert.hold_seconds + 2 * _TICK < self._window:
             yield self._late()
