@@ -8,6 +8,21 @@ from evmon._telemetry import instruments as i
 from evmon._telemetry.process import ProcessMemory
 
 MB = 1_000_000
+LIMITS = Thresholds(
+    window_seconds=300,
+    cache_hit_rate_warning_percent=50,
+    cache_hit_rate_critical_percent=20,
+    cache_min_lookups=20,
+    memory_warning_mb=100,
+    memory_critical_mb=500,
+    processing_warning_ms=1000,
+    processing_min_runs=1,
+    handler_errors_warning_percent=5,
+    handler_errors_critical_percent=50,
+    handler_errors_min_calls=20,
+    retries_warning=10,
+)
+"""Limits that the tests say numbers for, whatever the defaults are."""
 
 
 class Memory:
@@ -27,7 +42,7 @@ def memory():
 
 @pytest.fixture
 def monitor(telemetry, clock, memory):
-    return Monitor(telemetry, Thresholds(), MonitorConfig(), clock, memory)
+    return Monitor(telemetry, LIMITS, MonitorConfig(), clock, memory)
 
 
 @pytest.fixture

@@ -49,6 +49,17 @@ def queries(dashboards):
 
 
 @pytest.fixture(scope="session")
+def panels(dashboards):
+    """Every panel with each of its targets."""
+    return [
+        (panel, target)
+        for dashboard in dashboards.values()
+        for panel in dashboard["panels"]
+        for target in panel.get("targets", ())
+    ]
+
+
+@pytest.fixture(scope="session")
 def notes(dashboards):
     """Every query of an annotation."""
     return [

@@ -1,8 +1,11 @@
 """Alertmanager's configuration, by Alertmanager's own tool."""
 
+import json
 import subprocess
+from pathlib import Path
 
 import pytest
+import yaml
 
 
 @pytest.fixture
@@ -42,3 +45,23 @@ def test_what_has_no_severity_is_told_to_somebody(config):
     done = _amtool("config", "routes", "test", f"--config.file={config}", "job=shop")
 
     assert done.stdout.strip() == "evmon-warning"
+
+
+def test_each_alert_of_a_notice_says_whether_it_fires_or_is_over(config, tmp_path):
+    receivers = yaml.safe_load(Path(config).read_text("utf-8"))["receivers"]
+    alerts = [
+        {"status": "firing", "annotations": {"summary": "it is bad"}},
+        {"status": "resolved", "annotations": {"summary": "it was bad"}},
+    ]
+    (tmp_path / "data.json").write_text(json.dumps({"alerts": alerts}), "utf-8")
+    (tmp_path / "none.tmpl").touch()
+
+    for receiver in receivers:
+        (slack,) = receiver["slack_configs"]
+        done = _amtool(
+            *("template", "render", f"--template.glob={tmp_path}/none.tmpl"),
+            f"--template.data={tmp_path}/data.json",
+            f"--template.text={slack['text']}",
+        )
+        assert "FIRING: it is bad\n" in done.stdout, done.stderr
+        assert "RESOLVED: it was bad\n" in done.stdout

@@ -1,11 +1,15 @@
 """Every name in rules, dashboards and runbooks is one that a real run emits."""
 
 import asyncio
+import contextlib
 import re
 import urllib.request
 
 import pytest
 import yaml
+from opentelemetry import metrics
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import Gauge, Histogram, InMemoryMetricReader, Sum
 from prometheus_client.parser import text_string_to_metric_families
 
 from evmon import (
@@ -65,9 +69,9 @@ class Flaky:
         raise Reject("never")
 
 
-@pytest.fixture
-async def emitted(server):
-    """What a run on Redis shows on /metrics: the labels of each name."""
+@contextlib.asynccontextmanager
+async def _busy(server):
+    """A run on Redis in which everything happens; gives the text of /metrics."""
     flaky = Flaky()
     bus = EventBus(service="shop", transport=server.url, metrics=MetricsConfig(port=0))
     retry = RetryPolicy(base_delay=0.01)
@@ -79,20 +83,70 @@ async def emitted(server):
         for name in ("once", "later", "never", "unheard_of"):
             await bus.publish(f"order.{name}", {"id": 7})
         bus.register(Flaky())
-
-        async def text():
-            return await asyncio.to_thread(_get, bus.metrics_url)
-
         for _ in range(100):
-            shown = await text()
+            shown = await asyncio.to_thread(_get, bus.metrics_url)
             if "evmon_dead_letters" in shown and _is_complete(shown):
                 break
             await asyncio.sleep(0.1)
-    families = {}
-    for family in text_string_to_metric_families(shown):
-        for sample in family.samples:
-            families.setdefault(sample.name, set()).update(sample.labels)
-    return families
+        yield shown
+
+
+@pytest.fixture
+async def emitted(server):
+    """What a run shows on /metrics: the labels of each name."""
+    async with _busy(server) as shown:
+        families = {}
+        for family in text_string_to_metric_families(shown):
+            for sample in family.samples:
+                families.setdefault(sample.name, set()).update(sample.labels)
+        return families
+
+
+@pytest.fixture
+async def pushed(server, monkeypatch):
+    """What an application's own provider exports, as a Collector hands it on."""
+    reader = InMemoryMetricReader()
+    provider = MeterProvider([reader])
+    monkeypatch.setattr(metrics, "get_meter_provider", lambda: provider)
+    async with _busy(server):
+        data = await asyncio.to_thread(reader.get_metrics_data)
+    await asyncio.to_thread(provider.shutdown)
+    found = {}
+    for resource in data.resource_metrics:
+        for scope in resource.scope_metrics:
+            for metric in scope.metrics:
+                labels = {re.sub(r"\W", "_", key) for key in _attributes(metric)}
+                for name in _collector_names(metric):
+                    found.setdefault(name, set()).update(labels)
+    return found
+
+
+def _attributes(metric):
+    return set().union(*(point.attributes for point in metric.data.data_points))
+
+
+COLLECTOR_UNITS = {"s": "seconds", "By": "bytes", "ms": "milliseconds", "1": "ratio"}
+
+
+def _collector_names(metric):
+    """The series of a metric, by the rules of the Collector's Prometheus exporter.
+
+    They are written down in the specification, "OTLP Metric points to Prometheus": parts of
+    the name by underscores, the unit and ``total`` at the end unless they are there.
+    """
+    parts = re.findall(r"[a-zA-Z0-9:]+", metric.name)
+    is_counter = isinstance(metric.data, Sum) and metric.data.is_monotonic
+    unit = COLLECTOR_UNITS.get(metric.unit, "")
+    if metric.unit == "1" and not isinstance(metric.data, Gauge):
+        unit = ""
+    if unit and unit not in parts:
+        parts.append(unit)
+    if is_counter:
+        parts = [part for part in parts if part != "total"] + ["total"]
+    name = "_".join(parts)
+    if isinstance(metric.data, Histogram):
+        return [f"{name}_{suffix}" for suffix in ("bucket", "sum", "count")]
+    return [name]
 
 
 def _get(url):
@@ -109,15 +163,20 @@ def _base(name):
     return re.sub(r"_(bucket|sum|count)$", "", name)
 
 
-async def test_every_name_and_label_in_use_is_emitted(
-    emitted, root, queries, notes, plain, pasted, selectors
-):
+@pytest.fixture
+def ruled(root):
+    """The expressions of the rules, by name."""
     rules = yaml.safe_load((root / "alerts/evmon-rules.yaml").read_text("utf-8"))
-    ruled = [
+    return [
         (rule.get("alert", rule.get("record")), rule["expr"])
         for group in rules["groups"]
         for rule in group["rules"]
     ]
+
+
+async def test_every_name_and_label_in_use_is_emitted(
+    emitted, ruled, queries, notes, plain, pasted, selectors
+):
     shown = [
         (f"{uid}: {title}", plain(expr)) for uid, title, expr in [*queries, *notes]
     ]
@@ -129,7 +188,7 @@ async def test_every_name_and_label_in_use_is_emitted(
         found, grouped = selectors(expression)
         assert grouped <= all_labels, (where, grouped - all_labels)
         for name, matchers in found:
-            if name in recorded or name in FROM_PROMETHEUS:
+            if name in FROM_PROMETHEUS or any(re.fullmatch(name, r) for r in recorded):
                 continue
             names = [n for n in emitted if re.fullmatch(name, n)]
             assert names, f"{where}: nobody emits {name}"
@@ -142,6 +201,41 @@ async def test_every_name_and_label_in_use_is_emitted(
     unused = {_base(name) for name in emitted} - used - DETAIL
     assert not unused, "neither used nor listed as detail"
     assert not (DETAIL & used), "listed as detail, and used"
+
+
+async def test_every_name_and_label_of_the_rules_comes_by_otlp_too(
+    pushed, ruled, selectors
+):
+    recorded = {rule.name for rule in recordings(Thresholds())}
+    labels = set().union(*pushed.values()) | SCRAPE_LABELS | ONLY_SOMETIMES | {"le"}
+
+    for where, expression in ruled:
+        found, grouped = selectors(expression)
+        assert grouped <= labels, (where, grouped - labels)
+        for name, matchers in found:
+            if name in recorded or name in FROM_PROMETHEUS:
+                continue
+            names = [n for n in pushed if re.fullmatch(name, n)]
+            assert names, f"{where}: no {name} comes by OTLP"
+            known = set().union(*(pushed[n] for n in names))
+            missing = matchers.keys() - known - SCRAPE_LABELS - ONLY_SOMETIMES
+            assert not missing, f"{where}: {name} has no label {missing}"
+
+
+NOT_BY_OTLP = {
+    # The semantic convention's name, where /metrics has one without "count".
+    "process_threads": "process_thread_count",
+}
+
+
+async def test_a_name_is_the_same_by_both_routes(pushed):
+    names = {_base(name) for name in pushed if "thread" not in name} | {
+        name for name in pushed if "thread" in name
+    }
+
+    for row in INSTRUMENTS:
+        name = prometheus_name(row)
+        assert NOT_BY_OTLP.get(name, name) in names, name
 
 
 async def test_every_instrument_of_the_table_is_emitted(emitted):

@@ -8,7 +8,8 @@ import yaml
 from grafana_foundation_sdk.models import dashboard as model
 
 from evmon import Thresholds
-from evmon._signals.dashboards import boards, render
+from evmon._signals.boards import boards
+from evmon._signals.dashboards import render
 
 
 @pytest.fixture(params=["evmon-overview", "evmon-events"])
@@ -52,6 +53,26 @@ def test_its_variables_choose_source_service_and_process(dashboard):
         assert variable["datasource"]["uid"] == "${datasource}"
         assert variable["label"]
     assert {"job", "instance"} <= variables.keys()
+
+
+def test_no_variable_has_an_id(dashboard):
+    assert not [v["name"] for v in dashboard["templating"]["list"] if "id" in v]
+
+
+def test_several_services_filter_the_alert_list(dashboards):
+    (alerts,) = (
+        p for p in dashboards["evmon-overview"]["panels"] if p["type"] == "alertlist"
+    )
+
+    filter_ = alerts["options"]["alertInstanceLabelFilter"]
+    assert filter_ == '{job=~"${job:regex}"}'
+
+
+def test_a_heatmap_says_its_numbers(dashboard):
+    heatmaps = [p for p in _panels(dashboard) if p["type"] == "heatmap"]
+
+    assert heatmaps
+    assert all(p["options"]["tooltip"]["show"] for p in heatmaps)
 
 
 def test_the_events_can_be_narrowed_to_a_destination_and_a_group(dashboards):
@@ -101,6 +122,16 @@ def test_no_query_has_a_range_of_its_own(queries):
         assert set(re.findall(r"\[(.+?)\]", expression)) <= {"$__rate_interval"}, title
 
 
+def test_a_zero_that_stands_for_nothing_has_a_name_in_the_legend(dashboards):
+    for dashboard in dashboards.values():
+        for panel in _panels(dashboard):
+            for target in panel.get("targets", ()):
+                if "vector(0)" in target["expr"] and "{{" in target.get(
+                    "legendFormat", ""
+                ):
+                    assert '"none"' in target["expr"], panel["title"]
+
+
 def test_the_limits_are_lines(dashboards):
     limits = Thresholds()
     lines = {
@@ -115,7 +146,11 @@ def test_the_limits_are_lines(dashboards):
         limits.cache_hit_rate_critical_percent,
         limits.cache_hit_rate_warning_percent,
     ]
-    assert lines["Memory"] == [None, 1e6 * 100, 1e6 * 500]
+    assert lines["Memory"] == [
+        None,
+        1e6 * limits.memory_warning_mb,
+        1e6 * limits.memory_critical_mb,
+    ]
     assert lines["Discovery batch, average"] == [None, limits.processing_warning_ms]
     assert lines["Retries of the worst process"] == [None, limits.retries_warning]
 
@@ -136,9 +171,12 @@ def test_they_link_to_each_other_and_to_the_runbooks(dashboard):
 
 
 def test_restarts_and_deploys_are_annotations(dashboard):
-    names = {note["name"] for note in dashboard["annotations"]["list"]}
+    notes = {note["name"]: note for note in dashboard["annotations"]["list"]}
 
-    assert {"Restarts", "Deploys"} <= names
+    assert "{{instance}}" in notes["Restarts"]["textFormat"]
+    assert "{{service_version}}" in notes["Deploys"]["titleFormat"]
+    # A service that does not say its version is no deploy.
+    assert notes["Deploys"]["expr"].count('service_version!=""') == 2
 
 
 def test_the_sidecar_gets_the_same_dashboard_in_a_config_map():

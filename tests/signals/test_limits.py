@@ -36,6 +36,7 @@ def test_without_settings_the_limits_are_the_defaults():
         ("memory_warning=5s", "must be a number, with or without b, kb, mb"),
         ("retries_warning=many", "must be a number"),
         ("retries_warning=1.2.3", "must be a number"),
+        ("retries_warning=2.7", "must be a whole number"),
         ("memory_warning=0", "must be a number above 0"),
         ("buffer_warning=101%", "must be a number from 0 to 100"),
     ],

@@ -78,6 +78,20 @@ def test_promtool_finds_prometheus_configuration_right(root, tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_no_target_is_always_down(compose, root):
+    config = yaml.safe_load((root / "stack/prometheus.yml").read_text("utf-8"))
+    always = {n for n, s in compose["services"].items() if "profiles" not in s}
+    targets = [
+        target
+        for job in config["scrape_configs"]
+        for group in job.get("static_configs", ())
+        for target in group["targets"]
+    ]
+
+    assert targets
+    assert {target.partition(":")[0] for target in targets} <= always
+
+
 def test_grafana_finds_sources_and_dashboards(root, compose):
     folder = root / "stack/grafana/provisioning"
     sources = yaml.safe_load((folder / "datasources/evmon.yaml").read_text("utf-8"))

@@ -98,6 +98,7 @@ def dashboards_command(
       evmon dashboards --format configmap --out k8s/
     """
     from evmon._signals import rules
+    from evmon._signals.boards import boards
     from evmon._signals.limits import with_settings
 
     try:
@@ -107,10 +108,10 @@ def dashboards_command(
 
     chosen: dashboards.Format = "configmap" if form == "configmap" else "json"
     suffix = "yaml" if chosen == "configmap" else "json"
-    boards = dashboards.boards(with_settings(settings))
+    shown = boards(with_settings(settings))
     try:
         out.mkdir(parents=True, exist_ok=True)
-        for board in boards:
+        for board in shown:
             path = out / f"{board.uid}.{suffix}"
             text = dashboards.render(board, chosen, runbooks or rules.RUNBOOKS)
             path.write_text(text, "utf-8")

@@ -3,13 +3,19 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from evmon._signals.promql import PER_INSTANCE, number
 from evmon._telemetry.instruments import Instrument
+from evmon._thresholds import Thresholds
 
 Severity = Literal["warning", "critical"]
-Shape = Literal["gauge", "counter", "rise", "restarts", "gone"]
+Shape = Literal["gauge", "creep", "counter", "burst", "uptime", "restarts"]
+STEP: Final = 15
+"""Seconds from one sample to the next in a unit test."""
+
+NEAR: Final = 1e-6
+"""How near to a limit a value is that just does not pass it: arithmetic is not exact."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,9 +24,9 @@ class Input:
 
     Attributes:
         series: name and labels; ``job`` and ``instance`` are added.
-        shape: a gauge holds its value, a counter grows by it in each window, a rise
-            nears it in the last minutes, restarts are that many falls of an uptime
-            in the last minutes, and what is gone was there only at first.
+        shape: a gauge holds its value, a creep rises from it ever so little; a counter
+            grows by it in each window, a burst by all of it at once; an uptime is one;
+            restarts are that many falls of an uptime.
         value: of the shape.
         shared: whether it is the sum over all instances, of which each has its part.
     """
@@ -31,9 +37,27 @@ class Input:
     shared: bool = False
 
 
-def no_inputs(_: float) -> tuple[Input, ...]:
-    """No series at all."""
-    return ()
+def flow(least: float, limits: Thresholds) -> float:
+    """Traffic in a window that passes the least from the first sample on."""
+    return 2 * least * limits.window_seconds / STEP
+
+
+Inputs = Callable[[float], tuple[Input, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Quiet:
+    """Series that look like trouble and are none.
+
+    Attributes:
+        what: they are.
+        inputs: the series, for a value beyond the limit.
+        before: what was there before; the same by default.
+    """
+
+    what: str
+    inputs: Inputs
+    before: Inputs | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,12 +76,18 @@ class Alert:
         hold_seconds: for how long it must be so.
         by: the labels that the alert carries.
         summary: one line; templates of Prometheus are allowed.
-        detail: what the value is, for the description.
+        tells: what is wrong, in a sentence.
+        measure: what the value is; empty where it says nothing.
         inputs: the series that give the expression a value, for the unit tests.
-        quiet: series with too little traffic for an alert; none where there is no guard.
+        quiet: series that must not raise it, whatever the value.
         beyond: a value that raises the alert; derived from the limit by default.
         within: one that just does not.
-        counts: whether the value is a whole number.
+        counts: whether the value counts events, to the event.
+        early: whether what came before the first scrape raises it too.
+        late: whether a series that is not there before the first failure raises it.
+        steady: whether its series flow in good times as well.
+        onset_seconds: how long series in trouble take to give the value.
+        looks_back_seconds: over what time the value is taken, if not over the window.
         setting: the field of `Thresholds` that holds the limit; empty where the limit is
             what the thing is: down, absent, at all.
     """
@@ -73,12 +103,18 @@ class Alert:
     hold_seconds: float = 60.0
     by: tuple[str, ...] = PER_INSTANCE
     summary: str
-    detail: str
-    inputs: Callable[[float], tuple[Input, ...]]
-    quiet: Callable[[float], tuple[Input, ...]] = no_inputs
+    tells: str
+    measure: str = ""
+    inputs: Inputs
+    quiet: tuple[Quiet, ...] = ()
     beyond: float | None = None
     within: float | None = None
     counts: bool = False
+    early: bool = False
+    late: bool = False
+    steady: bool = False
+    onset_seconds: float = 0.0
+    looks_back_seconds: float = 0.0
     setting: str = ""
 
     @property
@@ -93,23 +129,23 @@ class Alert:
         if self.beyond is not None:
             return self.beyond
         if self.counts:
-            return self.limit + 2.5  # whatever is made of a fraction, it is above
-        return self.limit * (0.9 if self.op == "<" else 1.2)
+            return self.limit + 1
+        if self.op == "<":
+            return self.limit * 0.9
+        most = (self.limit + 100) / 2 if self.unit == "%" else math.inf
+        return min(self.limit * 1.2, most)
 
     @property
     def level_within(self) -> float:
         """A value that does not raise it, as near to the limit as can be."""
         if self.within is not None:
             return self.within
-        return self.limit
+        if self.counts:
+            return self.limit
+        return self.limit * (1 + NEAR if self.op == "<" else 1 - NEAR)
 
     def is_raised_by(self, level: float) -> bool:
         """Whether a value raises the alert, if its guard lets it."""
-        value = self.value_of(level)
         if self.op == "==":
-            return value == self.limit
-        return value > self.limit if self.op == ">" else value < self.limit
-
-    def value_of(self, level: float) -> float:
-        """What the expression makes of inputs of a level."""
-        return float(math.floor(level)) if self.counts else level
+            return level == self.limit
+        return level > self.limit if self.op == ">" else level < self.limit

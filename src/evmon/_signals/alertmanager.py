@@ -18,7 +18,7 @@ _TITLE: Final = (
     ' ({{ or .CommonLabels.severity "several severities" }})'
 )
 _TEXT: Final = """\
-{{ range .Alerts }}{{ .Annotations.summary }}
+{{ range .Alerts }}{{ .Status | toUpper }}: {{ .Annotations.summary }}
 {{ .Annotations.description }}
 Runbook: {{ .Annotations.runbook_url }}
 Dashboard: {{ .Annotations.dashboard_url }}

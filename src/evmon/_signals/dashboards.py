@@ -19,13 +19,10 @@ from grafana_foundation_sdk.models import dashboard as model
 from grafana_foundation_sdk.models import heatmap as heatmap_model
 from grafana_foundation_sdk.models import prometheus as prometheus_model
 
-from evmon._signals.events_board import events_board
-from evmon._signals.overview import overview
 from evmon._signals.panels import PROCESS, Board, Limit, Panel
 from evmon._signals.promql import DESTINATION, GROUP, series
 from evmon._signals.rules import RUNBOOKS, to_yaml
 from evmon._telemetry import instruments as i
-from evmon._thresholds import Thresholds
 
 Format = Literal["json", "configmap"]
 _SOURCE: Final = model.DataSourceRef(type_val="prometheus", uid="${datasource}")
@@ -34,11 +31,30 @@ _STAT_HEIGHT: Final = 4
 _TALL: Final = {"alertlist": 7, "stat": _STAT_HEIGHT}
 _HANDLERS: Final = series(i.DISCOVERY_HANDLERS)
 _ALL: Final = ".+"
+_NOTES: Final = {
+    "Restarts": {
+        "titleFormat": "Restart",
+        "textFormat": "{{job}} {{instance}}",
+        "tagKeys": "job,instance",
+    },
+    "Deploys": {
+        "titleFormat": "Deploy of {{service_version}}",
+        "textFormat": "{{job}} {{service_version}}",
+        "tagKeys": "job,service_version",
+    },
+}
+"""How each annotation is shown."""
 
-
-def boards(limits: Thresholds) -> tuple[Board, ...]:
-    """Every dashboard that evmon ships."""
-    return (overview(limits), events_board(limits))
+_ALERT_LIST: Final = {
+    "viewMode": "list",
+    "groupMode": "default",
+    "maxItems": 20,
+    "sortOrder": 1,
+    "alertName": "Evmon",
+    # Several services are a regular expression in Prometheus only.
+    "alertInstanceLabelFilter": '{job=~"${job:regex}"}',
+    "stateFilter": {"firing": True, "pending": True},
+}
 
 
 def render(board: Board, form: Format = "json", runbooks: str = RUNBOOKS) -> str:
@@ -52,6 +68,7 @@ def render(board: Board, form: Format = "json", runbooks: str = RUNBOOKS) -> str
     encoded = JSONEncoder(sort_keys=True, indent=2).encode(_build(board, runbooks))
     # What is not set must not be said: a null id lets Grafana choose one.
     document: dict[str, Any] = {"id": None, **json.loads(encoded)}
+    _tidy(document)
     text = json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
     if form == "json":
         return text
@@ -63,6 +80,16 @@ def render(board: Board, form: Format = "json", runbooks: str = RUNBOOKS) -> str
             "data": {f"{board.uid}.json": text},
         }
     )
+
+
+def _tidy(document: dict[str, Any]) -> None:
+    """Take out what the SDK sets unasked, and put in what it has no words for."""
+    for variable in document["templating"]["list"]:
+        # The id is the same for all; the rest is for variables that are intervals.
+        for key in ("id", "auto", "auto_count", "auto_min"):
+            variable.pop(key, None)
+    for note in document["annotations"]["list"]:
+        note.update(_NOTES[note["name"]])
 
 
 def _build(board: Board, runbooks: str) -> model.Dashboard:
@@ -133,7 +160,7 @@ def _variable(name: str, label: str, metric: str, wanted: str) -> Any:
 
 
 def _annotations() -> Sequence[Any]:
-    info = f"target_info{{{PROCESS}}}"
+    info = f'target_info{{{PROCESS},service_version!=""}}'
     versions = f"group by (job, service_version) ({info})"
     before = f"group by (job, service_version) ({info} offset $__rate_interval)"
     uptime = f"evmon_uptime_seconds{{{PROCESS}}}"
@@ -155,21 +182,7 @@ def _annotations() -> Sequence[Any]:
 
 def _panel(panel: Panel, number: int) -> Any:
     if panel.kind == "alertlist":
-        built: Any = (
-            dashboard.Panel()
-            .type("alertlist")
-            .options(
-                {
-                    "viewMode": "list",
-                    "groupMode": "default",
-                    "maxItems": 20,
-                    "sortOrder": 1,
-                    "alertName": "Evmon",
-                    "alertInstanceLabelFilter": '{job=~"$job"}',
-                    "stateFilter": {"firing": True, "pending": True},
-                }
-            )
-        )
+        built: Any = dashboard.Panel().type("alertlist").options(_ALERT_LIST)
     else:
         built = _visual(panel)
         for ref, query in zip("ABCDEF", panel.queries, strict=False):
@@ -208,10 +221,11 @@ def _visual(panel: Panel) -> Any:
                 .scheme("Oranges")
                 .steps(64)
             )
+            .show_tooltip()
             .y_axis(heatmap.YAxisConfig().unit(panel.unit))
         )
     if panel.kind == "table":
-        return table.Panel()
+        return table.Panel().show_header(True)
     built = (
         timeseries.Panel()
         .show_points(common_model.VisibilityMode.NEVER)

@@ -8,6 +8,7 @@ from typing import Final
 
 from evmon._signals import tables
 from evmon._signals.alertmanager import alertmanager
+from evmon._signals.boards import boards
 from evmon._signals.rule_tests import rule_tests
 from evmon._signals.rules import DEFAULTS, rules
 from evmon._thresholds import Thresholds
@@ -37,7 +38,7 @@ def generated(
     yield alerts / "evmon-rules.test.yaml", tests
     yield alerts / "alertmanager.yaml", alertmanager()
     if sys.version_info >= (3, 11):  # as Grafana's SDK needs it
-        from evmon._signals.dashboards import boards, render
+        from evmon._signals.dashboards import render
 
         for board in boards(limits):
             yield root / "dashboards" / f"{board.uid}.json", render(board)

@@ -53,7 +53,11 @@ def _parse(setting: str) -> tuple[str, float]:
     except (ValueError, KeyError):
         units = f", with or without {', '.join(known)}" if known else ""
         raise ConfigError(f"--set {setting}: must be a number{units}") from None
-    return field.name, int(value) if isinstance(field.default, int) else value
+    if not isinstance(field.default, int):
+        return field.name, value
+    if value != int(value):
+        raise ConfigError(f"--set {setting}: must be a whole number")
+    return field.name, int(value)
 
 
 def _field(name: str) -> "dataclasses.Field[object]":

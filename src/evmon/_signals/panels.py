@@ -1,9 +1,10 @@
 """What a panel shows, apart from how Grafana writes it down."""
 
+import re
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from evmon._signals.promql import by, series
+from evmon._signals.promql import DESTINATION, GROUP, by, series
 from evmon._telemetry.instruments import Instrument
 
 Kind = Literal["stat", "timeseries", "heatmap", "table", "alertlist"]
@@ -24,6 +25,8 @@ PROCESS: Final = 'job=~"$job",instance=~"$instance"'
 
 TO: Final = f'{PROCESS},messaging_destination_name=~"$destination"'
 OF_GROUP: Final = f'{TO},messaging_consumer_group_name=~"$group"'
+OF: Final = (DESTINATION, GROUP)
+GROUP_LEGEND: Final = f"{{{{{GROUP}}}}} of {{{{{DESTINATION}}}}}"
 RATE: Final = "$__rate_interval"
 
 
@@ -98,6 +101,14 @@ class Board:
     rows: tuple[Row, ...]
     has_groups: bool = False
 
+    def shows(self, metric: str) -> bool:
+        """Whether one of its panels is about a metric, as Prometheus names it."""
+        name = re.compile(rf"\b{metric}(_bucket|_sum|_count)?\b")
+        queries = (
+            q for row in self.rows for panel in row.panels for q in panel.queries
+        )
+        return any(name.search(query.expr) for query in queries)
+
 
 def rate(
     row: Instrument, selector: str, labels: tuple[str, ...], suffix: str = ""
@@ -106,9 +117,24 @@ def rate(
     return by(labels, f"rate({series(row, selector, suffix)}[{RATE}])")
 
 
-def or_zero(expression: str) -> str:
-    """The expression, and 0 where there is nothing: no fault is no gap."""
-    return f"({expression}) or on () vector(0)"
+def or_zero(expression: str, label: str = "") -> str:
+    """The expression, and 0 where there is nothing or no number: no fault is no gap.
+
+    Args:
+        expression: of what is never negative.
+        label: that the legend shows; it says "none" beside the 0.
+    """
+    zero = "vector(0)"
+    if label:
+        zero = f'label_replace({zero}, "{label}", "none", "", "")'
+    return f"({expression}) >= 0 or on () {zero}"
+
+
+def quantiles_or_zero(row: Instrument, selector: str) -> tuple[Query, ...]:
+    """The same as `quantiles`, of what need not happen at all."""
+    return tuple(
+        Query(or_zero(query.expr), query.legend) for query in quantiles(row, selector)
+    )
 
 
 def quantiles(row: Instrument, selector: str) -> tuple[Query, ...]:
@@ -124,3 +150,14 @@ def heat(row: Instrument, selector: str) -> tuple[Query, ...]:
     """The buckets of a histogram, as a heatmap takes them."""
     buckets = f"increase({series(row, selector, '_bucket')}[{RATE}])"
     return (Query(by(("le",), buckets), "{{le}}"),)
+
+
+def worst(row: Instrument) -> tuple[Query, ...]:
+    """A gauge that every consumer of a group tells alike."""
+    return (Query(by(OF, series(row, OF_GROUP), "max"), GROUP_LEGEND),)
+
+
+def at(row: Instrument) -> tuple[Query, ...]:
+    """A gauge that everybody at a destination tells alike."""
+    gauge = by((DESTINATION,), series(row, TO), "max")
+    return (Query(or_zero(gauge, DESTINATION), f"{{{{{DESTINATION}}}}}"),)

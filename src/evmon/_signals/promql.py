@@ -40,19 +40,29 @@ def by(labels: tuple[str, ...], expression: str, operation: str = "sum") -> str:
 
 
 def recent(total: str, grown: str, window_seconds: float) -> str:
-    """By how much a counter of each process grew in the window, as a whole number.
+    """What a counter of each process counted in the window.
 
-    Prometheus' `increase` sees nothing of what came before its first sample, such as a
-    failure while a process starts: what a young process counted, it counted just now.
-    It also reaches a little beyond its samples; the fraction is no event.
+    No range of samples shows what came before the first of them, such as a failure while
+    a process starts: what a young process counted, it counted just now.
 
     Args:
         total: the counter, summed for each process.
-        grown: its increase, summed for each process.
+        grown: by how much it grew in the window, summed for each process.
         window_seconds: how far to look back.
     """
     young = f"on (job, instance) {UPTIME} < {number(window_seconds)}"
-    return f"floor(\n{total} and {young}\nor {grown}\n)"
+    return f"(\n{total} and {young}\nor {grown}\n)"
+
+
+def growth(counter: str, window_seconds: float) -> str:
+    """By how much a counter grew in the window, to the event.
+
+    Prometheus' `increase` reaches beyond its samples: of 10 events it makes 10.5, or 12.
+    The least value is the oldest one, unless the process restarted in the window; then it
+    is young, which `recent` knows.
+    """
+    window = f"[{duration(window_seconds)}]"
+    return f"last_over_time({counter}{window}) - min_over_time({counter}{window})"
 
 
 def duration(seconds: float) -> str:

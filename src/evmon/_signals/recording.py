@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from evmon._signals.promql import (
     DESTINATION,
     GROUP,
+    JOB,
     PER_GROUP,
     PER_INSTANCE,
     by,
     duration,
+    recent,
     series,
 )
 from evmon._telemetry import instruments as i
@@ -33,6 +35,9 @@ BATCH_SECONDS = "job_instance:evmon_discovery_batch_duration_seconds:sum"
 LAG = "job_destination_group:evmon_consumer_lag:max"
 _HIT_RATIO = "job_instance:evmon_cache_hit:ratio_increase"
 _ERROR_RATIO = "job_instance:evmon_handler_error:ratio_increase"
+_JOB_ERROR_RATIO = "job:evmon_handler_error:ratio_increase"
+_BATCHES_RECENT = "job_instance:evmon_discovery_batches:increase"
+_SECONDS_RECENT = "job_instance:evmon_discovery_batch_duration_seconds:increase"
 _BATCH_AVERAGE = "job_instance:evmon_discovery_batch_duration_seconds:avg_increase"
 _BATCH_P95 = "job_instance:evmon_discovery_batch_duration_seconds:p95_increase"
 _DRAIN = "job_destination_group:evmon_consumer_drain_seconds:ratio_rate"
@@ -57,6 +62,9 @@ class Names:
 
     hit_ratio: str
     error_ratio: str
+    job_error_ratio: str
+    batches: str
+    batch_seconds: str
     batch_average: str
     batch_p95: str
     drain: str
@@ -65,7 +73,10 @@ class Names:
     def of(cls, limits: Thresholds) -> "Names":
         """The names for a window."""
         window = duration(limits.window_seconds)
-        named = (_HIT_RATIO, _ERROR_RATIO, _BATCH_AVERAGE, _BATCH_P95, _DRAIN)
+        named = (
+            *(_HIT_RATIO, _ERROR_RATIO, _JOB_ERROR_RATIO),
+            *(_BATCHES_RECENT, _SECONDS_RECENT, _BATCH_AVERAGE, _BATCH_P95, _DRAIN),
+        )
         return cls(*(name + window for name in named))
 
 
@@ -73,46 +84,70 @@ def recordings(limits: Thresholds) -> tuple[Recording, ...]:
     """All recording rules, each after those that it rests on."""
     window = f"[{duration(limits.window_seconds)}]"
     names = Names.of(limits)
-
-    def per_process(expression: str) -> str:
-        return by(PER_INSTANCE, expression)
-
-    def from_start(expression: str, present: i.Instrument) -> str:
-        present_series = by(PER_INSTANCE, series(present), "max")
-        return f"{per_process(expression)}\nor 0 * {present_series}"
-
-    def share(part: str, whole: str) -> str:
-        return f"increase({part}{window})\n/ (increase({whole}{window}) > 0)"
-
-    lookups = f"increase({series(i.CACHE_LOOKUPS)}{window})"
-    hits = f"increase({series(i.CACHE_LOOKUPS, HIT)}{window})"
-    buckets = series(i.DISCOVERY_BATCH_DURATION, suffix="_bucket")
-    p95 = by((*PER_INSTANCE, "le"), f"increase({buckets}{window})")
-    # Other programs measure by the same semantic convention.
-    calls = series(i.PROCESS_DURATION, OURS, "_count")
-    failed = series(i.PROCESS_DURATION, f"{OURS},{ERROR}", "_count")
-    batches = series(i.DISCOVERY_BATCH_DURATION, suffix="_count")
-    seconds = series(i.DISCOVERY_BATCH_DURATION, suffix="_sum")
     consumed = by(PER_GROUP, f"rate({series(i.CONSUMED_MESSAGES)}{window})")
     return (
-        Recording(RETRIES, per_process(series(i.RETRY_ATTEMPTS))),
-        Recording(EXHAUSTED, per_process(series(i.RETRY_EXHAUSTED))),
+        Recording(RETRIES, by(PER_INSTANCE, series(i.RETRY_ATTEMPTS))),
+        Recording(EXHAUSTED, by(PER_INSTANCE, series(i.RETRY_EXHAUSTED))),
         Recording(
             SERVICE,
             f"group by (job) ({series(i.DISCOVERY_HANDLERS)})\n"
             f"or group by (job) (up) and on (job) last_over_time({SERVICE}[1h])",
         ),
-        Recording(CALLS, from_start(calls, i.EVENTS_IN_FLIGHT)),
-        Recording(FAILED_CALLS, from_start(failed, i.EVENTS_IN_FLIGHT)),
-        Recording(BATCHES, from_start(batches, i.DISCOVERY_QUEUE_SIZE)),
-        Recording(BATCH_SECONDS, from_start(seconds, i.DISCOVERY_QUEUE_SIZE)),
+        *_cache(names, window),
+        *_handlers(names, window),
+        *_discovery(names, limits.window_seconds),
         # Every consumer of a group tells the figures of the whole group.
         Recording(LAG, by(PER_GROUP, series(i.CONSUMER_LAG), "max")),
-        Recording(
-            names.hit_ratio, f"{per_process(hits)}\n/ ({per_process(lookups)} > 0)"
-        ),
-        Recording(names.error_ratio, share(FAILED_CALLS, CALLS)),
-        Recording(names.batch_average, share(BATCH_SECONDS, BATCHES)),
-        Recording(names.batch_p95, f"histogram_quantile(0.95, {p95})"),
         Recording(names.drain, f"{LAG}\n/ {_PER_LAG} {consumed}"),
+    )
+
+
+def _from_start(expression: str, present: i.Instrument) -> str:
+    present_series = by(PER_INSTANCE, series(present), "max")
+    return f"{by(PER_INSTANCE, expression)}\nor 0 * {present_series}"
+
+
+def _cache(names: Names, window: str) -> tuple[Recording, ...]:
+    lookups = by(PER_INSTANCE, f"increase({series(i.CACHE_LOOKUPS)}{window})")
+    hits = by(PER_INSTANCE, f"increase({series(i.CACHE_LOOKUPS, HIT)}{window})")
+    return (Recording(names.hit_ratio, f"{hits}\n/ ({lookups} > 0)"),)
+
+
+def _handlers(names: Names, window: str) -> tuple[Recording, ...]:
+    # Other programs measure by the same semantic convention.
+    calls = series(i.PROCESS_DURATION, OURS, "_count")
+    failed = series(i.PROCESS_DURATION, f"{OURS},{ERROR}", "_count")
+    part, whole = f"increase({FAILED_CALLS}{window})", f"increase({CALLS}{window})"
+    return (
+        Recording(CALLS, _from_start(calls, i.EVENTS_IN_FLIGHT)),
+        Recording(FAILED_CALLS, _from_start(failed, i.EVENTS_IN_FLIGHT)),
+        Recording(names.error_ratio, f"{part}\n/ ({whole} > 0)"),
+        Recording(
+            names.job_error_ratio, f"{by((JOB,), part)}\n/ ({by((JOB,), whole)} > 0)"
+        ),
+    )
+
+
+def _discovery(names: Names, window_seconds: float) -> tuple[Recording, ...]:
+    window, row = f"[{duration(window_seconds)}]", i.DISCOVERY_BATCH_DURATION
+    buckets, of_bucket = series(row, suffix="_bucket"), (*PER_INSTANCE, "le")
+
+    def in_window(recorded: str) -> str:
+        return recent(recorded, f"increase({recorded}{window})", window_seconds)
+
+    p95 = recent(
+        by(of_bucket, buckets),
+        by(of_bucket, f"increase({buckets}{window})"),
+        window_seconds,
+    )
+    present = i.DISCOVERY_QUEUE_SIZE
+    return (
+        Recording(BATCHES, _from_start(series(row, suffix="_count"), present)),
+        Recording(BATCH_SECONDS, _from_start(series(row, suffix="_sum"), present)),
+        Recording(names.batches, in_window(BATCHES)),
+        Recording(names.batch_seconds, in_window(BATCH_SECONDS)),
+        Recording(
+            names.batch_average, f"{names.batch_seconds}\n/ ({names.batches} > 0)"
+        ),
+        Recording(names.batch_p95, f"histogram_quantile(0.95, {p95})"),
     )

@@ -1,48 +1,39 @@
 """Unit tests of the alert rules, for ``promtool test rules``.
 
-Every alert is shown to fire beyond its limit, to keep silent just within it, to survive a
-restart, and to be right about several instances; where it has a guard, to keep silent
-when there is too little traffic.
+Every alert is shown to fire as soon as its ``for:`` is over and not before, to keep silent
+just within its limit, to live through a restart, and to be right about several instances
+and groups; where it has a guard, to keep silent when that does not hold.
 """
 
+import dataclasses
 import math
-import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from evmon._signals.alert import Alert, Input
+from evmon._signals.alert import STEP, Alert, Input, Quiet
+from evmon._signals.expected import INSTANCES, Expected
+from evmon._signals.phases import RESTART, Phase, series_of
 from evmon._signals.promql import (
     DESTINATION,
-    GROUP,
     INSTANCE,
     JOB,
     UPTIME,
-    number,
+    duration,
 )
-from evmon._signals.rules import HEADER, RuleOptions, alerts, annotations, to_yaml
+from evmon._signals.rules import HEADER, RuleOptions, alerts, to_yaml
 from evmon._thresholds import Thresholds
 
-STEP: Final = 15
-STEPS: Final = 160
-RESTART: Final = 80
-"""Steps after which the process of a test starts again."""
+_TICK: Final = 2 * STEP
+"""Seconds from one evaluation to the next."""
 
-RISE: Final = 16
-"""Steps before the end at which a rise begins; the window must reach beyond it."""
+_CALM: Final = 360 // STEP
+"""Steps before something happens, at least."""
 
-YOUNG: Final = 12
-"""Steps for which a young process runs, if the window is not shorter."""
+_GAP: Final = 4
+"""Steps in which there is no process, where one starts again."""
 
-LIFE: Final = 4
-"""Steps from one restart to the next."""
-
-_LABELS: Final = {
-    JOB: "shop",
-    INSTANCE: "a:9464",
-    DESTINATION: "shop",
-    GROUP: "shop",
-}
-_Inputs = Callable[[float], tuple[Input, ...]]
+_Check = tuple[int, Sequence[Mapping[str, Any]]]
+"""A step, and the alerts that are raised then."""
 
 
 def rule_tests(limits: Thresholds, options: RuleOptions, rules_file: str) -> str:
@@ -60,7 +51,13 @@ def rule_tests(limits: Thresholds, options: RuleOptions, rules_file: str) -> str
         for test in _Cases(alert, everything, limits, options).all()
     ]
     return HEADER + to_yaml(
-        {"rule_files": [rules_file], "evaluation_interval": "30s", "tests": tests}
+        {
+            "rule_files": [rules_file],
+            "evaluation_interval": duration(_TICK),
+            # Else an alert may or may not see what was recorded in the same moment.
+            "group_eval_order": ["evmon.rules", "evmon.alerts"],
+            "tests": tests,
+        }
     )
 
 
@@ -75,188 +72,231 @@ class _Cases:
         options: RuleOptions,
     ) -> None:
         self._alert = alert
-        # A critical value is one to warn of, too.
-        self._same = [other for other in everything if other.name == alert.name]
-        self._options = options
+        expected = Expected(alert, everything, options)
+        self._raised, self._fine = expected.raised, expected.fine
         self._window = limits.window_seconds
+        self._hold = _steps(alert.hold_seconds)
+        self._fired = _steps(alert.onset_seconds) + self._hold
+        self._memory = _steps(max(self._window, alert.looks_back_seconds)) + 4
+        self._calm_steps = max(_CALM, self._memory if alert.steady else 0)
 
     def all(self) -> Iterator[dict[str, Any]]:
         """Every case."""
+        alert = self._alert
+        yield self._fires()
+        yield self._is_silent_within()
+        yield self._clears()
+        if not alert.onset_seconds:
+            yield self._restarts_within()
+            if not alert.counts:
+                yield self._restarts_beyond()
+        yield from self._several()
+        if alert.by[1:2] == (DESTINATION,):
+            yield self._two_groups()
+        if alert.early and alert.hold_seconds + STEP < self._window:
+            yield self._young()
+        if alert.late and alert.hold_seconds + 2 * _TICK < self._window:
+            yield self._late()
+        for quiet in alert.quiet:
+            yield self._is_silent(quiet)
+
+    def _fires(self) -> dict[str, Any]:
+        beyond = self._alert.level_beyond
+        start = self._calm_steps
+        checks: list[_Check] = [(start - 2, ())]
+        if self._hold:
+            checks.append((start + self._hold - 2, ()))
+        checks.append((start + self._fired, self._raised(beyond)))
+        phases = [self._calm(), self._at(beyond, self._fired + 2)]
+        return self._test("fires after its time and not before", [phases], checks)
+
+    def _is_silent_within(self) -> dict[str, Any]:
+        within = self._alert.level_within
+        start, steps = self._calm_steps, self._memory + self._fired
+        phases = [self._calm(), self._at(within, steps + 2)]
+        raised = self._raised(within)
+        checks = [(start + self._fired, raised), (start + steps, raised)]
+        return self._test("is silent just within", [phases], checks)
+
+    def _clears(self) -> dict[str, Any]:
+        beyond, within = self._alert.level_beyond, self._alert.level_within
+        last = self._calm_steps + self._fired
+        new = self._memory + self._fired
+        phases = [
+            self._calm(),
+            self._at(beyond, self._fired + 2),
+            Phase(None, _GAP),
+            self._at(within, new),
+        ]
+        checks = [
+            (last, self._raised(beyond)),
+            (last + _GAP + new, self._raised(within)),
+        ]
+        return self._test("clears after a restart", [phases], checks)
+
+    def _restarts_within(self) -> dict[str, Any]:
+        within = self._alert.level_within
+        before, start = self._fired + 2, self._calm_steps + self._fired + 2
+        phases = [
+            self._calm(),
+            self._at(within, before),
+            RESTART,
+            self._at(within, self._memory + 2),
+        ]
+        # What is within for critical may be beyond for the warning, and stays there.
+        checks = self._while_it_is_remembered(start, self._raised(within))
+        return self._test("is silent over a restart", [phases], checks)
+
+    def _restarts_beyond(self) -> dict[str, Any]:
+        """Without an uptime: it is the range that must see the restart."""
+        beyond, calm = self._alert.level_beyond, self._calm()
+        before, start = self._fired + 2, self._calm_steps + self._fired + 2
+        inputs = self._alert.inputs(beyond)
+        phases = [
+            dataclasses.replace(calm, inputs=self._alert.inputs(self._fine)),
+            Phase(inputs, before),
+            RESTART,
+            Phase(inputs, self._memory + 2),
+        ]
+        checks = self._while_it_is_remembered(start, self._raised(beyond))
+        return self._test("fires on over a restart", [phases], checks)
+
+    def _several(self) -> Iterator[dict[str, Any]]:
         alert, beyond, within = (
             self._alert,
             self._alert.level_beyond,
             self._alert.level_within,
         )
-        yield self._case("fires", [beyond], [beyond])
-        yield self._case("is silent just within", [within], [within])
-        yield self._restart(beyond, within)
-        yield self._case(
-            "is silent when several are within",
-            [within, within],
-            [within] if INSTANCE not in alert.by else [within, within],
-        )
         if INSTANCE in alert.by:
-            yield self._case("fires for one of several", [beyond, within])
+            one, both = self._raised(beyond, within), self._raised(within, within)
         else:
-            yield self._case("fires once for several", [beyond, beyond], [beyond])
-        if alert.counts:
-            yield self._young(beyond)
-        if alert.quiet(beyond):
-            yield self._case("is silent without traffic", [beyond], [], alert.quiet)
+            worst = within if alert.op == "==" else max(beyond, within)
+            one, both = self._raised(worst), self._raised(within)
+            yield self._pair(
+                "fires once for several", beyond, beyond, self._raised(beyond)
+            )
+        yield self._pair("is right about one of several", beyond, within, one)
+        yield self._pair("is silent when several are within", within, within, both)
 
-    def _case(
-        self,
-        what: str,
-        levels: Sequence[float],
-        expected: Sequence[float] | None = None,
-        inputs: _Inputs | None = None,
+    def _pair(
+        self, what: str, first: float, second: float, raised: Sequence[Any]
     ) -> dict[str, Any]:
-        make = inputs or self._alert.inputs
-        series = []
-        for level, instance in zip(levels, ("a:9464", "b:9464"), strict=False):
-            series += [
-                self._series(given, instance, _plain(given, self._window, len(levels)))
-                for given in make(level)
-            ]
-        raised = self._expected(levels if expected is None else expected)
-        return self._test(what, series, [(STEPS, raised)])
-
-    def _restart(self, beyond: float, within: float) -> dict[str, Any]:
-        """Beyond the limit, then a new process that is within it."""
-        series = []
-        for before, after in zip(
-            self._alert.inputs(beyond), _padded(self._alert, within), strict=True
-        ):
-            values = f"{_first(before, self._window)} {_second(after, self._window)}"
-            series.append(self._series(before, "a:9464", values))
-        checks = [
-            (RESTART, self._expected([beyond])),
-            (STEPS, self._expected([within])),
+        phases = [
+            [self._calm(), self._at(level, self._fired + 2)]
+            for level in (first, second)
         ]
-        return self._test("clears after a restart", series, checks)
+        return self._test(what, phases, [(self._calm_steps + self._fired, raised)])
 
-    def _young(self, beyond: float) -> dict[str, Any]:
+    def _two_groups(self) -> dict[str, Any]:
+        beyond = self._alert.level_beyond
+        fine = tuple(
+            dataclasses.replace(given, series=given.series.replace('"shop"', '"mail"'))
+            for given in self._inputs(self._fine)
+        )
+        steps = self._fired + 2
+        bad = self._at(beyond, steps)
+        phases = [
+            [self._calm(), bad],
+            [Phase(fine, self._calm_steps + steps)],
+        ]
+        raised = self._raised(beyond)
+        checks = [(self._calm_steps + self._fired, raised)]
+        return self._test("fires for one group of two", phases, checks, instances=1)
+
+    def _young(self) -> dict[str, Any]:
         """A process that had counted it all when it was scraped for the first time."""
-        steps = min(YOUNG, round(self._window / STEP) - 2)
-        gap = f"_x{STEPS - steps - 1}"
-        uptime = Input(UPTIME, "gauge", 0)
-        series = [self._series(uptime, "a:9464", f"{gap} 5+{STEP}x{steps}")]
-        for given in self._alert.inputs(beyond):
-            value = math.floor(given.value)
-            series.append(self._series(given, "a:9464", f"{gap} {value}+0x{steps}"))
-        checks = [(STEPS, self._expected([beyond]))]
-        return self._test("sees what came before the first scrape", series, checks)
+        beyond, start = self._alert.level_beyond, self._calm_steps
+        at_once = _at_once(self._inputs(beyond))
+        phases = [Phase(None, start), Phase(at_once, self._memory + 2)]
+        checks: list[_Check] = [
+            (start + self._hold, self._raised(beyond)),
+            (start + self._memory, ()),
+        ]
+        return self._test("sees what came before the first scrape", [phases], checks)
 
-    def _series(self, given: Input, instance: str, values: str) -> dict[str, str]:
-        own = f'{JOB}="shop",{INSTANCE}="{instance}"'
-        name, _, labels = given.series.rstrip("}").partition("{")
-        return {
-            "series": f"{name}{{{own}{',' if labels else ''}{labels}}}",
-            "values": values,
-        }
+    def _late(self) -> dict[str, Any]:
+        """A series that is not there before it counts something."""
+        beyond = self._alert.level_beyond
+        inputs = _at_once(self._inputs(beyond))
+        before = tuple(given for given in inputs if given.shape != "burst")
+        phases = [Phase(before, self._calm_steps), Phase(inputs, self._fired + 2)]
+        checks = [(self._calm_steps + self._fired, self._raised(beyond))]
+        return self._test("sees what a late series begins with", [phases], checks)
 
-    def _expected(self, levels: Sequence[float]) -> list[dict[str, Any]]:
-        raised = []
-        for level, instance in zip(levels, ("a:9464", "b:9464"), strict=False):
-            for alert in self._same:
-                if alert.is_raised_by(level):
-                    values = {**_LABELS, INSTANCE: instance}
-                    labels = {name: values[name] for name in alert.by}
-                    notes = annotations(alert, self._options)
-                    value = alert.value_of(level)
-                    raised.append(
-                        {
-                            "exp_labels": {"severity": alert.severity, **labels},
-                            "exp_annotations": {
-                                key: _rendered(text, labels, value)
-                                for key, text in notes.items()
-                            },
-                        }
-                    )
-        return raised
+    def _is_silent(self, quiet: Quiet) -> dict[str, Any]:
+        inputs = self._with_uptime(quiet.inputs(self._alert.level_beyond))
+        steps = self._fired + 12
+        before = quiet.before or quiet.inputs
+        calm = Phase(
+            self._with_uptime(before(self._alert.level_beyond)), self._calm_steps
+        )
+        phases = [calm, Phase(inputs, steps)]
+        checks: list[_Check] = [
+            (step, ()) for step in range(self._calm_steps, self._calm_steps + steps, 2)
+        ]
+        return self._test(f"is silent {quiet.what}", [phases], checks)
+
+    def _calm(self) -> Phase:
+        return Phase(
+            self._inputs(self._fine), self._calm_steps, idle=not self._alert.steady
+        )
+
+    def _at(self, level: float, steps: int) -> Phase:
+        return Phase(self._inputs(level), steps)
+
+    def _inputs(self, level: float) -> tuple[Input, ...]:
+        return self._with_uptime(self._alert.inputs(level))
+
+    def _with_uptime(self, inputs: tuple[Input, ...]) -> tuple[Input, ...]:
+        return (*inputs, Input(UPTIME, "uptime", 0)) if self._alert.early else inputs
+
+    def _while_it_is_remembered(
+        self, start: int, raised: Sequence[Any]
+    ) -> list[_Check]:
+        """Every look until nothing of what was before is in the window."""
+        return [(step, raised) for step in range(start, start + self._memory + 1, 2)]
 
     def _test(
         self,
         what: str,
-        series: list[dict[str, str]],
-        checks: list[tuple[int, list[dict[str, Any]]]],
+        processes: Sequence[Sequence[Phase]],
+        checks: Sequence[_Check],
+        instances: int = 0,
     ) -> dict[str, Any]:
         return {
             "name": f"{self._alert.name} ({self._alert.severity}) {what}",
             "interval": f"{STEP}s",
-            "input_series": series,
+            "input_series": [
+                {"series": _labelled(series, instance), "values": values}
+                for phases, instance in zip(processes, INSTANCES, strict=False)
+                for series, values in series_of(
+                    phases, self._window, instances or len(processes)
+                ).items()
+            ],
             "alert_rule_test": [
                 {
-                    "eval_time": f"{step * STEP // 60}m",
+                    "eval_time": duration(step * STEP),
                     "alertname": self._alert.name,
-                    "exp_alerts": raised,
+                    "exp_alerts": list(raised),
                 }
                 for step, raised in checks
             ],
         }
 
 
-def _padded(alert: Alert, level: float) -> tuple[Input, ...]:
-    """The inputs of a level, in the places of those of the level beyond."""
-    wanted = {given.series: given for given in alert.inputs(level)}
+def _steps(seconds: float) -> int:
+    """Samples until an evaluation is that long after another one."""
+    return math.ceil(seconds / _TICK) * _TICK // STEP
+
+
+def _at_once(inputs: tuple[Input, ...]) -> tuple[Input, ...]:
     return tuple(
-        wanted.get(given.series, Input(given.series, "gone", 0))
-        for given in alert.inputs(alert.level_beyond)
+        dataclasses.replace(given, shape="burst") if given.shape == "counter" else given
+        for given in inputs
     )
 
 
-def _plain(given: Input, window: float, instances: int = 1) -> str:
-    """Values of a process that runs all the time."""
-    if given.shape == "counter":
-        share = given.value / instances if given.shared else given.value
-        return f"0+{_exact(share * STEP / window)}x{STEPS}"
-    return _held(given, STEPS)
-
-
-def _first(given: Input, window: float) -> str:
-    """Values up to the restart; a process that has run for long has counted a lot."""
-    if given.shape == "counter":
-        return f"100000+{_exact(given.value * STEP / window)}x{RESTART}"
-    return _held(given, RESTART)
-
-
-def _second(given: Input, window: float) -> str:
-    """Values of the new process, after a minute in which there is none."""
-    steps = STEPS - RESTART - 4
-    gap = "stale _x3"
-    if given.shape == "gone":
-        return f"{gap} _x{steps}"
-    if given.shape == "counter":
-        return f"{gap} 0+{_exact(given.value * STEP / window)}x{steps}"
-    return f"{gap} {number(given.value)}+0x{steps}"
-
-
-def _held(given: Input, steps: int) -> str:
-    value = number(given.value)
-    if given.shape == "gone":
-        return f"{value}+0x20 _x{steps - 21}"
-    if given.shape == "rise":
-        half, most = number(given.value / 2), _exact(0.9 * given.value)
-        slope = _exact(0.1 * given.value / (RISE - 4))
-        # It is there for the last looks: rules may see each other's last results.
-        rise = f"{most}+{slope}x{RISE - 4} {value}+0x2"
-        return f"{half}+0x{steps - RISE} {rise}"
-    if given.shape == "restarts":
-        lives = round(given.value)
-        first = f"900+{STEP}x{steps - lives * LIFE}"
-        return " ".join([first, *[f"1+{STEP}x{LIFE - 1}"] * lives])
-    return f"{value}+0x{steps}"
-
-
-def _exact(value: float) -> str:
-    return f"{value:.12f}".rstrip("0").rstrip(".") or "0"
-
-
-def _rendered(text: str, labels: dict[str, str], value: float) -> str:
-    """What Prometheus makes of a template, for the templates that the rules use."""
-    text = text.replace('{{ $value | printf "%.4g" }}', f"{value:.4g}")
-    return re.sub(
-        r"{{ \$labels\.(\w+)(?: \| urlquery)? }}",
-        lambda match: labels.get(match[1], ""),
-        text,
-    )
+def _labelled(series: str, instance: str) -> str:
+    own = f'{JOB}="shop",{INSTANCE}="{instance}"'
+    name, _, labels = series.rstrip("}").partition("{")
+    return f"{name}{{{own}{',' if labels else ''}{labels}}}"

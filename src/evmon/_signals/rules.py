@@ -8,9 +8,13 @@ from typing import Any, Final, Literal
 import yaml
 
 from evmon._signals.alert import Alert
+from evmon._signals.boards import board_about
 from evmon._signals.core_alerts import core_alerts
-from evmon._signals.promql import duration, number
+from evmon._signals.handler_alerts import handler_alerts
+from evmon._signals.loss_alerts import loss_alerts
+from evmon._signals.promql import DESTINATION, GROUP, INSTANCE, JOB, duration, number
 from evmon._signals.recording import recordings
+from evmon._signals.service_alerts import service_alerts
 from evmon._signals.transport_alerts import transport_alerts
 from evmon._thresholds import Thresholds
 from evmon.errors import ConfigError
@@ -56,7 +60,13 @@ DEFAULTS: Final = RuleOptions()
 
 def alerts(limits: Thresholds) -> tuple[Alert, ...]:
     """Every alert, with the limits that it holds."""
-    return (*core_alerts(limits), *transport_alerts(limits))
+    return (
+        *service_alerts(),
+        *core_alerts(limits),
+        *handler_alerts(limits),
+        *transport_alerts(limits),
+        *loss_alerts(limits),
+    )
 
 
 def rules(
@@ -108,18 +118,36 @@ HEADER: Final = (
 
 def annotations(alert: Alert, options: RuleOptions) -> Mapping[str, str]:
     """What people read about an alert."""
-    value = f' {{{{ $value | printf "%.4g" }}}}{alert.unit}'
-    limit = f"; the limit is {number(alert.limit)}{alert.unit}"
-    if alert.op == "==":
-        value = limit = ""
-    dashboard = "evmon-events" if alert.by[1:2] != ("instance",) else "evmon-overview"
+    description = alert.tells
+    if alert.measure:
+        description += (
+            f' {alert.measure}: {{{{ $value | printf "%.4g" }}}}{alert.unit};'
+            f" the limit is {number(alert.limit)}{alert.unit}."
+        )
     return {
         "summary": alert.summary,
-        "description": f"{alert.detail}{value}{limit}.",
+        "description": description,
         "runbook_url": f"{options.runbooks}/{alert.name}.md",
-        "dashboard_url": f"{options.grafana}/d/{dashboard}"
-        "?var-job={{ $labels.job | urlquery }}",
+        "dashboard_url": _dashboard(alert, options),
     }
+
+
+_VARIABLES: Final = {
+    JOB: "job",
+    INSTANCE: "instance",
+    DESTINATION: "destination",
+    GROUP: "group",
+}
+"""The dashboards' variable for each label."""
+
+
+def _dashboard(alert: Alert, options: RuleOptions) -> str:
+    """The address of the dashboard that shows the alert's metric, for its labels."""
+    chosen = (
+        f"var-{_VARIABLES[label]}={{{{ $labels.{label} | urlquery }}}}"
+        for label in alert.by
+    )
+    return f"{options.grafana}/d/{board_about(alert.metric)}?{'&'.join(chosen)}"
 
 
 def _rule(alert: Alert, options: RuleOptions) -> dict[str, Any]:

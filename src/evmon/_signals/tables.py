@@ -89,7 +89,7 @@ def _cells(alert: Alert) -> tuple[str, ...]:
         f"{alert.op} {number(alert.limit)} {alert.unit}".strip(),
         duration(alert.hold_seconds) if alert.hold_seconds else "at once",
         f"`{alert.setting}`" if alert.setting else "",
-        alert.detail.rstrip(":").removesuffix(" is"),
+        alert.tells,
     )
 
 

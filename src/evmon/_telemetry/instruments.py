@@ -43,7 +43,10 @@ MESSAGING_BOUNDARIES = (
 _PROCESSING_LIMIT = Thresholds().processing_warning_ms / 1000
 _BATCH_BOUNDARIES = tuple(
     sorted(
-        {0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, _PROCESSING_LIMIT, 2.5, 5.0, 10.0}
+        {
+            *(0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0),
+            _PROCESSING_LIMIT,
+        }
     )
 )
 _SCAN_BOUNDARIES = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.1, 1.0)
