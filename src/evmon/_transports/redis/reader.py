@@ -105,6 +105,11 @@ class Reader:
         """Seconds by which the server's clock is ahead of ours."""
 
     @property
+    def has_groups(self) -> bool:
+        """Whether all groups were there when last heard of."""
+        return self._groups_made > 0
+
+    @property
     def misses_groups(self) -> bool:
         """Whether a group that is read from was not there when last heard of."""
         return self.reads and self._groups_made < 0

@@ -369,7 +369,7 @@ class RedisTransport:
 
     async def _say_goodbye(self) -> None:
         await self.flush()
-        for inbox in self._inboxes if self._reader.reads else ():
+        for inbox in self._inboxes if self._reader.has_groups else ():
             forget = (inbox.group, 0, self._consumer)
             await self._link.call("EVAL", scripts.FORGET, 1, inbox.stream, *forget)
 
