@@ -111,7 +111,7 @@ async def test_a_user_who_may_not_make_the_group_is_refused(own_server):
         client.execute_command(
             *("ACL", "SETUSER", "app", "on", ">pw", "~*", "+@all", "-xgroup")
         )
-    with pytest.raises(TransportError, match="can't run this command|no permissions"):
+    with pytest.raises(TransportError, match=r"can't run this command|no permissions"):
         await start(server.url, username="app", password="pw", connect_within=0)
 
 
