@@ -333,18 +333,20 @@ class Reader:
         taken: list[Received] = []
         for stream, entries in reply or ():
             taken += self._by_stream[stream].take_new(entries)
-        # What comes again is for one group alone, and its wait was counted before.
-        self._recorder.waited(
-            self._waits([entry for entry in taken if not entry.token.extra.group])
-        )
+        self._recorder.waited(self._waits(taken))
         return taken
 
     def _waits(self, taken: Sequence[Received]) -> list[float]:
-        """Seconds since each entry was added; many share the millisecond in their id."""
+        """Seconds since each entry was added; many share the millisecond in their id.
+
+        What comes again is for one group alone, and its wait was counted before.
+        """
         now = self._clock.time() + self.server_ahead
         waits = []
         moment, wait = "", 0.0
         for entry in taken:
+            if entry.token.extra.group:
+                continue
             added, _, _ = entry.id.partition("-")
             if added != moment:
                 moment, wait = added, max(now - time_of(added), 0.0)
