@@ -212,12 +212,15 @@ class Consumer:
             if refusal is not None:
                 group.start_soon(self._settle, received, *refusal)
                 continue
-            if not calls:
-                self._succeeded(received)
-                continue
             work = Work(received, event, len(calls), received.attempts)
             if received.handlers:
                 self._note_missing(work, calls)
+                if not calls:
+                    group.start_soon(self._end, work)
+                    continue
+            if not calls:
+                self._succeeded(received)
+                continue
             for call in calls:
                 # A redelivered event is handled alone: it may have failed its batch.
                 if call.takes_many and not received.again:
@@ -238,20 +241,17 @@ class Consumer:
         if received.deliveries > self._config.max_deliveries:
             message = f"delivered {received.deliveries} times and never settled"
             return refused(event, "max_deliveries", received, message), None
-        if calls:
+        if calls or received.handlers:
             return None
         if self._awaits_handlers():
-            return None, Again(_LATER, received.attempts, received.handlers)
-        if self._config.ignore_unknown and not received.handlers:
+            return None, Again(_LATER, received.attempts, ())
+        if self._config.ignore_unknown:
             return None
         message = f"no handler for {event.type:.255}"
-        if received.handlers:
-            names = ", ".join(received.handlers)
-            message = f"handlers no longer registered: {names:.255}"
         return refused(event, "unknown_type", received, message), None
 
     def _note_missing(self, work: Work, calls: tuple[Call, ...]) -> None:
-        """Some of the handlers that a retry is for are gone, or not here yet."""
+        """Handlers that a retry is for may be gone, or not here yet."""
         here = {call.handler.key for call in calls}
         for name in work.received.handlers:
             if name in here:
@@ -260,7 +260,7 @@ class Consumer:
                 work.again.append((name, _LATER))
             else:
                 gone = InvalidEventError(
-                    "unknown_type", f"no longer registered: {name}"
+                    "unknown_type", f"handler no longer registered: {name}"
                 )
                 work.dead.append((name, gone))
 

@@ -221,7 +221,11 @@ class Publisher:
         return lost
 
     def _check_loop(self) -> None:
-        if _running_loop() is not self._loop is not None:
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            raise BusStateError(_WRONG_LOOP) from None
+        if loop is not self._loop is not None:
             raise BusStateError(_WRONG_LOOP)
 
     def _add(self, event: "Event[Any]", raw: bytes, *, urgent: bool) -> _Batch:
@@ -229,7 +233,7 @@ class Publisher:
             raise BusStateError("the bus is stopping: it accepts no more events")
         batch = self._batches[-1] if self._batches else None
         if batch is None or self._is_full(batch):
-            batch = _Batch(_running_loop().create_future())
+            batch = _Batch(asyncio.get_running_loop().create_future())
             self._batches.append(batch)
             self._wake.set()
             self._count_buffer()
@@ -326,13 +330,6 @@ class Publisher:
             _log.error("lost %d events from publish_nowait: %s", len(lost), lost[0])
         if not batch.done.done():
             batch.done.set_result(results)
-
-
-def _running_loop() -> asyncio.AbstractEventLoop:
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        raise BusStateError(_WRONG_LOOP) from None
 
 
 async def _all_sent(events: Iterable[tuple[_Batch, int]]) -> None:

@@ -179,6 +179,7 @@ class Publishing(ABC):
 
 
 def in_event_loop() -> bool:
+    """Whether an event loop runs in this thread, which a blocking call would stop."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:
