@@ -72,7 +72,9 @@ async def test_when_a_replica_takes_over_consumers_and_publishers_find_it(sentin
 @pytest.fixture
 def cluster(own_server):
     """The smallest cluster: one node that has all slots, and checks every key's."""
-    node = own_server("--cluster-enabled", "yes")
+    # By default the port of the cluster's bus is 10,000 above, where there may be none.
+    bus_port = str(free_port())
+    node = own_server("--cluster-enabled", "yes", "--cluster-port", bus_port)
     with node.client() as client:
         client.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
         deadline = time.monotonic() + 10
