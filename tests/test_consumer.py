@@ -215,8 +215,7 @@ async def test_a_retry_for_a_handler_that_is_gone_is_dead_lettered_whoever_wants
     (dead,) = s.transport.dead_letters
     assert "unknown_type" == dead.letter.reason
     assert (
-        "handler no longer registered: shop.Orders.renamed"
-        == dead.letter.error_message
+        "handler no longer registered: shop.Orders.renamed" == dead.letter.error_message
     )
 
 
