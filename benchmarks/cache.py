@@ -5,9 +5,9 @@ from timeit import timeit
 from benchmarks.measure import Figure, Settings, alternate
 from benchmarks.servers import PrivateRedis
 from evmon import event_handler
-from evmon._cache import MetadataCache
-from evmon._handlers import HandlerSpec, scan
-from evmon._telemetry.aggregate import AggregateMeter
+from evmon._discovery.cache import MetadataCache
+from evmon._handlers.handlers import HandlerSpec, scan
+from evmon._telemetry.buffered_meter import AggregateMeter
 
 METHODS = 100
 

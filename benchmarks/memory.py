@@ -4,8 +4,8 @@ import tracemalloc
 
 from benchmarks.measure import Figure, Settings, job
 from benchmarks.servers import PrivateRedis
-from evmon._handlers import handler_of
-from evmon._registry import Registry
+from evmon._handlers.handlers import handler_of
+from evmon._handlers.registry import Registry
 
 HANDLERS = 10_000
 

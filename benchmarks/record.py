@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry, Histogram
 from benchmarks.measure import Figure, Settings, alternate
 from benchmarks.servers import PrivateRedis
 from evmon._telemetry import instruments as i
-from evmon._telemetry.aggregate import AggregateMeter
+from evmon._telemetry.buffered_meter import AggregateMeter
 from evmon._telemetry.meter import InstrumentMeter
 
 ROW = i.PROCESS_DURATION

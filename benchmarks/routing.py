@@ -5,8 +5,8 @@ from timeit import timeit
 
 from benchmarks.measure import Figure, Settings, alternate
 from benchmarks.servers import PrivateRedis
-from evmon._handlers import handler_of
-from evmon._registry import Registry
+from evmon._handlers.handlers import handler_of
+from evmon._handlers.registry import Registry
 
 PATTERNS = (1, 10, 100, 1000)
 

@@ -24,8 +24,8 @@ from benchmarks.measure import (
 )
 from benchmarks.servers import PrivateRedis
 from evmon import Event, EventBus, MetricsConfig
+from evmon._http.exposition import Exposition
 from evmon._telemetry import instruments as i
-from evmon._telemetry.exposition import Exposition
 from evmon._telemetry.meter import Meter
 from evmon._telemetry.provider import Telemetry
 

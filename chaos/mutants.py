@@ -10,11 +10,12 @@ from typing import Any
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from evmon._transports.base import Again, DeadLetter, Received
-from evmon._transports.redis import RedisTransport, connection
-from evmon._transports.redis.dead import dead_fields
-from evmon._transports.redis.inbox import Inbox
-from evmon._transports.redis.line import Command
+from evmon._transports.base import DeadLetter, Received, Redelivery
+from evmon._transports.redis import RedisTransport
+from evmon._transports.redis import address as connection
+from evmon._transports.redis.dead_letters import dead_fields
+from evmon._transports.redis.held import HeldEntries
+from evmon._transports.redis.pipelines import Command
 from evmon._transports.redis.reader import Reader
 from evmon.errors import TransportError
 
@@ -28,8 +29,8 @@ def ack_first() -> None:
     ) -> list[Received]:
         entries = await read(self, max_count, max_wait)
         for received in entries:
-            inbox: Inbox = received.token.inbox
-            await self._link.call("XACK", inbox.stream, inbox.group, received.id)
+            inbox: HeldEntries = received.token.inbox
+            await self._client.call("XACK", inbox.stream, inbox.group, received.id)
         return entries
 
     _put(RedisTransport, "read", wrong)
@@ -40,7 +41,7 @@ def noack() -> None:
     command = Reader._read_command
 
     def wrong(
-        self: Reader, inboxes: Sequence[Inbox], count: int, max_wait: float | None
+        self: Reader, inboxes: Sequence[HeldEntries], count: int, max_wait: float | None
     ) -> Command:
         words = command(self, inboxes, count, max_wait)
         return (*words[:4], "NOACK", *words[4:])
@@ -51,10 +52,10 @@ def noack() -> None:
 def group_at_dollar() -> None:
     """A group that is made reads what comes from then on."""
 
-    async def wrong(self: Reader, inbox: Inbox) -> bool:
+    async def wrong(self: Reader, inbox: HeldEntries) -> bool:
         create = ("XGROUP", "CREATE", inbox.stream, self._group, "$", "MKSTREAM")
         try:
-            await self._link.call(*create)
+            await self._client.call(*create)
         except TransportError as error:
             if not str(error).startswith("BUSYGROUP"):
                 raise
@@ -80,7 +81,7 @@ def delconsumer_at_exit() -> None:
         await self.flush()
         for inbox in self._inboxes:
             forget = ("DELCONSUMER", inbox.stream, inbox.group, self._consumer)
-            await self._link.call("XGROUP", *forget)
+            await self._client.call("XGROUP", *forget)
 
     _put(RedisTransport, "_say_goodbye", wrong)
 
@@ -93,15 +94,15 @@ def non_atomic_dead_letters() -> None:
         self: RedisTransport,
         received: Received,
         dead: DeadLetter | None,
-        again: Again | None,
+        again: Redelivery | None,
     ) -> bool:
         if dead is None:
             return await settle(self, received, dead, again)
-        inbox: Inbox = received.token.inbox
-        await self._link.call("XACK", inbox.stream, inbox.group, received.id)
+        inbox: HeldEntries = received.token.inbox
+        await self._client.call("XACK", inbox.stream, inbox.group, received.id)
         await asyncio.sleep(0.1)
         fields = dead_fields(received, dead, self._consumer, self._clock.time())
-        await self._link.call("XADD", self._keys.dead, "*", *fields)
+        await self._client.call("XADD", self._keys.dead, "*", *fields)
         inbox.held.pop(received.id, None)
         return True
 

@@ -65,8 +65,8 @@ class Proxy:
 
     def break_all(self) -> None:
         """Break all connections there are."""
-        for link in list(self._links):
-            link.abort()
+        for client in list(self._links):
+            client.abort()
 
     async def cut(self, seconds: float) -> None:
         """No network for some seconds."""

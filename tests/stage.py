@@ -6,10 +6,10 @@ import pytest
 
 from evmon import ConsumerConfig, Event, RetryPolicy
 from evmon._clock import SYSTEM_CLOCK
-from evmon._consumer import Consumer
+from evmon._consumer.consumer import Consumer
 from evmon._events import encode, now
-from evmon._handlers import handler_of
-from evmon._registry import Registry
+from evmon._handlers.handlers import handler_of
+from evmon._handlers.registry import Registry
 from evmon._retry import Retrier
 from evmon._telemetry.recorders import ConsumeRecorder, RetryRecorder
 from evmon._transports.base import Received

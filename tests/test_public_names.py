@@ -9,7 +9,7 @@ import pytest
 
 import evmon
 from evmon import Monitor, errors
-from evmon._discovery import Discovery
+from evmon._discovery.discovery import Discovery
 from evmon._monitor import (
     CacheMetrics,
     DiscoveryMetrics,

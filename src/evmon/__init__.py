@@ -4,23 +4,23 @@ Declare handlers with `event_handler`, run them on an `EventBus`, and scrape
 ``/metrics``.
 """
 
-from evmon._bus import EventBus
-from evmon._config import (
+from evmon._bus.bus import EventBus
+from evmon._bus.metrics_app import metrics_app
+from evmon._discovery.discovery import DiscoveryFailure
+from evmon._events import Delivery, Event
+from evmon._handlers.handlers import Handler, event_handler
+from evmon._monitor import Finding, Metrics, Monitor, Recommendation
+from evmon._settings.configs import (
     Batching,
     ConsumerConfig,
     DiscoveryConfig,
+    EventLimits,
     MetricsConfig,
     MonitorConfig,
     RedisConfig,
 )
-from evmon._discovery import DiscoveryFailure
-from evmon._events import Event, EventLimits
-from evmon._handlers import Handler, event_handler
-from evmon._metrics_app import metrics_app
-from evmon._monitor import Finding, Metrics, Monitor, Recommendation
-from evmon._retry import RetryPolicy
-from evmon._signatures import Delivery
-from evmon._thresholds import Thresholds
+from evmon._settings.retry_policy import RetryPolicy
+from evmon._settings.thresholds import Thresholds
 from evmon.errors import (
     BusStateError,
     ConfigError,

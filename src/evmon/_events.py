@@ -11,7 +11,7 @@ from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 
-from evmon._settings import at_least, documented, setting, validate
+from evmon._settings.configs import DEFAULT_LIMITS, EventLimits
 from evmon.errors import InvalidEventError
 
 T = TypeVar("T")
@@ -57,28 +57,27 @@ class Event(
     traceparent: str | None = None
 
 
-@documented
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EventLimits:
-    """The maximum size and nesting depth of an event.
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """How an event was delivered; a handler receives it by annotating a parameter.
+
+    Attributes:
+        attempt: number of this call of the handler with this event, from 1.
+        redelivered: whether the event was delivered before without being settled, for
+            example to a consumer that crashed.
 
     Example:
-        >>> EventLimits(max_bytes=1024).max_depth
-        64
+        >>> @event_handler("order.created")
+        ... async def created(event: Event, delivery: Delivery) -> None:
+        ...     if delivery.redelivered:
+        ...         await check_not_done(event.id)
     """
 
-    max_bytes: int = setting(
-        262_144, at_least(1), "Maximum bytes of an encoded event (256 KiB)."
-    )
-    max_depth: int = setting(
-        64, at_least(1), "Maximum levels of nested objects and arrays."
-    )
-
-    def __post_init__(self) -> None:
-        validate(self)
+    attempt: int = 1
+    redelivered: bool = False
 
 
-DEFAULT_LIMITS: Final = EventLimits()
+FIRST_DELIVERY: Final = Delivery()
 
 
 def now() -> datetime:

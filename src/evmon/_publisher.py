@@ -11,9 +11,10 @@ from typing import Any, Final
 import anyio
 
 from evmon._clock import Clock
-from evmon._config import Batching
-from evmon._events import DEFAULT_LIMITS, Event, EventLimits, encode
-from evmon._retry import Retrier, RetryPolicy
+from evmon._events import Event, encode
+from evmon._retry import Retrier
+from evmon._settings.configs import DEFAULT_LIMITS, Batching, EventLimits
+from evmon._settings.retry_policy import RetryPolicy
 from evmon._telemetry.recorders import PublishRecorder
 from evmon._transports.base import Transport
 from evmon.errors import (

@@ -17,7 +17,7 @@ from typing import Any
 
 import anyio
 
-from evmon._bus import EventBus
+from evmon._bus.bus import EventBus
 from evmon._events import Event, check_event, new_id, now
 from evmon._transports.base import DeadLetter
 from evmon._transports.memory import MemoryTransport

@@ -9,11 +9,11 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from evmon._telemetry import instruments as i
-from evmon._telemetry.aggregate import AggregateMeter
+from evmon._telemetry.buffered_meter import AggregateMeter
 from evmon._telemetry.meter import InstrumentMeter
 from evmon._telemetry.reader import Reader
 from evmon._telemetry.snapshot import Snapshot
-from evmon._telemetry.text import Rendered
+from evmon._telemetry.text_format import Rendered
 
 LINE = 'evmon_cache_lookups_total{evmon_cache_result="hit"} 2.0\n'
 

@@ -3,7 +3,7 @@
 import pytest
 from tests.stage import raw
 
-from evmon._transports.base import Again, DeadLetter
+from evmon._transports.base import DeadLetter, Redelivery
 from evmon._transports.memory import MemoryTransport
 
 
@@ -30,7 +30,7 @@ async def test_a_scheduled_entry_comes_back_after_its_delay(clock):
     t = MemoryTransport("shop", clock)
     await t.publish([b"a"])
     (received,) = await t.read(1, 0.01)
-    await t.settle(received, None, Again(5.0, 2, ("h",)))
+    await t.settle(received, None, Redelivery(5.0, 2, ("h",)))
     assert [] == await t.read(1, 0.01)
     clock.now += 5
 

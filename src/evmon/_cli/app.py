@@ -14,11 +14,11 @@ from evmon import __version__
 from evmon._cli.check import DEFAULT_URL, check
 from evmon._cli.demo import FAULTS, run_demo
 from evmon._cli.dlq import dlq
+from evmon._cli.generate import dashboards_command, rules_command
 from evmon._cli.handlers import handlers_table
 from evmon._cli.load import load_bus
 from evmon._cli.options import FiniteRange
 from evmon._cli.output import console
-from evmon._cli.signals import dashboards_command, rules_command
 from evmon.errors import EvmonError
 
 USAGE_ERROR: Final = 2

@@ -9,9 +9,8 @@ import click
 from rich.text import Text
 
 from evmon._cli.output import console
+from evmon._cli.problems import events, events_line, problems
 from evmon._cli.scrape import Samples, full_url, scrape, total, total_of, why_not_ready
-from evmon._cli.trouble import events, events_line, troubles
-from evmon._environment import environment, resolve
 from evmon._monitor import (
     CacheMetrics,
     DiscoveryMetrics,
@@ -21,11 +20,12 @@ from evmon._monitor import (
     Recommendation,
     TimingMetrics,
 )
-from evmon._monitor.figures import performance_summary
-from evmon._monitor.findings import SIGNALS, Reading, finding_of, recommend
+from evmon._monitor.findings import MONITORED_LIMITS, Reading, finding_of, recommend
+from evmon._monitor.metrics import performance_summary
+from evmon._settings.environment import environment, resolve
+from evmon._settings.thresholds import BYTES_PER_MB, Thresholds
 from evmon._telemetry import instruments as i
 from evmon._telemetry.naming import prometheus_label, prometheus_name
-from evmon._thresholds import BYTES_PER_MB, Thresholds
 
 DEFAULT_URL: Final = "http://127.0.0.1:9464/metrics"
 BREACHED: Final = 1
@@ -60,7 +60,7 @@ def check(url: str, timeout: float, *, as_json: bool) -> int:
         )
         return UNREACHABLE
     not_ready = why_not_ready(url, timeout)
-    advice = troubles(samples, not_ready, limits)
+    advice = problems(samples, not_ready, limits)
     advice += [recommend(finding) for finding in findings]
     watched = "evmon_threshold_limit" in samples
     if as_json:
@@ -123,20 +123,20 @@ def _metrics(samples: Samples) -> tuple[Metrics, float]:
 def _findings(samples: Samples) -> list[Finding]:
     """Compare the values that the service exposes with its limits."""
     found = []
-    for signal in SIGNALS:
+    for monitored in MONITORED_LIMITS:
         values = [
             value
             for labels, value in samples.get("evmon_threshold_value", [])
-            if labels["alert"] == signal.alert
+            if labels["alert"] == monitored.alert
         ]
         limits = {
             labels["severity"]: value
             for labels, value in samples.get("evmon_threshold_limit", [])
-            if labels["alert"] == signal.alert
+            if labels["alert"] == monitored.alert
         }
         if values and "warning" in limits:
             reading = Reading(
-                signal, values[0], limits["warning"], limits.get("critical")
+                monitored, values[0], limits["warning"], limits.get("critical")
             )
             finding = finding_of(reading)
             if finding is not None:

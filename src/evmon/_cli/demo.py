@@ -12,8 +12,8 @@ from rich.live import Live
 from rich.logging import RichHandler
 from rich.text import Text
 
+from evmon._cli.demo_shop import FAULTS, WINDOW_SECONDS, Shop
 from evmon._cli.output import console
-from evmon._cli.shop import FAULTS, WINDOW_SECONDS, Shop
 
 __all__ = ["FAULTS", "run_demo"]
 

@@ -15,14 +15,17 @@ from rich.text import Text
 
 from evmon._cli.options import FiniteRange
 from evmon._cli.output import console
-from evmon._config import RedisConfig
-from evmon._environment import environment, resolve
-from evmon._registry import matches
+from evmon._handlers.registry import matches
+from evmon._settings.configs import RedisConfig
+from evmon._settings.environment import environment, resolve
 from evmon._transports import scheme_of
 from evmon.errors import DEAD_LETTER_REASONS, ConfigError
 
 if TYPE_CHECKING:
-    from evmon._transports.redis.queue import DeadLetterQueue, Letter
+    from evmon._transports.redis.dead_letter_queue import (
+        DeadLetterQueue,
+        StoredDeadLetter,
+    )
 
 T = TypeVar("T")
 Command: TypeAlias = "Callable[..., Any]"
@@ -44,7 +47,7 @@ class Choice:
     limit: int | None = None
     ids: tuple[str, ...] = ()
 
-    async def of(self, queue: "DeadLetterQueue") -> "AsyncIterator[Letter]":
+    async def of(self, queue: "DeadLetterQueue") -> "AsyncIterator[StoredDeadLetter]":
         """The selected dead letters, oldest first."""
         left = -1 if self.limit is None else self.limit
         async for letter in self._named(queue) if self.ids else queue.letters():
@@ -54,7 +57,9 @@ class Choice:
                 left -= 1
                 yield letter
 
-    async def _named(self, queue: "DeadLetterQueue") -> "AsyncIterator[Letter]":
+    async def _named(
+        self, queue: "DeadLetterQueue"
+    ) -> "AsyncIterator[StoredDeadLetter]":
         for letter_id in self.ids:
             letter = await queue.letter(letter_id)
             if letter is None:
@@ -62,7 +67,7 @@ class Choice:
             else:
                 yield letter
 
-    def _means(self, letter: "Letter") -> bool:
+    def _means(self, letter: "StoredDeadLetter") -> bool:
         if self.reason is not None and letter.reason != self.reason:
             return False
         return self.event_type is None or (
@@ -152,7 +157,7 @@ def list_command(
       evmon dlq list --service shop --reason handler_error --json
     """
 
-    async def run(queue: "DeadLetterQueue") -> "list[Letter]":
+    async def run(queue: "DeadLetterQueue") -> "list[StoredDeadLetter]":
         choice = Choice(event_type, reason, limit)
         return [letter async for letter in choice.of(queue)]
 
@@ -288,8 +293,8 @@ def _with_queue(
     run: "Callable[[DeadLetterQueue], Coroutine[Any, Any, T]]",
 ) -> T:
     # Imported here, so that the Redis client is only loaded when used.
-    from evmon._transports.redis.connection import SCHEMES
-    from evmon._transports.redis.queue import DeadLetterQueue
+    from evmon._transports.redis.address import SCHEMES
+    from evmon._transports.redis.dead_letter_queue import DeadLetterQueue
 
     scheme = scheme_of(url)
     if scheme not in SCHEMES:
@@ -323,19 +328,19 @@ def _progress(done: str) -> Iterator[Callable[[], None]]:
         yield lambda: progress.advance(task)
 
 
-def _facts(letter: "Letter") -> dict[str, str]:
+def _facts(letter: "StoredDeadLetter") -> dict[str, str]:
     """The recorded facts; `id` is that of the dead letter, `entry_id` of its entry."""
     facts = {"id": letter.id, **letter.facts}
     return {**facts, "id": letter.id, "entry_id": letter.facts.get("id", "")}
 
 
-def _summary(letter: "Letter") -> dict[str, Any]:
+def _summary(letter: "StoredDeadLetter") -> dict[str, Any]:
     facts: dict[str, Any] = dict(_facts(letter))
     facts["handlers"] = [name for name in facts.get("handlers", "").split("\n") if name]
     return facts
 
 
-def _table(letters: "list[Letter]") -> Table:
+def _table(letters: "list[StoredDeadLetter]") -> Table:
     table = Table(box=None, header_style="bold", pad_edge=False)
     for heading in ("ID", "DEAD SINCE (UTC)", "REASON", "TYPE", "ATTEMPTS", "ERROR"):
         table.add_column(heading, overflow="fold")

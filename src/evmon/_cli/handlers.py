@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from rich.table import Table
 from rich.text import Text
 
-from evmon._handlers import Handler
+from evmon._handlers.handlers import Handler
 
 
 def handlers_table(handlers: Iterable[Handler]) -> Table:

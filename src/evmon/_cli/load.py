@@ -4,7 +4,7 @@ import importlib
 import sys
 import traceback
 
-from evmon._bus import EventBus
+from evmon._bus.bus import EventBus
 from evmon.errors import ConfigError, EvmonError
 
 

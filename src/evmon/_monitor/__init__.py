@@ -1,13 +1,13 @@
 """The monitor: a view of what OpenTelemetry collected; it counts nothing itself."""
 
-from evmon._monitor.figures import (
+from evmon._monitor.findings import Finding, Recommendation
+from evmon._monitor.metrics import (
     CacheMetrics,
     DiscoveryMetrics,
     MemoryMetrics,
     Metrics,
     TimingMetrics,
 )
-from evmon._monitor.findings import Finding, Recommendation
 from evmon._monitor.monitor import Monitor
 
 __all__ = [

@@ -4,9 +4,9 @@ from collections.abc import Iterable, Iterator
 
 from prometheus_client.core import GaugeMetricFamily, Metric
 
-from evmon._monitor.figures import Metrics, Totals
 from evmon._monitor.findings import Reading
-from evmon._thresholds import BYTES_PER_MB
+from evmon._monitor.metrics import Metrics, Totals
+from evmon._settings.thresholds import BYTES_PER_MB
 
 
 def derived_families(
@@ -64,7 +64,7 @@ def _limits(readings: Iterable[Reading]) -> Iterator[Metric]:
         labels=labels[:1],
     )
     for reading in readings:
-        alert = reading.signal.alert
+        alert = reading.monitored.alert
         if reading.value is not None:
             value.add_metric((alert,), reading.value)
         limits = (("warning", reading.warning), ("critical", reading.critical))

@@ -3,14 +3,14 @@
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from evmon._monitor.figures import Totals
-from evmon._thresholds import Thresholds
+from evmon._monitor.metrics import Totals
+from evmon._settings.thresholds import Thresholds
 
 Severity = Literal["warning", "critical"]
 
 
 @dataclass(frozen=True, slots=True)
-class Signal:
+class MonitoredLimit:
     """A measured quantity that has a limit.
 
     Attributes:
@@ -30,7 +30,7 @@ class Signal:
     next_step: str
 
 
-CACHE_HIT_RATE: Final = Signal(
+CACHE_HIT_RATE: Final = MonitoredLimit(
     "EvmonCacheHitRateLow",
     "metadata cache hit rate",
     "%",
@@ -45,7 +45,7 @@ CACHE_HIT_RATE: Final = Signal(
         " EVMON_DISCOVERY_CACHE_TTL_SECONDS, for 'collected' keep providers alive longer"
     ),
 )
-MEMORY: Final = Signal(
+MEMORY: Final = MonitoredLimit(
     "EvmonMemoryHigh",
     "resident memory",
     "MB",
@@ -61,7 +61,7 @@ MEMORY: Final = Signal(
         " trace what handlers keep (tracemalloc)"
     ),
 )
-PROCESSING: Final = Signal(
+PROCESSING: Final = MonitoredLimit(
     "EvmonDiscoveryProcessingSlow",
     "average discovery batch duration",
     "ms",
@@ -76,7 +76,7 @@ PROCESSING: Final = Signal(
         " their work out of import and constructor"
     ),
 )
-RETRIES: Final = Signal(
+RETRIES: Final = MonitoredLimit(
     "EvmonRetriesHigh",
     "retries",
     "",
@@ -91,7 +91,7 @@ RETRIES: Final = Signal(
         " then the log of the failing handler"
     ),
 )
-HANDLER_ERRORS: Final = Signal(
+HANDLER_ERRORS: Final = MonitoredLimit(
     "EvmonHandlerErrorsHigh",
     "share of handler calls that failed",
     "%",
@@ -106,18 +106,18 @@ HANDLER_ERRORS: Final = Signal(
         " error_type to find the failing handler and its error, then its dead letters"
     ),
 )
-SIGNALS: Final = (CACHE_HIT_RATE, MEMORY, PROCESSING, RETRIES, HANDLER_ERRORS)
+MONITORED_LIMITS: Final = (CACHE_HIT_RATE, MEMORY, PROCESSING, RETRIES, HANDLER_ERRORS)
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A signal's value in the last window, and its limits.
+    """A monitored value in the last window, and its limits.
 
     Attributes:
-        value: in the signal's unit; None if there was too little traffic to judge.
+        value: in the unit of the monitored limit; None if there was too little traffic to judge.
     """
 
-    signal: Signal
+    monitored: MonitoredLimit
     value: float | None
     warning: float
     critical: float | None = None
@@ -132,7 +132,7 @@ class Reading:
     def _breaches(self, limit: float) -> bool:
         if self.value is None:
             return False
-        return self.value > limit if self.signal.above else self.value < limit
+        return self.value > limit if self.monitored.above else self.value < limit
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,23 +226,23 @@ def finding_of(reading: Reading) -> Finding | None:
         return None
     critical = reading.critical if severity == "critical" else None
     limit = reading.warning if critical is None else critical
-    signal = reading.signal
-    relation = "above" if signal.above else "below"
+    monitored = reading.monitored
+    relation = "above" if monitored.above else "below"
     return Finding(
-        signal.alert,
+        monitored.alert,
         severity,
         reading.value,
         limit,
-        signal.unit,
-        f"{signal.subject}: {_number(reading.value)}{signal.unit}, {relation} the limit"
-        f" of {_number(limit)}{signal.unit}",
+        monitored.unit,
+        f"{monitored.subject}: {_number(reading.value)}{monitored.unit}, {relation} the limit"
+        f" of {_number(limit)}{monitored.unit}",
     )
 
 
 def recommend(finding: Finding) -> Recommendation:
     """The recommendation for a finding."""
-    signal = next(s for s in SIGNALS if s.alert == finding.alert)
-    return Recommendation(finding, signal.causes, signal.next_step, finding.alert)
+    monitored = next(m for m in MONITORED_LIMITS if m.alert == finding.alert)
+    return Recommendation(finding, monitored.causes, monitored.next_step, finding.alert)
 
 
 def _number(value: float) -> str:

@@ -7,9 +7,7 @@ from collections.abc import Callable, Iterable
 from prometheus_client.core import Metric
 
 from evmon._clock import Clock
-from evmon._config import MonitorConfig
 from evmon._monitor.collector import derived_families
-from evmon._monitor.figures import Metrics, Totals, metrics_of, performance_summary
 from evmon._monitor.findings import (
     Finding,
     Reading,
@@ -19,10 +17,12 @@ from evmon._monitor.findings import (
     readings,
     recommend,
 )
+from evmon._monitor.metrics import Metrics, Totals, metrics_of, performance_summary
+from evmon._settings.configs import MonitorConfig
+from evmon._settings.thresholds import BYTES_PER_MB, Thresholds
 from evmon._telemetry.process import ProcessMemory, process_memory
 from evmon._telemetry.provider import Telemetry
 from evmon._telemetry.snapshot import Snapshot
-from evmon._thresholds import BYTES_PER_MB, Thresholds
 
 _log = logging.getLogger("evmon.monitor")
 
@@ -190,7 +190,7 @@ class Monitor:
         self._samples.append((now, Totals.of(snapshot)))
 
     def _report(self, reading: Reading) -> None:
-        alert = reading.signal.alert
+        alert = reading.monitored.alert
         before = self._reported.get(alert)
         finding = finding_of(reading)
         if finding is None:
@@ -199,9 +199,9 @@ class Monitor:
                 _log.info(
                     "%s cleared: %s is back to %.1f%s",
                     alert,
-                    reading.signal.subject,
+                    reading.monitored.subject,
                     reading.value,
-                    reading.signal.unit,
+                    reading.monitored.unit,
                     extra={"alert": alert, "state": "cleared"},
                 )
             elif before is not None:
@@ -222,7 +222,7 @@ class Monitor:
             alert,
             finding.severity,
             finding.message,
-            reading.signal.next_step,
+            reading.monitored.next_step,
             extra={
                 "alert": alert,
                 "state": "breached",

@@ -17,7 +17,7 @@ from opentelemetry.semconv._incubating.metrics import (
     process_metrics,
 )
 
-from evmon._thresholds import Thresholds
+from evmon._settings.thresholds import Thresholds
 
 ERROR_TYPE = error_attributes.ERROR_TYPE
 SYSTEM = messaging_attributes.MESSAGING_SYSTEM

@@ -14,13 +14,13 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
-from evmon._telemetry.aggregate import AggregateMeter
+from evmon._telemetry.buffered_meter import AggregateMeter
 from evmon._telemetry.instruments import INSTRUMENTS
 from evmon._telemetry.meter import Gauges, InstrumentMeter, Meter, NoMeter
 from evmon._telemetry.process import observe_process
 from evmon._telemetry.reader import Reader
 from evmon._telemetry.snapshot import SCOPE, Snapshot
-from evmon._telemetry.text import Rendered
+from evmon._telemetry.text_format import Rendered
 
 _gauges: "weakref.WeakKeyDictionary[metrics.MeterProvider, Gauges]" = (
     weakref.WeakKeyDictionary()

@@ -18,9 +18,9 @@ from opentelemetry.sdk.util.instrumentation import (  # noqa: TID251
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import Metric as Family
 
-from evmon._telemetry.aggregate import AggregateMeter
+from evmon._telemetry.buffered_meter import AggregateMeter
 from evmon._telemetry.snapshot import SCOPE
-from evmon._telemetry.text import Rendered, TextRenderer, is_ours
+from evmon._telemetry.text_format import Rendered, TextRenderer, is_ours
 
 _Purpose: TypeAlias = Literal["look", "families", "scrape"]
 

@@ -4,9 +4,9 @@ import re
 from typing import Final
 
 from evmon._clock import SYSTEM_CLOCK, Clock
-from evmon._config import RedisConfig
+from evmon._settings.configs import RedisConfig
 from evmon._telemetry.meter import Meter, NoMeter
-from evmon._telemetry.transport import TransportRecorder
+from evmon._telemetry.transport_recorder import TransportRecorder
 from evmon._transports.base import Transport
 from evmon._transports.memory import MemoryTransport
 from evmon.errors import ConfigError
@@ -32,7 +32,7 @@ def check_transport(url: str, redis: RedisConfig) -> None:
     scheme = scheme_of(url)
     if scheme in _REDIS:
         # Imported here, so that the Redis client is only loaded when used.
-        from evmon._transports.redis.connection import parse_address
+        from evmon._transports.redis.address import parse_address
 
         parse_address(url, redis)
     elif scheme != "memory":

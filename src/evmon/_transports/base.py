@@ -28,7 +28,7 @@ class Received:
     token: Any = None
 
     @property
-    def again(self) -> bool:
+    def redelivered(self) -> bool:
         """Whether it was delivered or attempted before."""
         return self.deliveries > 1 or self.attempts > 0
 
@@ -59,7 +59,7 @@ class DeadLetter:
 
 
 @dataclass(frozen=True, slots=True)
-class Again:
+class Redelivery:
     """When an entry is delivered again, and to which handlers.
 
     Attributes:
@@ -92,7 +92,7 @@ class Transport(Protocol):
     """Whether other processes can handle what this one does not."""
 
     @property
-    def trouble(self) -> str:
+    def problem(self) -> str:
         """Why events cannot be read or published now; empty if they can."""
         ...
 
@@ -164,7 +164,7 @@ class Transport(Protocol):
         ...
 
     async def settle(
-        self, received: Received, dead: DeadLetter | None, again: Again | None
+        self, received: Received, dead: DeadLetter | None, again: Redelivery | None
     ) -> bool:
         """Finish an entry that did not simply succeed, atomically and once.
 

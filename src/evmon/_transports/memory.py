@@ -10,8 +10,12 @@ from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
 from evmon._clock import SYSTEM_CLOCK, Clock
-from evmon._telemetry.transport import Standing, TransportRecorder, no_recorder
-from evmon._transports.base import Again, DeadLetter, Received
+from evmon._telemetry.transport_recorder import (
+    TransportRecorder,
+    TransportStats,
+    no_recorder,
+)
+from evmon._transports.base import DeadLetter, Received, Redelivery
 from evmon.errors import TransportError
 
 T = TypeVar("T")
@@ -54,7 +58,7 @@ class MemoryTransport:
 
     system = "memory"
     shared = False
-    trouble = ""
+    problem = ""
 
     def __init__(
         self,
@@ -101,7 +105,7 @@ class MemoryTransport:
 
     def observe(self) -> None:
         """Record lag, pending entries and sizes."""
-        self._recorder.stands(self._standing())
+        self._recorder.record_stats(self._standing())
 
     def watch(self, lost: Callable[[Received], None]) -> None:
         """No other consumer takes entries over."""
@@ -155,7 +159,7 @@ class MemoryTransport:
         """Nothing is buffered."""
 
     async def settle(
-        self, received: Received, dead: DeadLetter | None, again: Again | None
+        self, received: Received, dead: DeadLetter | None, again: Redelivery | None
     ) -> bool:
         """Dead-letter an entry (the last 10,000 are kept) or schedule it."""
         self.ack(received)
@@ -193,14 +197,14 @@ class MemoryTransport:
             self._timer.cancel()
             self._timer = None
 
-    def _standing(self) -> Standing:
+    def _standing(self) -> TransportStats:
         """How things stand; the token of an entry is when it was published."""
         now = self._clock.monotonic()
         # Each copy is made in one step: the loop may be at work meanwhile.
         pending = [entry.token for entry in list(self._pending.values())]
         unread = [entry.token for entry in _first(self._ready)]
         dead = [entry.dead_at for entry in _first(self.dead_letters)]
-        return Standing(
+        return TransportStats(
             length=self.length + self.pending,
             lag=len(self._ready),
             pending=len(pending),

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from evmon import RedisConfig
-from evmon._telemetry.transport import TransportRecorder
+from evmon._telemetry.transport_recorder import TransportRecorder
 from evmon._transports.redis import RedisTransport
 
 

@@ -17,7 +17,7 @@ from tests.transports.redis.entries import (
 
 from evmon import Event, EventBus, RedisConfig, TransportError
 from evmon._telemetry import instruments as i
-from evmon._transports.base import Again
+from evmon._transports.base import Redelivery
 
 
 async def test_released_entries_are_taken_by_another_consumer_at_once(
@@ -130,7 +130,7 @@ async def test_what_is_handled_while_it_is_trimmed_is_not_lost(make, client, mea
     assert lost(measured) == 0
 
 
-@pytest.mark.parametrize("end", [(WHY, None), (None, Again(0, 1, ()))])
+@pytest.mark.parametrize("end", [(WHY, None), (None, Redelivery(0, 1, ()))])
 async def test_what_fails_after_it_was_trimmed_is_settled_once(
     make, client, measured, caplog, end
 ):

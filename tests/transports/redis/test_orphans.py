@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from evmon import RedisConfig
-from evmon._transports.base import Again, DeadLetter
+from evmon._transports.base import DeadLetter, Redelivery
 from evmon._transports.redis import RedisTransport
 from evmon._transports.redis.errors import BrokenError
 
@@ -15,7 +15,7 @@ RETRY = "evmon:{shop}:retry"
 WHY = DeadLetter("rejected")
 ENDS = [
     pytest.param((WHY, None), id="dead-lettered"),
-    pytest.param((None, Again(60, 1, ())), id="scheduled"),
+    pytest.param((None, Redelivery(60, 1, ())), id="scheduled"),
 ]
 
 
@@ -53,7 +53,7 @@ def ended(client):
 
 def break_after(transport, monkeypatch, calls):
     """The answer to one of the next calls gets lost."""
-    call = transport._link.call
+    call = transport._client.call
     left = iter(range(calls, -1, -1))
 
     async def broken(*command):
@@ -62,7 +62,7 @@ def break_after(transport, monkeypatch, calls):
             raise BrokenError("connection lost")
         return reply
 
-    monkeypatch.setattr(transport._link, "call", broken)
+    monkeypatch.setattr(transport._client, "call", broken)
 
 
 @pytest.mark.parametrize("end", ENDS)
@@ -101,14 +101,14 @@ async def test_a_command_that_arrives_twice_settles_once(make, client, monkeypat
     transport = await make()
     received = await hold(transport)
     delete_consumers(client)
-    call = transport._link.call
+    call = transport._client.call
     sent = []
 
     async def noting(*command):
         sent.append(command)
         return await call(*command)
 
-    monkeypatch.setattr(transport._link, "call", noting)
+    monkeypatch.setattr(transport._client, "call", noting)
     await transport.settle(received, WHY, None)
     for command in sent:
         await call(*command)
@@ -120,19 +120,19 @@ async def test_a_command_that_arrives_twice_settles_once(make, client, monkeypat
 async def test_a_settle_that_was_cancelled_is_in_doubt(make, client, monkeypatch):
     transport = await make()
     received = await hold(transport)
-    call = transport._link.call
+    call = transport._client.call
 
     async def stuck(*command):
         await call(*command)
         await asyncio.Event().wait()
 
-    monkeypatch.setattr(transport._link, "call", stuck)
+    monkeypatch.setattr(transport._client, "call", stuck)
     settling = asyncio.create_task(transport.settle(received, WHY, None))
     while not ended(client):
         await asyncio.sleep(0.01)
     settling.cancel()
     await asyncio.gather(settling, return_exceptions=True)
-    monkeypatch.setattr(transport._link, "call", call)
+    monkeypatch.setattr(transport._client, "call", call)
 
     await transport.release([received])
 

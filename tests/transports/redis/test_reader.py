@@ -15,7 +15,7 @@ from tests.transports.redis.entries import (
 
 from evmon import ConsumerConfig, Event, EventBus, RedisConfig, Reject, TransportError
 from evmon._telemetry import instruments as i
-from evmon._transports.base import Again
+from evmon._transports.base import Redelivery
 from evmon._transports.redis.errors import BrokenError
 from evmon._transports.redis.reader import FAILURE_STANDS, SUSPECT
 
@@ -29,7 +29,7 @@ async def test_a_retry_is_not_late_however_long_reads_block(make):
     reading = asyncio.create_task(read_all(t, 1))
     await asyncio.sleep(0.1)
     started = time.monotonic()
-    assert await t.settle(received, None, Again(1, 1, ()))
+    assert await t.settle(received, None, Redelivery(1, 1, ()))
 
     await reading
     assert 1 <= time.monotonic() - started < 1.85
@@ -73,12 +73,12 @@ async def test_a_deleted_stream_is_made_again(make, client, measured, how):
     client.flushall() if how == "flushall" else client.delete(STREAM)
     with pytest.raises(TransportError):
         await t.read(10, 0.01)
-    assert t.trouble == "the consumer group is gone"
+    assert t.problem == "the consumer group is gone"
     await t.publish([b"b"])
 
     (received,) = await read_all(t, 1)
     assert received.raw == b"b"
-    assert t.trouble == ""
+    assert t.problem == ""
     assert measured.total(i.GROUP_RECREATIONS) == 1
 
 
@@ -282,7 +282,7 @@ async def test_a_failed_read_is_no_trouble_for_ever(make, monkeypatch):
     monkeypatch.setattr(t._reader, "_recover", refused)
     with pytest.raises(TransportError):
         await t.read(1, 0.01)
-    assert t.trouble == "reading fails: NOPERM"
+    assert t.problem == "reading fails: NOPERM"
     t._reader._failed_at -= FAILURE_STANDS
 
-    assert t.trouble == ""
+    assert t.problem == ""

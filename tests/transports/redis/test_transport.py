@@ -4,7 +4,7 @@ import pytest
 from tests.transports.redis.entries import DEAD, RETRY, STREAM, WHY, pending, read_all
 
 from evmon import EventBus, RedisConfig, TransportError
-from evmon._transports.base import Again
+from evmon._transports.base import Redelivery
 from evmon._transports.redis import RedisTransport
 from evmon._transports.redis.scripts import PUBLISH
 
@@ -24,15 +24,15 @@ async def test_a_try_that_arrives_after_the_next_batch_is_too_late(
 ):
     bus = EventBus(service="shop", transport=server.url)
     async with bus:
-        link = bus._runtime.transport._link
-        call, tries = link.call, []
+        client = bus._runtime.transport._client
+        call, tries = client.call, []
 
         async def note(*command):
             if command[1] == PUBLISH:
                 tries.append(command)
             return await call(*command)
 
-        monkeypatch.setattr(link, "call", note)
+        monkeypatch.setattr(client, "call", note)
         for n in range(12):  # more than one digit: numbers are compared, not texts
             await bus.publish("a", n)
         for late in tries:
@@ -99,13 +99,13 @@ async def test_a_server_without_memory_refuses_and_loses_nothing(make, own_serve
         with pytest.raises(TransportError, match=r"OOM|maxmemory"):
             await t.settle(dead, WHY, None)
         with pytest.raises(TransportError, match=r"OOM|maxmemory"):
-            await t.settle(again, None, Again(1, 1, ()))
+            await t.settle(again, None, Redelivery(1, 1, ()))
         t.ack(acked)
         await t.flush()
         assert pending(client) == 2
         client.config_set("maxmemory", 0)
         assert await t.settle(dead, WHY, None)
-        assert await t.settle(again, None, Again(1, 1, ()))
+        assert await t.settle(again, None, Redelivery(1, 1, ()))
         await t.publish([b"d"], ["d"], 1)
 
         assert client.xlen(STREAM) == 4
@@ -189,11 +189,11 @@ async def test_services_on_one_server_do_not_meet(make):
 async def test_a_service_that_is_silent_says_so(make, server, clock):
     t = RedisTransport(server.url, "shop", clock=clock)
     await t.open()
-    assert t.trouble == ""
+    assert t.problem == ""
     clock.now += 60
-    assert t.trouble == "no reply from Redis for 60 s"
+    assert t.problem == "no reply from Redis for 60 s"
     await t.read(1, 0.01)
-    assert t.trouble == ""
+    assert t.problem == ""
     await t.close()
 
 
@@ -207,13 +207,13 @@ async def test_reads_that_are_refused_are_trouble(own_server):
         server.url, "shop", config=RedisConfig(username="reader", password="pw")
     )
     await t.open()
-    assert t.trouble == ""
+    assert t.problem == ""
     with pytest.raises(TransportError):
         await t.read(1, 0.01)
-    assert t.trouble.startswith("reading fails: ")
-    assert "xreadgroup" in t.trouble
+    assert t.problem.startswith("reading fails: ")
+    assert "xreadgroup" in t.problem
     with server.client() as client:
         client.execute_command("ACL", "SETUSER", "reader", "+xreadgroup")
     await t.read(1, 0.01)
-    assert t.trouble == ""
+    assert t.problem == ""
     await t.close()

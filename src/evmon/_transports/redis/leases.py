@@ -6,12 +6,12 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
 from evmon._clock import Clock
-from evmon._telemetry.transport import TransportRecorder
+from evmon._telemetry.transport_recorder import TransportRecorder
 from evmon._transports.base import Received
 from evmon._transports.redis import scripts
-from evmon._transports.redis.inbox import Inbox
+from evmon._transports.redis.client import Client
+from evmon._transports.redis.held import HeldEntries
 from evmon._transports.redis.keys import NOTED_SECONDS, Keys
-from evmon._transports.redis.link import Link
 from evmon.errors import TransportError
 
 RENEWALS: Final = 4
@@ -24,7 +24,7 @@ class Leases:
     """Renews and gives back the leases of one consumer.
 
     Args:
-        link: to the server.
+        client: to the server.
         inboxes: what is held.
         keys: of the service.
         consumer: name of this consumer.
@@ -35,15 +35,15 @@ class Leases:
 
     def __init__(
         self,
-        link: Link,
-        inboxes: Sequence[Inbox],
+        client: Client,
+        inboxes: Sequence[HeldEntries],
         keys: Keys,
         consumer: str,
         lease: float,
         recorder: TransportRecorder,
         clock: Clock,
     ) -> None:
-        self._link = link
+        self._client = client
         self._inboxes = inboxes
         self._consumer = consumer
         self._notes = (keys.trimmed(consumer), keys.taken(consumer))
@@ -83,11 +83,11 @@ class Leases:
             if error is not None:
                 raise error
 
-    async def _renew(self, inbox: Inbox) -> None:
+    async def _renew(self, inbox: HeldEntries) -> None:
         ids = list(inbox.held)
         if not ids:
             return
-        taken, trimmed = await self._link.call(
+        taken, trimmed = await self._client.call(
             *("EVAL", scripts.RENEW, 3, inbox.stream, *self._notes),
             *(inbox.group, self._consumer, NOTED_SECONDS, *ids),
         )
@@ -126,7 +126,7 @@ class Leases:
                 inbox.let_go(entry_id)
             if ids:
                 silence = int(self._lease * 1000)
-                trimmed = await self._link.call(
+                trimmed = await self._client.call(
                     *("EVAL", scripts.RELEASE, 3, inbox.stream, *self._notes),
                     *(inbox.group, self._consumer, silence, len(sure), *ids),
                 )

@@ -6,14 +6,14 @@ from typing import Any, Final
 
 from evmon._clock import Clock
 from evmon._failpoints import ON, reach
-from evmon._telemetry.transport import TransportRecorder
+from evmon._telemetry.transport_recorder import TransportRecorder
 from evmon._transports.base import Received
 from evmon._transports.redis import scripts
+from evmon._transports.redis.client import Client
 from evmon._transports.redis.errors import BrokenError, GroupGoneError
-from evmon._transports.redis.inbox import Inbox
+from evmon._transports.redis.held import HeldEntries
 from evmon._transports.redis.keys import NOTED_SECONDS, Keys, time_of
-from evmon._transports.redis.line import Command
-from evmon._transports.redis.link import Link
+from evmon._transports.redis.pipelines import Command
 from evmon.errors import TransportError
 
 MAX_BLOCK: Final = 2.0
@@ -60,7 +60,7 @@ class Reader:
     """The one reader of a consumer, for one or several streams.
 
     Args:
-        link: of its own, because reads block.
+        client: of its own, because reads block.
         inboxes: one for each stream; all have the same group.
         keys: of the service.
         consumer: name of this consumer, unique to it.
@@ -71,15 +71,15 @@ class Reader:
 
     def __init__(
         self,
-        link: Link,
-        inboxes: Sequence[Inbox],
+        client: Client,
+        inboxes: Sequence[HeldEntries],
         keys: Keys,
         consumer: str,
         lease: float,
         recorder: TransportRecorder,
         clock: Clock,
     ) -> None:
-        self._link = link
+        self._client = client
         self._inboxes = inboxes
         self._by_stream = {inbox.stream.encode(): inbox for inbox in inboxes}
         self._group = inboxes[0].group
@@ -182,9 +182,9 @@ class Reader:
         self._failure = ""
         return entries
 
-    async def _make_group(self, inbox: Inbox) -> bool:
+    async def _make_group(self, inbox: HeldEntries) -> bool:
         try:
-            await self._link.call("EVAL", scripts.GROUP, 1, inbox.stream, self._group)
+            await self._client.call("EVAL", scripts.GROUP, 1, inbox.stream, self._group)
         except TransportError as error:
             if not str(error).startswith("BUSYGROUP"):
                 raise
@@ -196,7 +196,7 @@ class Reader:
         for inbox in self._inboxes:
             while inbox.recovering is not None:
                 with inbox.asking():
-                    cursor, entries, trimmed = await self._link.call(
+                    cursor, entries, trimmed = await self._client.call(
                         *("EVAL", scripts.RECOVER, 1, inbox.stream),
                         *(self._group, self._consumer, inbox.recovering),
                         max(max_count, RECOVER_COUNT),
@@ -220,7 +220,7 @@ class Reader:
         suspects = 0
         for inbox in self._inboxes:
             with inbox.asking():
-                cursor, entries, trimmed, left = await self._link.call(
+                cursor, entries, trimmed, left = await self._client.call(
                     *("EVAL", scripts.RECLAIM, 2, inbox.stream, self._keys.taken()),
                     *(self._group, self._consumer),
                     *(self._lease_ms, inbox.cursor, max_count, NOTED_SECONDS),
@@ -263,7 +263,7 @@ class Reader:
         return await self._exchange(self._next(streams), count, max_wait)
 
     async def _exchange(
-        self, inboxes: Sequence[Inbox], count: int, max_wait: float | None
+        self, inboxes: Sequence[HeldEntries], count: int, max_wait: float | None
     ) -> list[Received]:
         """One round trip: acks, a look at the retry schedule, and a read."""
         commands: list[Command] = []
@@ -288,7 +288,7 @@ class Reader:
         commands.append(self._read_command(inboxes, count, max_wait))
         sent = False
         try:
-            replies = await self._link.pipe(commands)
+            replies = await self._client.pipe(commands)
             sent = True
             if ON and acks:
                 reach("after_ack")
@@ -304,13 +304,13 @@ class Reader:
     async def _promote(self) -> None:
         """Move what is due; apart from the read, for a full server refuses only this."""
         try:
-            await self._link.call(*promotion(self._keys))
+            await self._client.call(*promotion(self._keys))
         except BrokenError:
             raise
         except TransportError as error:
             _log.debug("cannot promote scheduled retries: %s", error)
 
-    def _next(self, count: int) -> Sequence[Inbox]:
+    def _next(self, count: int) -> Sequence[HeldEntries]:
         """The streams whose turn it is; each one comes first as often as the others."""
         turns = (*self._inboxes[self._turn :], *self._inboxes[: self._turn])
         served = count if count < len(turns) else 1
@@ -318,7 +318,7 @@ class Reader:
         return turns[:count]
 
     def _read_command(
-        self, inboxes: Sequence[Inbox], count: int, max_wait: float | None
+        self, inboxes: Sequence[HeldEntries], count: int, max_wait: float | None
     ) -> Command:
         wait: Command = ()
         if max_wait is not None:
@@ -353,12 +353,12 @@ class Reader:
             waits.append(wait)
         return waits
 
-    async def _lost(self, inbox: Inbox, ids: Sequence[bytes]) -> None:
+    async def _lost(self, inbox: HeldEntries, ids: Sequence[bytes]) -> None:
         """Count entries that were trimmed while they were ours, and let go of them."""
         if ids:
             command = ("XACK", inbox.stream, self._group, *ids)
             # Only whoever acks an entry counts it.
-            acked = await self._link.call(*command)
+            acked = await self._client.call(*command)
             self._count_lost(ids[:acked])
 
     def _count_lost(self, ids: Sequence[bytes]) -> None:

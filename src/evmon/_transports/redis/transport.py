@@ -12,22 +12,22 @@ from typing import Final
 import anyio
 
 from evmon._clock import SYSTEM_CLOCK, Clock
-from evmon._config import RedisConfig
 from evmon._failpoints import ON, reach
-from evmon._telemetry.transport import TransportRecorder, no_recorder
-from evmon._transports.base import Again, DeadLetter, Received
+from evmon._settings.configs import RedisConfig
+from evmon._telemetry.transport_recorder import TransportRecorder, no_recorder
+from evmon._transports.base import DeadLetter, Received, Redelivery
 from evmon._transports.redis import scripts
-from evmon._transports.redis.connection import connect, parse_address
-from evmon._transports.redis.dead import dead_fields, next_fields
+from evmon._transports.redis.address import connect, parse_address
+from evmon._transports.redis.client import Client
+from evmon._transports.redis.dead_letters import dead_fields, next_fields
 from evmon._transports.redis.errors import BrokenError, RefusedError
-from evmon._transports.redis.inbox import Inbox
+from evmon._transports.redis.held import HeldEntries
 from evmon._transports.redis.keys import NOTED_SECONDS, Keys
 from evmon._transports.redis.leases import Leases
-from evmon._transports.redis.line import Command
-from evmon._transports.redis.link import Link
+from evmon._transports.redis.maintenance import Maintenance
+from evmon._transports.redis.pipelines import Command
 from evmon._transports.redis.reader import MAX_BLOCK, Reader
-from evmon._transports.redis.startup import check_server
-from evmon._transports.redis.upkeep import Upkeep
+from evmon._transports.redis.server_check import check_server
 from evmon.errors import ConfigError, TransportError
 
 ACK_DELAY: Final = 0.02
@@ -95,8 +95,10 @@ class RedisTransport:
         )
         hidden = address.secrets
         timeout = config.timeout
-        self._link = Link(connect(address, timeout, timeout), hidden, recorder, clock)
-        self._reading_link = Link(
+        self._client = Client(
+            connect(address, timeout, timeout), hidden, recorder, clock
+        )
+        self._reading_client = Client(
             connect(address, timeout + MAX_BLOCK, timeout),
             hidden,
             recorder,
@@ -104,10 +106,11 @@ class RedisTransport:
             one_by_one=True,
         )
         inboxes = self._inboxes = [
-            Inbox(keys.stream(name), group or service) for name in ("", *config.streams)
+            HeldEntries(keys.stream(name), group or service)
+            for name in ("", *config.streams)
         ]
         self._reader = Reader(
-            self._reading_link,
+            self._reading_client,
             inboxes,
             keys,
             self._consumer,
@@ -116,7 +119,7 @@ class RedisTransport:
             clock,
         )
         self._leases = Leases(
-            self._link,
+            self._client,
             inboxes,
             keys,
             self._consumer,
@@ -124,8 +127,8 @@ class RedisTransport:
             recorder,
             clock,
         )
-        self._upkeep = Upkeep(
-            self._link,
+        self._upkeep = Maintenance(
+            self._client,
             inboxes,
             keys,
             self._reader,
@@ -142,15 +145,15 @@ class RedisTransport:
         return f"RedisTransport({str(self.address)!r})"
 
     @property
-    def trouble(self) -> str:
+    def problem(self) -> str:
         """Why events cannot be read and published now; empty when they can."""
         if self._reader.misses_groups:
             return "the consumer group is gone"
-        if self._link.broken or self._reading_link.broken:
+        if self._client.broken or self._reading_client.broken:
             return "the connection to Redis is broken"
         if self._reader.failure:
             return f"reading fails: {self._reader.failure:.200}"
-        heard = max(self._link.last_heard, self._reading_link.last_heard)
+        heard = max(self._client.last_heard, self._reading_client.last_heard)
         silent = self._clock.monotonic() - heard
         if silent > SILENCE * self._config.upkeep_interval:
             return f"no reply from Redis for {silent:.0f} s"
@@ -211,12 +214,12 @@ class RedisTransport:
             reach("before_publish")
         replicas = self._config.min_replicas
         if not replicas:
-            await self._link.call(*command)
+            await self._client.call(*command)
             if ON:
                 reach("after_publish")
             return [None] * len(batch)
         wait = ("WAIT", replicas, int(self._config.timeout * 1000 / 2))
-        reached = (await self._link.pipe([command, wait]))[1]
+        reached = (await self._client.pipe([command, wait]))[1]
         if reached < replicas:
             raise TransportError(f"{reached} of {replicas} replicas have the events")
         return [None] * len(batch)
@@ -247,7 +250,7 @@ class RedisTransport:
             batch = inbox.start_acks()
             sent = False
             try:
-                await self._link.call("XACK", inbox.stream, inbox.group, *batch)
+                await self._client.call("XACK", inbox.stream, inbox.group, *batch)
                 sent = True
                 if ON:
                     reach("after_ack")
@@ -255,10 +258,10 @@ class RedisTransport:
                 inbox.end_acks(batch, sent=sent)
 
     async def settle(
-        self, received: Received, dead: DeadLetter | None, again: Again | None
+        self, received: Received, dead: DeadLetter | None, again: Redelivery | None
     ) -> bool:
         """Dead-letter an entry, schedule it, or both, in one step that acks it."""
-        inbox: Inbox = received.token.inbox
+        inbox: HeldEntries = received.token.inbox
         now = self._clock.time() + self._reader.server_ahead
         letter = dead_fields(received, dead, self._consumer, now) if dead else []
         later: list[bytes | int] = []
@@ -269,7 +272,7 @@ class RedisTransport:
         limit = self._config.max_scheduled
 
         async def end(note_orphan: int) -> int:
-            done: int = await self._link.call(
+            done: int = await self._client.call(
                 *("EVAL", scripts.SETTLE, 1 + len(self._settle_keys)),
                 *(inbox.stream, *self._settle_keys),
                 *(inbox.group, self._consumer, received.id),
@@ -318,7 +321,7 @@ class RedisTransport:
         said = ""
         while True:
             try:
-                await check_server(self._link, self._config.require_durable)
+                await check_server(self._client, self._config.require_durable)
                 if reads:
                     await self._reader.make_groups()
                 break
@@ -336,8 +339,8 @@ class RedisTransport:
             await self._clock.sleep(RETRY_OPEN)
 
     async def _disconnect(self) -> None:
-        await self._reading_link.close()
-        await self._link.close()
+        await self._reading_client.close()
+        await self._client.close()
 
     def _by_stream(
         self, batch: Sequence[bytes], types: Sequence[str]
@@ -371,7 +374,7 @@ class RedisTransport:
         await self.flush()
         for inbox in self._inboxes if self._reader.has_groups else ():
             forget = (inbox.group, 0, self._consumer)
-            await self._link.call("EVAL", scripts.FORGET, 1, inbox.stream, *forget)
+            await self._client.call("EVAL", scripts.FORGET, 1, inbox.stream, *forget)
 
     async def _send_acks(self) -> None:
         """Send acks soon, even when the reader waits long for new entries."""

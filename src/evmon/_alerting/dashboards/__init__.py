@@ -1,0 +1,1 @@
+"""Dashboards, described without Grafana's SDK and rendered with it."""

@@ -1,0 +1,198 @@
+"""The dashboard *Events*: lag, pending events and consumers."""
+
+from evmon._alerting.dashboards.panels import (
+    GROUP_LEGEND,
+    OF,
+    OF_GROUP,
+    PROCESS,
+    RATE,
+    TO,
+    Limit,
+    Panel,
+    Query,
+    at,
+    or_zero,
+    rate,
+    worst,
+)
+from evmon._alerting.promql import PER_INSTANCE, by, series
+from evmon._settings.thresholds import Thresholds
+from evmon._telemetry import instruments as i
+from evmon._telemetry.instruments import Instrument
+
+
+def lag(limits: Thresholds) -> tuple[Panel, ...]:
+    """What waits, and for how long."""
+    return (
+        _lag(),
+        _time_to_work_off_the_lag(limits),
+        _oldest_unread_event(limits),
+        _pending(),
+        _oldest_pending_event(limits),
+        _waiting_for_another_try(),
+    )
+
+
+def _lag() -> Panel:
+    return Panel(
+        title="Lag",
+        description="Events that a group has not been given yet. A gap means that"
+        " the server cannot tell it.",
+        unit="short",
+        queries=worst(i.CONSUMER_LAG),
+    )
+
+
+def _time_to_work_off_the_lag(limits: Thresholds) -> Panel:
+    lag = by(OF, series(i.CONSUMER_LAG, OF_GROUP), "max")
+    return Panel(
+        title="Time to work off the lag",
+        description="At the present pace. Above the line, and growing,"
+        " EvmonConsumerLagGrowing warns.",
+        unit="s",
+        queries=(
+            Query(
+                f"{lag} / ({rate(i.CONSUMED_MESSAGES, OF_GROUP, OF)} > 0)", GROUP_LEGEND
+            ),
+        ),
+        limits=(Limit(limits.drain_warning_seconds, "yellow"),),
+    )
+
+
+def _oldest_unread_event(limits: Thresholds) -> Panel:
+    return Panel(
+        title="Oldest unread event",
+        description="Above the yellow line EvmonConsumerLagOld warns.",
+        unit="s",
+        queries=worst(i.CONSUMER_UNREAD_AGE),
+        limits=(
+            Limit(limits.lag_age_warning_seconds, "yellow"),
+            Limit(limits.lag_age_critical_seconds, "red"),
+        ),
+    )
+
+
+def _pending() -> Panel:
+    return Panel(
+        title="Pending",
+        description="Events given to a consumer and not settled.",
+        unit="short",
+        queries=worst(i.CONSUMER_PENDING),
+    )
+
+
+def _oldest_pending_event(limits: Thresholds) -> Panel:
+    return Panel(
+        title="Oldest pending event",
+        description="Above the yellow line EvmonPendingOld warns.",
+        unit="s",
+        queries=worst(i.CONSUMER_PENDING_AGE),
+        limits=(
+            Limit(limits.pending_age_warning_seconds, "yellow"),
+            Limit(limits.pending_age_critical_seconds, "red"),
+        ),
+    )
+
+
+def _waiting_for_another_try() -> Panel:
+    return Panel(
+        title="Waiting for another try",
+        description="Events in the retry schedule.",
+        unit="short",
+        queries=at(i.RETRY_SCHEDULE_SIZE),
+    )
+
+
+def consumers() -> tuple[Panel, ...]:
+    """Who does the work."""
+    return (
+        _consumed_by_process(),
+        _delivered_again(),
+        _connections_made_again(),
+        _last_poll(),
+        _ready(),
+        _lag_known(),
+    )
+
+
+def _consumed_by_process() -> Panel:
+    return Panel(
+        title="Consumed by process",
+        description="How the work is shared.",
+        unit="eps",
+        queries=(
+            Query(
+                rate(i.CONSUMED_MESSAGES, OF_GROUP, PER_INSTANCE),
+                "{{job}} {{instance}}",
+            ),
+        ),
+    )
+
+
+def _delivered_again() -> Panel:
+    def events(row: Instrument, name: str) -> Query:
+        return Query(or_zero(f"sum(rate({series(row, OF_GROUP)}[{RATE}]))"), name)
+
+    return Panel(
+        title="Delivered again",
+        description="Redeliveries, what was taken over from silent consumers, and"
+        " leases lost to others.",
+        unit="eps",
+        queries=(
+            events(i.REDELIVERIES, "redelivered"),
+            events(i.RECLAIMS, "taken over"),
+            events(i.LEASE_LOSSES, "lease lost"),
+        ),
+    )
+
+
+def _connections_made_again() -> Panel:
+    return Panel(
+        title="Connections made again",
+        description="Connections to the transport that broke.",
+        unit="short",
+        queries=(
+            Query(
+                or_zero(f"sum(increase({series(i.RECONNECTS, TO)}[{RATE}]))"),
+                "reconnects",
+            ),
+        ),
+    )
+
+
+def _last_poll() -> Panel:
+    return Panel(
+        title="Last poll",
+        description="When each consumer last heard from the transport.",
+        unit="dateTimeFromNow",
+        kind="table",
+        queries=(
+            Query(
+                "1000 * " + by(PER_INSTANCE, series(i.LAST_POLL_TIME, OF_GROUP), "max"),
+            ),
+        ),
+        minimum=None,
+    )
+
+
+def _ready() -> Panel:
+    return Panel(
+        title="Ready",
+        description="What /readyz says.",
+        unit="bool_yes_no",
+        queries=(
+            Query(
+                by(PER_INSTANCE, series(i.CONSUMER_READY, PROCESS), "min"),
+                "{{job}} {{instance}}",
+            ),
+        ),
+    )
+
+
+def _lag_known() -> Panel:
+    return Panel(
+        title="Lag known",
+        description="Whether the server can tell the lag.",
+        unit="bool_yes_no",
+        queries=worst(i.CONSUMER_LAG_KNOWN),
+    )

@@ -1,0 +1,119 @@
+"""The dashboard *Events*: what fails, is given up or is lost."""
+
+from evmon._alerting.dashboards.panels import (
+    OF_GROUP,
+    PROCESS,
+    RATE,
+    Limit,
+    Panel,
+    Query,
+    at,
+    or_zero,
+    rate,
+)
+from evmon._alerting.promql import by, series
+from evmon._alerting.rules.recording import ERROR
+from evmon._settings.thresholds import Thresholds
+from evmon._telemetry import instruments as i
+
+_HANDLER = ("evmon_handler_name",)
+
+
+def failures(limits: Thresholds) -> tuple[Panel, ...]:
+    """What fails, and what becomes of it."""
+    return (
+        _share_of_calls_that_fail(limits),
+        _failures_by_error(),
+        _dead_letters_by_reason(),
+        _dead_letters_kept(),
+        _oldest_dead_letter(limits),
+        _lost(),
+    )
+
+
+def _share_of_calls_that_fail(limits: Thresholds) -> Panel:
+    failed = rate(i.PROCESS_DURATION, f"{OF_GROUP},{ERROR}", _HANDLER, "_count")
+    calls = rate(i.PROCESS_DURATION, OF_GROUP, _HANDLER, "_count")
+    return Panel(
+        title="Share of calls that fail",
+        description="By handler. Above the yellow line EvmonHandlerErrorsHigh warns.",
+        unit="percent",
+        queries=(
+            Query(
+                or_zero(f"100 * ({failed} or 0 * {calls}) / {calls}", *_HANDLER),
+                "{{evmon_handler_name}}",
+            ),
+        ),
+        limits=(
+            Limit(limits.handler_errors_warning_percent, "yellow"),
+            Limit(limits.handler_errors_critical_percent, "red"),
+        ),
+    )
+
+
+def _failures_by_error() -> Panel:
+    kind = "error_type"
+    failed = rate(i.PROCESS_DURATION, f"{OF_GROUP},{ERROR}", (kind,), "_count")
+    return Panel(
+        title="Failures by error",
+        description="What handlers raised, by the error's class.",
+        unit="eps",
+        queries=(Query(or_zero(failed, kind), "{{error_type}}"),),
+    )
+
+
+def _dead_letters_by_reason() -> Panel:
+    return Panel(
+        title="Dead letters by reason",
+        description="Events put aside in a second. `evmon dlq list` shows them.",
+        unit="eps",
+        queries=(
+            Query(
+                rate(i.DEAD_LETTERS, PROCESS, ("evmon_dead_letter_reason",)),
+                "{{evmon_dead_letter_reason}}",
+            ),
+        ),
+    )
+
+
+def _dead_letters_kept() -> Panel:
+    return Panel(
+        title="Dead letters kept",
+        description="How many wait for somebody to look.",
+        unit="short",
+        queries=at(i.DEAD_LETTER_QUEUE_SIZE),
+    )
+
+
+def _oldest_dead_letter(limits: Thresholds) -> Panel:
+    return Panel(
+        title="Oldest dead letter",
+        description="Above the line EvmonDeadLetterQueueOld warns.",
+        unit="s",
+        queries=at(i.DEAD_LETTER_QUEUE_AGE),
+        limits=(Limit(limits.dead_letter_age_warning_seconds, "yellow"),),
+    )
+
+
+def _lost() -> Panel:
+    return Panel(
+        title="Lost",
+        description="Events that are known to be lost, by reason; groups that had to"
+        " be made again.",
+        unit="short",
+        queries=(
+            Query(
+                by(
+                    ("evmon_loss_reason",),
+                    f"increase({series(i.EVENTS_LOST, PROCESS)}[{RATE}])",
+                ),
+                "{{evmon_loss_reason}}",
+            ),
+            Query(
+                or_zero(
+                    f"sum(increase({series(i.GROUP_RECREATIONS, OF_GROUP)}[{RATE}]))"
+                ),
+                "groups made again",
+            ),
+        ),
+    )

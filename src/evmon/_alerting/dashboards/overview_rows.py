@@ -1,0 +1,253 @@
+"""The dashboard *Overview*: cache, memory, discovery and retries over time."""
+
+from evmon._alerting.dashboards.panels import (
+    PROCESS,
+    Limit,
+    Panel,
+    Query,
+    heat,
+    or_zero,
+    quantiles,
+    quantiles_or_zero,
+    rate,
+)
+from evmon._alerting.dashboards.queries import (
+    HANDLERS,
+    WHO,
+    batch_average,
+    hit_rate,
+    hit_rate_lines,
+    memory_lines,
+    recent_retries,
+)
+from evmon._alerting.promql import PER_INSTANCE, by, series
+from evmon._settings.thresholds import Thresholds
+from evmon._telemetry import instruments as i
+
+
+def cache_and_memory(limits: Thresholds) -> tuple[Panel, ...]:
+    """The cache, and what the process uses."""
+    return (
+        _cache_hit_rate_by_process(limits),
+        _cache_lookups(),
+        _cache_entries_and_evictions(),
+        _memory_by_process(limits),
+        _processor(),
+        _scan_of_a_provider(),
+    )
+
+
+def _cache_hit_rate_by_process(limits: Thresholds) -> Panel:
+    return Panel(
+        title="Cache hit rate by process",
+        description="Below the yellow line EvmonCacheHitRateLow warns.",
+        unit="percent",
+        queries=(Query(hit_rate(PER_INSTANCE), WHO),),
+        limits=hit_rate_lines(limits),
+        below=True,
+    )
+
+
+def _cache_lookups() -> Panel:
+    return Panel(
+        title="Cache lookups",
+        description="Lookups of a provider's metadata, by result.",
+        unit="ops",
+        queries=(
+            Query(
+                rate(i.CACHE_LOOKUPS, PROCESS, ("evmon_cache_result",)),
+                "{{evmon_cache_result}}",
+            ),
+        ),
+    )
+
+
+def _cache_entries_and_evictions() -> Panel:
+    return Panel(
+        title="Cache entries and evictions",
+        description="Entries now, and how many left in a second, by reason.",
+        unit="short",
+        queries=(
+            Query(f"sum({series(i.CACHE_ENTRIES, PROCESS)})", "entries"),
+            Query(
+                rate(i.CACHE_EVICTIONS, PROCESS, ("evmon_cache_eviction_reason",)),
+                "{{evmon_cache_eviction_reason}}/s",
+            ),
+        ),
+    )
+
+
+def _memory_by_process(limits: Thresholds) -> Panel:
+    unique = f"evmon_process_memory_unique_bytes{{{PROCESS}}}"
+    return Panel(
+        title="Memory by process",
+        description="Resident, and what the process alone holds (unique)."
+        " Above the yellow line EvmonMemoryHigh warns.",
+        unit="decbytes",
+        queries=(
+            Query(
+                f"{series(i.PROCESS_MEMORY_USAGE, PROCESS)}"
+                f" and on (job, instance) {HANDLERS}",
+                f"{WHO} resident",
+            ),
+            Query(unique, f"{WHO} unique"),
+        ),
+        limits=memory_lines(limits),
+    )
+
+
+def _processor() -> Panel:
+    return Panel(
+        title="Processor",
+        description="Seconds of processor time in a second, by mode.",
+        unit="percent",
+        queries=(
+            Query(
+                f"100 * {rate(i.PROCESS_CPU_TIME, PROCESS, ('job', 'cpu_mode'))}",
+                "{{job}} {{cpu_mode}}",
+            ),
+        ),
+    )
+
+
+def _scan_of_a_provider() -> Panel:
+    return Panel(
+        title="Scan of a provider",
+        description="Time of a scan after a miss.",
+        unit="s",
+        queries=quantiles_or_zero(i.CACHE_SCAN_DURATION, PROCESS),
+    )
+
+
+def discovery(limits: Thresholds) -> tuple[Panel, ...]:
+    """How providers are scanned."""
+    return (
+        _batch_duration(limits),
+        _batch_duration_spread(),
+        _average_batch_duration_by_process(limits),
+        _queue(),
+        _providers_by_outcome(),
+        _last_run(),
+    )
+
+
+def _batch_duration(limits: Thresholds) -> Panel:
+    row = i.DISCOVERY_BATCH_DURATION
+    return Panel(
+        title="Batch duration",
+        description="Percentiles of a batch's time, in seconds."
+        " Above the line EvmonDiscoveryBatchP95High warns.",
+        unit="s",
+        queries=quantiles(row, PROCESS),
+        limits=(Limit(limits.processing_warning_ms / 1000, "yellow"),),
+    )
+
+
+def _batch_duration_spread() -> Panel:
+    row = i.DISCOVERY_BATCH_DURATION
+    return Panel(
+        title="Batch duration, spread",
+        description="How many batches took how long.",
+        unit="s",
+        kind="heatmap",
+        queries=heat(row, PROCESS),
+    )
+
+
+def _average_batch_duration_by_process(limits: Thresholds) -> Panel:
+    return Panel(
+        title="Average batch duration by process",
+        description="Above the line EvmonDiscoveryProcessingSlow warns.",
+        unit="ms",
+        queries=(Query(batch_average(PER_INSTANCE), WHO),),
+        limits=(Limit(limits.processing_warning_ms, "yellow"),),
+    )
+
+
+def _queue() -> Panel:
+    return Panel(
+        title="Queue",
+        description="Providers that wait to be looked at.",
+        unit="short",
+        queries=(
+            Query(
+                by(PER_INSTANCE, series(i.DISCOVERY_QUEUE_SIZE, PROCESS)),
+                WHO,
+            ),
+        ),
+    )
+
+
+def _providers_by_outcome() -> Panel:
+    return Panel(
+        title="Providers by outcome",
+        description="What came of the providers that were looked at.",
+        unit="ops",
+        queries=(
+            Query(
+                rate(i.DISCOVERY_PROVIDERS, PROCESS, ("evmon_discovery_outcome",)),
+                "{{evmon_discovery_outcome}}",
+            ),
+        ),
+    )
+
+
+def _last_run() -> Panel:
+    return Panel(
+        title="Last run",
+        description="When a batch ended last.",
+        unit="dateTimeFromNow",
+        kind="stat",
+        queries=(Query(f"1000 * max({series(i.DISCOVERY_LAST_RUN_TIME, PROCESS)})"),),
+        minimum=None,
+    )
+
+
+def retries(limits: Thresholds) -> tuple[Panel, ...]:
+    """What is tried again, and what is given up."""
+    return (
+        _retries_by_process(limits),
+        _retries_by_component_and_error(),
+        _given_up(),
+    )
+
+
+def _retries_by_process(limits: Thresholds) -> Panel:
+    return Panel(
+        title="Retries by process",
+        description="In the last window. Above the line EvmonRetriesHigh warns.",
+        unit="short",
+        queries=(Query(recent_retries(), WHO),),
+        limits=(Limit(limits.retries_warning, "yellow"),),
+    )
+
+
+def _retries_by_component_and_error() -> Panel:
+    what = ("evmon_retry_component", "error_type")
+    return Panel(
+        title="Retries by component and error",
+        description="What is tried again, and why.",
+        unit="ops",
+        queries=(
+            Query(
+                or_zero(rate(i.RETRY_ATTEMPTS, PROCESS, what), what[0]),
+                "{{evmon_retry_component}} {{error_type}}",
+            ),
+        ),
+    )
+
+
+def _given_up() -> Panel:
+    what = ("evmon_retry_component", "error_type")
+    return Panel(
+        title="Given up",
+        description="Operations given up because no retry was left or none could"
+        " heal them.",
+        unit="ops",
+        queries=(
+            Query(
+                or_zero(rate(i.RETRY_EXHAUSTED, PROCESS, what), what[0]),
+                "{{evmon_retry_component}} {{error_type}}",
+            ),
+        ),
+    )

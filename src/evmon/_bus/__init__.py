@@ -1,0 +1,1 @@
+"""The bus: the central object of an application, its parts and its life."""

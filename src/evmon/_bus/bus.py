@@ -1,0 +1,441 @@
+"""`EventBus`: the central object of an application."""
+
+import asyncio
+import threading
+import weakref
+from collections.abc import Callable, Mapping
+from types import ModuleType, TracebackType
+from typing import Any
+
+from typing_extensions import Self
+
+from evmon._bus.publish import PublishMethods, in_event_loop
+from evmon._bus.run import run_until_signal, serve_until_signal
+from evmon._bus.runtime import Runtime, Settings, preview
+from evmon._clock import SYSTEM_CLOCK, Clock
+from evmon._discovery.discovery import Discovery
+from evmon._handlers.handlers import Handler, handler_of
+from evmon._handlers.registry import Registry
+from evmon._http.exposition import Routes
+from evmon._monitor import Monitor
+from evmon._publisher import Publisher
+from evmon._settings.configs import (
+    Batching,
+    ConsumerConfig,
+    DiscoveryConfig,
+    EventLimits,
+    MetricsConfig,
+    MonitorConfig,
+    RedisConfig,
+)
+from evmon._settings.environment import Basics, environment, resolve, warn_of_slips
+from evmon._settings.retry_policy import RetryPolicy
+from evmon._settings.thresholds import Thresholds
+from evmon._transports import check_transport
+from evmon.errors import BusStateError
+
+running_buses: "weakref.WeakSet[EventBus]" = weakref.WeakSet()
+"""The started buses of this process."""
+
+
+class EventBus(PublishMethods):
+    """Routes published events to handlers, retries failures and measures everything.
+
+    Every setting can be overridden by an ``EVMON_*`` environment variable
+    (``docs/configuration.md``). A bus runs once: after `stop`, make a new one.
+
+    Args:
+        service: name of the service, and of its stream and consumer group.
+        transport: URL of the transport: ``memory://`` stays within this process,
+            ``redis://host:6379/0`` shares the work with other processes.
+        auto_discovery: run discovery and the monitor.
+        discovery: how providers are scanned.
+        batching: how published events are batched.
+        consumer: how events are read and handled.
+        redis: how the Redis transport behaves.
+        retry: policy for discovery, publishing, and handlers without their own.
+        thresholds: the limits that the monitor checks.
+        monitor: how often the monitor checks limits and logs a summary.
+        metrics: where ``/metrics`` is served. None serves it only from `run` and
+            `serve`, or if the environment names a host or port.
+        limits: maximum size and depth of an event.
+        clock: time source and jitter, for tests.
+
+    Raises:
+        ConfigError: a setting has an invalid value.
+
+    Example:
+        >>> bus = EventBus(service="shop")
+        >>> bus.register(Orders())
+        >>> async with bus:
+        ...     await bus.publish("order.created", {"id": 7})
+    """
+
+    def __init__(
+        self,
+        service: str = "evmon",
+        transport: str = "memory://",
+        *,
+        auto_discovery: bool = True,
+        discovery: DiscoveryConfig = DiscoveryConfig(),
+        batching: Batching = Batching(),
+        consumer: ConsumerConfig = ConsumerConfig(),
+        redis: RedisConfig = RedisConfig(),
+        retry: RetryPolicy = RetryPolicy(),
+        thresholds: Thresholds = Thresholds(),
+        monitor: MonitorConfig = MonitorConfig(),
+        metrics: MetricsConfig | None = None,
+        limits: EventLimits = EventLimits(),
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
+        environ = environment()
+        warn_of_slips(environ)
+        basics = Basics(
+            service=service, transport=transport, auto_discovery=auto_discovery
+        )
+        basics = resolve(Basics, basics, environ)
+        self._settings = Settings(
+            service=basics.service,
+            transport=basics.transport,
+            auto_discovery=basics.auto_discovery,
+            discovery=resolve(DiscoveryConfig, discovery, environ),
+            batching=resolve(Batching, batching, environ),
+            consumer=resolve(ConsumerConfig, consumer, environ),
+            redis=resolve(RedisConfig, redis, environ),
+            retry=resolve(RetryPolicy, retry, environ),
+            thresholds=resolve(Thresholds, thresholds, environ),
+            monitor=resolve(MonitorConfig, monitor, environ),
+            limits=resolve(EventLimits, limits, environ),
+        )
+        check_transport(self._settings.transport, self._settings.redis)
+        self._metrics = _metrics_config(metrics, environ)
+        self._clock = clock
+        self._registry = Registry()
+        self._providers: list[Any] = []
+        self._packages: list[str] = []
+        self._runtime: Runtime | None = None
+        self._starting = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stopping = False
+        self._stopped = False
+
+    def __repr__(self) -> str:
+        scheme = self._settings.transport.partition(":")[0]
+        return f"EventBus(service={self.service!r}, transport='{scheme}://…')"
+
+    @property
+    def service(self) -> str:
+        """Name of the service."""
+        return self._settings.service
+
+    @property
+    def handlers(self) -> tuple[Handler, ...]:
+        """The registered handlers, in order of registration."""
+        return self._registry.handlers
+
+    @property
+    def monitor(self) -> Monitor:
+        """Metrics, warnings and recommendations.
+
+        Raises:
+            BusStateError: the bus was not started, or has ``auto_discovery=False``.
+        """
+        monitor = self._started().monitor
+        if monitor is None:
+            raise BusStateError("no monitor: the bus has auto_discovery=False")
+        return monitor
+
+    @property
+    def discovery(self) -> Discovery:
+        """The state of discovery: ``pending`` and ``failures``.
+
+        Raises:
+            BusStateError: the bus was not started.
+        """
+        return self._started().discovery
+
+    @property
+    def metrics_url(self) -> str | None:
+        """URL of ``/metrics``; None while it is not served."""
+        return self._runtime.metrics_url if self._runtime else None
+
+    @property
+    def routes(self) -> Routes | None:
+        """Answers ``/metrics``, ``/livez`` and ``/readyz``; None before `start`."""
+        return self._runtime.routes if self._runtime else None
+
+    def register(self, provider: Any) -> None:
+        """Queue a provider of handlers for discovery; thread-safe, returns at once.
+
+        A class with instance methods as handlers is instantiated without arguments.
+        The bus keeps a reference to the provider until `unregister`.
+
+        Args:
+            provider: an instance, class, module or function with handlers declared by
+                `event_handler`.
+
+        Raises:
+            BusStateError: the bus has ``auto_discovery=False``, or was stopped.
+
+        Example:
+            >>> bus.register(Orders())
+        """
+        self._wants_discovery("register")
+        with self._starting:
+            if self._runtime is None:
+                self._providers.append(provider)
+                return
+        self._runtime.discovery.register(provider)
+
+    def discover(self, package: str | ModuleType) -> None:
+        """Queue a package and its modules for discovery; thread-safe, returns at once.
+
+        Abstract classes and protocols are skipped, and so are classes of which an
+        instance is registered.
+
+        Args:
+            package: a module or package, or its dotted name.
+
+        Raises:
+            BusStateError: the bus has ``auto_discovery=False``, or was stopped.
+
+        Example:
+            >>> bus.discover("shop.handlers")
+        """
+        self._wants_discovery("discover")
+        with self._starting:
+            if self._runtime is None:
+                name = package if isinstance(package, str) else package.__name__
+                self._packages.append(name)
+                return
+        self._runtime.discovery.discover(package)
+
+    def unregister(self, provider: Any) -> int:
+        """Remove the handlers of a provider, or withdraw it from the queue.
+
+        Args:
+            provider: the same object that was passed to `register`.
+
+        Returns:
+            Number of handlers removed; 0 if none had been registered yet.
+
+        Example:
+            >>> bus.unregister(orders)
+            2
+        """
+        if self._runtime is not None:
+            return self._runtime.discovery.unregister(provider)
+        self._providers = [p for p in self._providers if p is not provider]
+        return 0
+
+    def add_handler(
+        self,
+        pattern: str,
+        function: Callable[..., Any],
+        *,
+        retry: RetryPolicy | None = None,
+    ) -> None:
+        """Register a function as a handler at once, without discovery.
+
+        Args:
+            pattern: an event type or a pattern, as for `event_handler`.
+            function: any callable; its annotations decide what it receives, as for
+                `event_handler`.
+            retry: retry policy of this handler; by default that of the bus.
+
+        Raises:
+            ConfigError: the pattern or the policy is invalid.
+            DiscoveryError: a parameter cannot be filled from an event.
+
+        Example:
+            >>> bus.add_handler("order.created", print)
+        """
+        self._registry.add([handler_of(function, pattern, retry)])
+
+    async def start(self) -> None:
+        """Start discovery, consumer and monitor; ``async with bus`` does it for you.
+
+        Returns once every provider registered so far has been scanned once.
+
+        Raises:
+            BusStateError: the bus was already started.
+            ConfigError: the metrics address is not available, or the server's
+                configuration is refused.
+            TransportError: the transport cannot be opened.
+
+        Example:
+            >>> await bus.start()
+            >>> await bus.stop()
+        """
+        if self._runtime is not None:
+            raise BusStateError("the bus was already started: make a new EventBus")
+        runtime = Runtime(self._settings, self._registry, self._metrics, self._clock)
+        self._loop = asyncio.get_running_loop()
+        with self._starting:
+            self._runtime = runtime
+            providers, self._providers = self._providers, []
+        running_buses.add(self)
+        try:
+            await runtime.start(providers, self._packages)
+        except BaseException:
+            running_buses.discard(self)
+            self._stopping = self._stopped = True
+            raise
+
+    async def stop(self) -> None:
+        """Stop reading, wait for running handlers, send what is buffered, and close.
+
+        Events still in flight after ``ConsumerConfig.drain_timeout`` seconds are
+        released for redelivery. Further calls wait for the first one to finish.
+
+        Raises:
+            Exception: the error that made the bus fail, if it failed.
+
+        Example:
+            >>> await bus.start()
+            >>> await bus.stop()
+        """
+        running_buses.discard(self)
+        if self._runtime is None:
+            return
+        if self._stopping:
+            await self._runtime.wait()
+            return
+        self._stopping = True
+        try:
+            await self._runtime.stop()
+        finally:
+            self._stopped = True
+
+    async def wait(self) -> None:
+        """Wait until the bus has stopped, by `stop` or because it failed.
+
+        Returns at once if it has stopped already. The error of a bus that failed is
+        raised by `stop`.
+
+        Raises:
+            BusStateError: the bus was not started.
+
+        Example:
+            >>> await bus.start()
+            >>> try:
+            ...     await bus.wait()
+            ... finally:
+            ...     await bus.stop()
+        """
+        await self._started().wait()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.stop()
+
+    def run(self) -> None:
+        """Start and block until SIGINT or SIGTERM, then drain and return.
+
+        Serves ``/metrics``, by default on ``127.0.0.1:9464``. A second signal ends the
+        process at once. Uses uvloop if it is installed.
+
+        Raises:
+            BusStateError: not called from the main thread, called on an event loop, or
+                the bus was already started.
+            ConfigError: the metrics address is not available, or the server's
+                configuration is refused.
+            TransportError: the transport cannot be opened.
+
+        Example:
+            >>> if __name__ == "__main__":
+            ...     bus.run()
+        """
+        if threading.current_thread() is not threading.main_thread():
+            raise BusStateError("run() handles signals: call it from the main thread")
+        if in_event_loop():
+            raise BusStateError(
+                "run() starts an event loop; within one, use await bus.serve()"
+            )
+        self._serve_metrics()
+        run_until_signal(self)
+
+    async def serve(self) -> None:
+        """Do the same as `run` on the current event loop, for your own main function.
+
+        Raises:
+            BusStateError: the bus was already started.
+            ConfigError: the metrics address is not available, or the server's
+                configuration is refused.
+            TransportError: the transport cannot be opened.
+
+        Example:
+            >>> async def main() -> None:
+            ...     async with open_pool() as pool:
+            ...         bus.register(Orders(pool))
+            ...         await bus.serve()
+        """
+        self._serve_metrics()
+        await serve_until_signal(self)
+
+    async def preview(self) -> tuple[tuple[Handler, ...], Discovery]:
+        """Run discovery without starting the bus or changing it.
+
+        Returns:
+            The handlers that would be registered, and the `Discovery` with its
+            ``failures``.
+
+        Example:
+            >>> handlers, discovery = await bus.preview()
+            >>> [handler.pattern for handler in handlers], discovery.failures
+            (['order.created'], ())
+        """
+        registry = Registry()
+        registry.add(self._registry.handlers)
+        packages = self._packages if self._runtime is None else ()
+        discovery = await preview(
+            self._settings, registry, self._providers, packages, self._clock
+        )
+        return registry.handlers, discovery
+
+    def _serve_metrics(self) -> None:
+        if self._metrics is None:
+            self._metrics = resolve(MetricsConfig, MetricsConfig(), environment())
+
+    def _wants_discovery(self, verb: str) -> None:
+        if not self._settings.auto_discovery:
+            raise BusStateError(
+                f"{verb}() needs auto_discovery=True; use add_handler() without it"
+            )
+        if self._stopping:
+            raise BusStateError("the bus has stopped: create a new EventBus")
+
+    def _publisher(self) -> Publisher:
+        return self._live().publisher
+
+    def _event_loop(self) -> asyncio.AbstractEventLoop:
+        assert self._loop is not None  # noqa: S101 - `start` found it
+        return self._loop
+
+    def _started(self) -> Runtime:
+        if self._runtime is None:
+            raise BusStateError("the bus is not running: use 'async with bus'")
+        return self._runtime
+
+    def _live(self) -> Runtime:
+        if self._stopped:
+            raise BusStateError("the bus has stopped: make a new EventBus")
+        return self._started()
+
+
+def _metrics_config(
+    metrics: MetricsConfig | None, environ: Mapping[str, str]
+) -> MetricsConfig | None:
+    named = "EVMON_METRICS_HOST" in environ or "EVMON_METRICS_PORT" in environ
+    if metrics is None and not named:
+        return None
+    metrics = MetricsConfig() if metrics is None else metrics
+    return resolve(MetricsConfig, metrics, environ)

@@ -1,0 +1,85 @@
+"""Health: liveness and readiness are separate checks."""
+
+import asyncio
+import logging
+from typing import Final
+
+from evmon._clock import Clock
+from evmon._http.exposition import Health
+from evmon._telemetry.instruments import CONSUMER_READY, UPTIME
+from evmon._telemetry.meter import Meter
+from evmon._transports.base import Transport
+
+ALIVE_FOR: Final = 30.0
+"""Seconds without a response after which the event loop counts as blocked."""
+
+_log = logging.getLogger("evmon.bus")
+
+
+class HealthChecks:
+    """Answers ``/livez`` and ``/readyz``; thread-safe.
+
+    Liveness depends on the event loop alone: if it included Redis, an outage of Redis
+    would restart processes that could recover on their own. Each check schedules a
+    callback on the loop and reports whether the previous one ran, so there is no
+    heartbeat timer while nobody asks.
+
+    Args:
+        transport: reports why it is not usable, if so.
+        meter: binds the gauges.
+        clock: time source.
+    """
+
+    def __init__(self, transport: Transport, meter: Meter, clock: Clock) -> None:
+        self._transport = transport
+        self._clock = clock
+        self._show = meter.bind(CONSUMER_READY)
+        self._show_uptime = meter.bind(UPTIME)
+        self._since = clock.monotonic()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._asked: float | None = None
+        self._state = "starting"
+        self._problem = ""
+        self._show(0)
+
+    def started(self) -> None:
+        """All parts are running."""
+        self._loop = asyncio.get_running_loop()
+        self._state = ""
+        self.look()
+
+    def draining(self) -> None:
+        """The bus is stopping and takes no new work."""
+        self._state = "draining"
+        self.look()
+
+    def livez(self) -> Health:
+        """Whether the event loop responds."""
+        now = self._clock.monotonic()
+        asked = self._asked
+        if asked is not None and now - asked > ALIVE_FOR:
+            detail = f"the event loop has not responded for {now - asked:.0f} s"
+            return Health(ok=False, detail=detail)
+        if asked is None and self._loop is not None and not self._loop.is_closed():
+            self._asked = now
+            self._loop.call_soon_threadsafe(self._answer)
+        return Health(ok=True, detail="alive")
+
+    def readyz(self) -> Health:
+        """Whether events are accepted and handled."""
+        reason = self._state or self._transport.problem
+        if reason:
+            return Health(ok=False, detail=reason)
+        return Health(ok=True, detail="ready")
+
+    def look(self) -> None:
+        """Update the uptime and readiness gauges; log a change of readiness."""
+        self._show_uptime(self._clock.monotonic() - self._since)
+        problem = self._state or self._transport.problem
+        if problem != self._problem:
+            _log.info("not ready: %s" if problem else "ready%s", problem)
+        self._problem = problem
+        self._show(0 if problem else 1)
+
+    def _answer(self) -> None:
+        self._asked = None

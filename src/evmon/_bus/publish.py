@@ -1,0 +1,187 @@
+"""The publishing half of the bus: from a type and data to an event on its way."""
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any, Final
+
+from evmon._events import Event, check_event, check_type, new_id, now
+from evmon._publisher import Publisher
+from evmon.errors import BusStateError, PublishError
+
+_NOTHING_GIVEN: Final = (None, None, None, None)
+
+
+class PublishMethods(ABC):
+    """What publishes events, given a publisher and the event loop that it runs on."""
+
+    @property
+    @abstractmethod
+    def service(self) -> str:
+        """Name of the service, the default source of events."""
+
+    @abstractmethod
+    def _publisher(self) -> Publisher:
+        """The publisher of the running bus.
+
+        Raises:
+            BusStateError: the bus is not running.
+        """
+
+    @abstractmethod
+    def _event_loop(self) -> asyncio.AbstractEventLoop:
+        """The event loop of the running bus."""
+
+    async def publish(
+        self,
+        type: str,  # noqa: A002 - CloudEvents' word
+        data: Any = None,
+        *,
+        id: str | None = None,  # noqa: A002 - CloudEvents' word
+        source: str | None = None,
+        time: datetime | None = None,
+        traceparent: str | None = None,
+    ) -> "Event[Any]":
+        """Publish an event and wait until the transport has accepted it.
+
+        Call it on the event loop of the bus; in a thread, use `publish_sync`.
+
+        Args:
+            type: words joined by dots, for example ``order.created``.
+            data: JSON types, or what msgspec and pydantic encode as JSON (dataclasses,
+                dates, models …). All handlers share it: they must not mutate it.
+            id: unique for the source; by default a new id.
+            source: by default the name of the service.
+            time: with a time zone; by default now.
+            traceparent: W3C Trace Context to pass on; none by default.
+
+        Returns:
+            The published event.
+
+        Raises:
+            InvalidEventError: an attribute is invalid by CloudEvents 1.0, or the event
+                is too large, too deep or not representable in JSON.
+            PublishError: the transport did not accept it, after all retries.
+            BusStateError: the bus is not running, or runs on another event loop.
+
+        Example:
+            >>> event = await bus.publish("order.created", {"id": 7})
+            >>> event.type
+            'order.created'
+        """
+        event = self._event(type, data, id, source, time, traceparent)
+        await self._publisher().publish(event)
+        return event
+
+    async def publish_many(
+        self, events: "Iterable[Event[Any] | tuple[str, Any]]"
+    ) -> list[PublishError | None]:
+        """Publish many events in few batches; waits until all are sent or refused.
+
+        Args:
+            events: `Event` objects, or pairs of type and data.
+
+        Returns:
+            One entry for each event, in order: None, or why it was refused.
+
+        Raises:
+            InvalidEventError: an attribute of an event is invalid; those before it were
+                sent.
+            BusStateError: the bus is not running, or runs on another event loop.
+
+        Example:
+            >>> await bus.publish_many([("order.created", {"id": n}) for n in (7, 8)])
+            [None, None]
+        """
+        return await self._publisher().publish_many(
+            check_event(event) if isinstance(event, Event) else self._event(*event)
+            for event in events
+        )
+
+    def publish_sync(self, type: str, data: Any = None) -> "Event[Any]":  # noqa: A002
+        """Publish from a thread, such as that of a plain handler; blocks until sent.
+
+        Args:
+            type: words joined by dots, for example ``order.created``.
+            data: as for `publish`; None by default.
+
+        Returns:
+            The published event.
+
+        Raises:
+            InvalidEventError: the type is invalid, or the event is too large, too deep
+                or not representable in JSON.
+            PublishError: the transport did not accept it, after all retries.
+            BusStateError: the bus is not running, or the caller is on an event loop.
+
+        Example:
+            >>> @event_handler("order.created")
+            ... def created(event: Event) -> None:
+            ...     bus.publish_sync("invoice.requested", event.data)
+        """
+        event = self._event(type, data)
+        publisher = self._publisher()
+        if in_event_loop():
+            raise BusStateError(
+                "publish_sync() would block the event loop; use await publish()"
+            )
+        publishing = publisher.publish(event)
+        asyncio.run_coroutine_threadsafe(publishing, self._event_loop()).result()
+        return event
+
+    def publish_nowait(self, type: str, data: Any = None) -> "Event[Any]":  # noqa: A002
+        """Buffer an event and return at once; it is sent in the background.
+
+        If it cannot be sent after all retries, it is logged and counted as lost.
+
+        Args:
+            type: words joined by dots, for example ``order.created``.
+            data: as for `publish`; None by default.
+
+        Returns:
+            The buffered event.
+
+        Raises:
+            InvalidEventError: the type is invalid, or the event is too large, too deep
+                or not representable in JSON.
+            PublishError: the buffer is full (``Batching.max_buffered``).
+            BusStateError: the bus is not running, or runs on another event loop.
+
+        Example:
+            >>> bus.publish_nowait("page.viewed", {"path": "/"}).type
+            'page.viewed'
+        """
+        event = self._event(type, data)
+        self._publisher().publish_nowait(event)
+        return event
+
+    def _event(
+        self,
+        event_type: str,
+        data: Any = None,
+        event_id: str | None = None,
+        source: str | None = None,
+        time: datetime | None = None,
+        traceparent: str | None = None,
+    ) -> "Event[Any]":
+        event = Event(
+            id=new_id() if event_id is None else event_id,
+            source=self.service if source is None else source,
+            type=check_type(event_type),
+            time=now() if time is None else time,
+            data=data,
+            traceparent=traceparent,
+        )
+        given = (event_id, source, time, traceparent)
+        # What evmon makes itself need not be checked.
+        return event if given == _NOTHING_GIVEN else check_event(event)
+
+
+def in_event_loop() -> bool:
+    """Whether an event loop runs in this thread, which a blocking call would stop."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True

@@ -1,0 +1,1 @@
+"""The consumer: reads events, calls handlers, retries and dead-letters."""

@@ -1,0 +1,1 @@
+"""Discovery: finds handlers on providers and caches what it found."""

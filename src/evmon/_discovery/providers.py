@@ -1,0 +1,88 @@
+"""Providers: what discovery needs to know of other people's classes and modules."""
+
+import inspect
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any, TypeVar
+
+import anyio
+
+from evmon._handlers.handlers import HandlerSpec
+from evmon.errors import DiscoveryError
+
+T = TypeVar("T")
+
+
+async def in_thread(function: Callable[..., T], *args: Any) -> T:
+    """Run user code that may be slow in a thread; a stop does not wait for it.
+
+    Raises:
+        DiscoveryError: it raised something like SystemExit, as an imported script may.
+    """
+
+    def call() -> T:
+        try:
+            return function(*args)
+        except Exception:
+            raise
+        except BaseException as error:
+            raise DiscoveryError(f"it raised {error!r:.200}") from error
+
+    return await anyio.to_thread.run_sync(call, abandon_on_cancel=True)
+
+
+def needs_instance(provider: type, specs: tuple[HandlerSpec, ...]) -> bool:
+    """Whether some handler of a class is an instance method."""
+    return any(
+        not isinstance(
+            inspect.getattr_static(provider, spec.attribute or ""),
+            (staticmethod, classmethod),
+        )
+        for spec in specs
+    )
+
+
+def instantiate(provider: Callable[[], Any]) -> Any:
+    """Instantiate a class whose methods handle events.
+
+    Raises:
+        DiscoveryError: its constructor needs arguments.
+    """
+    try:
+        inspect.signature(provider).bind()
+    except TypeError as error:
+        raise DiscoveryError(
+            f"{describe(provider)} needs arguments ({error}): register an instance"
+            " instead"
+        ) from None
+    except ValueError:
+        pass  # no readable signature: just call it
+    return provider()
+
+
+def is_provider(value: Any, module_name: str) -> bool:
+    """Whether an attribute of a module is a concrete class defined in it."""
+    return (
+        isinstance(value, type)
+        and value.__module__ == module_name
+        and not inspect.isabstract(value)
+        and not getattr(value, "_is_protocol", False)
+    )
+
+
+def describe(provider: Any) -> str:
+    """The name of a provider, whatever its attributes do."""
+    try:
+        return _name_of(provider)
+    except Exception:  # noqa: BLE001 - providers are other people's code
+        return object.__repr__(provider)
+
+
+def _name_of(provider: Any) -> str:
+    if isinstance(provider, ModuleType):
+        return provider.__name__
+    if inspect.isroutine(provider):
+        return f"{provider.__module__}.{provider.__qualname__}"
+    kind = provider if isinstance(provider, type) else type(provider)
+    name = f"{kind.__module__}.{kind.__qualname__}"
+    return name if isinstance(provider, type) else f"{name} instance"

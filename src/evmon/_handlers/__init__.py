@@ -1,0 +1,1 @@
+"""Handlers: how they are declared, called and matched to events."""

@@ -1,0 +1,270 @@
+"""Handlers: how they are declared, and how they are found on a provider."""
+
+import functools
+import inspect
+import types
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeVar
+
+from evmon._handlers.signatures import CallMany, CallOne, calls_of, is_async
+from evmon._settings.retry_policy import RetryPolicy
+from evmon.errors import ConfigError
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_DECLARATIONS: Final = "__evmon_handles__"
+
+
+@dataclass(frozen=True, slots=True)
+class Declaration:
+    """The arguments of an `@event_handler` on a function."""
+
+    pattern: str
+    retry: RetryPolicy | None
+
+
+@dataclass(frozen=True, slots=True)
+class HandlerSpec:
+    """A handler declared on a provider, not bound to it.
+
+    Attributes:
+        attribute: its name on the provider; None if the provider is the handler.
+        declaration: what was declared.
+    """
+
+    attribute: str | None
+    declaration: Declaration
+
+
+@dataclass(frozen=True, slots=True)
+class Handler:
+    """A registered handler.
+
+    Attributes:
+        name: module and qualified name of the function, as in metrics.
+        pattern: pattern of the event types that it handles.
+        retry: its retry policy; None means that of the bus.
+        call: calls the function with an event and its `Delivery`; for a coroutine
+            function it returns the coroutine.
+        is_async: whether `call` returns an awaitable; if not, it blocks and is run in a
+            thread.
+        call_many: calls the function with a list of events; None if it takes one.
+        number: distinguishes registered handlers of the same name, from 1.
+
+    Example:
+        >>> [(handler.pattern, handler.name) for handler in bus.handlers]
+        [('order.created', 'shop.app.Orders.created')]
+    """
+
+    name: str
+    pattern: str
+    retry: RetryPolicy | None
+    call: CallOne = field(compare=False, repr=False)
+    is_async: bool = True
+    call_many: CallMany | None = field(default=None, compare=False, repr=False)
+    number: int = 1
+
+    @property
+    def key(self) -> str:
+        """Unique name in logs and dead letters, such as ``name`` or ``name#2``."""
+        return self.name if self.number == 1 else f"{self.name}#{self.number}"
+
+
+def event_handler(
+    pattern: str, *, retry: RetryPolicy | None = None
+) -> Callable[[F], F]:
+    """Declare a function or method as an event handler.
+
+    Annotations decide what a parameter receives: `Event`, `Event[T]` or no annotation
+    the event, `Delivery` how it was delivered, and any other type the event's data,
+    validated as that type (a pydantic model, a dataclass, a TypedDict …). Data that
+    does not validate is a permanent failure: the event is dead-lettered.
+
+    A function with one parameter annotated `list[Event]` or `list[Event[T]]` receives
+    the events of one read in a single call. If the call fails, it is repeated for each
+    event alone, so one bad event does not fail the others.
+
+    A coroutine function runs on the event loop, a plain function in a thread. All
+    handlers of an event share its data: do not mutate it.
+
+    Args:
+        pattern: an event type or a pattern: ``*`` stands for one word, ``**`` at the
+            end for one or more words (``order.*``, ``order.**``).
+        retry: retry policy of this handler; by default that of the bus.
+
+    Returns:
+        A decorator that marks the function and returns it unchanged.
+
+    Raises:
+        ConfigError: the pattern or the policy is invalid.
+
+    Example:
+        >>> @event_handler("order.created", retry=RetryPolicy(max_retries=5))
+        ... async def created(event: Event) -> None: ...
+    """
+    if callable(pattern):
+        raise ConfigError("@event_handler needs a pattern: @event_handler('order.*')")
+    check_pattern(pattern)
+    _check_retry(retry)
+    declaration = Declaration(pattern, retry)
+
+    def declare(function: F) -> F:
+        target: Any = function
+        if isinstance(function, (staticmethod, classmethod)):
+            target = function.__func__
+        if not callable(target) or isinstance(target, type):
+            raise ConfigError(f"@event_handler({pattern!r}) must decorate a function")
+        earlier: tuple[Declaration, ...] = getattr(target, _DECLARATIONS, ())
+        setattr(target, _DECLARATIONS, (declaration, *earlier))
+        return function
+
+    return declare
+
+
+def check_pattern(pattern: str) -> str:
+    """Return `pattern` if it is valid.
+
+    Raises:
+        ConfigError: the pattern is invalid; describes the syntax.
+    """
+    words = pattern.split(".") if isinstance(pattern, str) else [""]
+    plain = [word for word in words if word != "*"]
+    if plain and plain[-1] == "**" and words[-1] == "**":
+        plain.pop()
+    if not all(words) or any(
+        "*" in word or not word.isprintable() or " " in word for word in plain
+    ):
+        raise ConfigError(
+            f"pattern {pattern!r}: must be words joined by dots, where '*' stands for"
+            " one word and '**', only at the end, for one or more words"
+        )
+    return pattern
+
+
+def scan(provider: Any) -> tuple[HandlerSpec, ...]:
+    """Scan a provider for declared handlers.
+
+    Finds methods of its class and base classes, static and class methods, functions of
+    a module, attributes of an instance, and declarations below `functools.wraps`.
+    Properties and other descriptors are never triggered, and the result holds no
+    reference to the provider.
+    """
+    if inspect.isroutine(provider) or isinstance(provider, functools.partial):
+        return tuple(HandlerSpec(None, d) for d in declarations_of(provider))
+    return tuple(
+        HandlerSpec(name, declaration)
+        for name, value in _static_members(provider)
+        for declaration in declarations_of(value)
+    )
+
+
+def bind(provider: Any, spec: HandlerSpec) -> Handler:
+    """Bind a declared handler to its provider.
+
+    Raises:
+        DiscoveryError: a parameter cannot be filled from an event.
+    """
+    function = provider if spec.attribute is None else getattr(provider, spec.attribute)
+    return handler_of(function, spec.declaration.pattern, spec.declaration.retry)
+
+
+def handler_of(
+    function: Callable[..., Any], pattern: str, retry: RetryPolicy | None = None
+) -> Handler:
+    """Make a handler from any callable.
+
+    Raises:
+        ConfigError: the pattern is invalid.
+        DiscoveryError: a parameter cannot be filled from an event.
+    """
+    check_pattern(pattern)
+    _check_retry(retry)
+    name = _name_of(function)
+    call, call_many = calls_of(function, name)
+    asynchronous = is_async(function)
+    if asynchronous and not inspect.iscoroutinefunction(function):
+        # A plain wrapper of a coroutine function may or may not return its coroutine.
+        call, call_many = _awaited(call), call_many and _awaited(call_many)
+    return Handler(
+        name=name,
+        pattern=pattern,
+        retry=retry,
+        call=call,
+        is_async=asynchronous,
+        call_many=call_many,
+    )
+
+
+def declarations_of(value: Any) -> tuple[Declaration, ...]:
+    """The `@event_handler` declarations on a raw attribute, if any."""
+    if isinstance(value, (staticmethod, classmethod)):
+        value = value.__func__
+    seen = 0
+    while callable(value) and seen < 100:  # a chain of wrappers may be cyclic
+        found = inspect.getattr_static(value, _DECLARATIONS, ())
+        if isinstance(found, tuple) and found:
+            return found
+        if isinstance(value, functools.partial):
+            value = value.func
+        else:
+            value = inspect.getattr_static(value, "__wrapped__", None)
+        seen += 1
+    return ()
+
+
+def _awaited(call: Callable[..., Any]) -> Callable[..., Any]:
+    async def awaited(*arguments: Any) -> None:
+        result = call(*arguments)
+        if inspect.isawaitable(result):
+            await result
+
+    return awaited
+
+
+def _check_retry(retry: object) -> None:
+    if retry is not None and not isinstance(retry, RetryPolicy):
+        raise ConfigError(
+            f"retry={retry!r}: must be a RetryPolicy, such as"
+            " RetryPolicy(max_retries=5)"
+        )
+
+
+def _name_of(function: Any) -> str:
+    while isinstance(function, functools.partial):
+        function = function.func
+    named = function if hasattr(function, "__qualname__") else type(function)
+    module = getattr(named, "__module__", None)
+    name: str = named.__qualname__.replace("<locals>.", "")
+    return f"{module}.{name}" if module else name
+
+
+def _static_members(provider: Any) -> Iterator[tuple[str, Any]]:
+    """Names and raw attributes, nearest definition first; triggers no descriptor."""
+    seen: set[str] = set()
+    namespaces: list[Mapping[str, Any]] = [_own_namespace(provider)]
+    cls = provider if isinstance(provider, type) else type(provider)
+    namespaces += [vars(base) for base in inspect.getmro(cls)[:-1]]
+    for namespace in namespaces:
+        for name, value in list(namespace.items()):
+            if name not in seen:
+                seen.add(name)
+                yield name, value
+
+
+def _own_namespace(provider: Any) -> dict[str, Any]:
+    if isinstance(provider, type):
+        return {}
+    try:
+        own = object.__getattribute__(provider, "__dict__")
+    except AttributeError:
+        return {}
+    if not isinstance(provider, types.ModuleType):
+        return dict(own)
+    # What a module imports is found in the module that defines it.
+    return {
+        name: value
+        for name, value in own.items()
+        if getattr(value, "__module__", None) == provider.__name__
+        and not isinstance(value, type)
+    }

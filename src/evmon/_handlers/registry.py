@@ -1,0 +1,233 @@
+"""The registry: finds the handlers of an event type by compiled patterns."""
+
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from heapq import heappop, heappush
+from typing import Final
+
+from evmon._handlers.handlers import Handler
+from evmon._telemetry.labels import UNKNOWN, label
+
+_MAX_ROUTES: Final = 4096
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Route:
+    """The handlers and the metric label of an event type.
+
+    Attributes:
+        handlers: all that match, in order of registration.
+        label: the type itself if a handler is registered for exactly that, else the
+            most specific matching pattern, else ``_unknown``. Never taken from a
+            payload.
+    """
+
+    handlers: tuple[Handler, ...]
+    label: str
+
+
+_NO_ROUTE: Final = Route((), UNKNOWN)
+
+
+@dataclass(slots=True)
+class _Node:
+    """A node of the pattern tree: one word, and what may follow it."""
+
+    words: dict[str, "_Node"] = field(default_factory=dict)
+    here: list[tuple[int, Handler]] = field(default_factory=list)
+    deeper: list[tuple[int, Handler]] = field(default_factory=list)
+
+
+class Registry:
+    """Handlers by event type.
+
+    Matching is one dictionary lookup for a known type, and a walk of the pattern tree,
+    one step per word, for a new one.
+
+    Example:
+        >>> registry = Registry()
+        >>> registry.match("order.created").handlers
+        ()
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._handlers: dict[int, Handler] = {}
+        self._root = _Node()
+        self._routes: dict[str, Route] = {}
+        self._next = 0
+        self._numbers = _Numbers()
+        self._observers: list[Callable[[int], None]] = []
+
+    def __len__(self) -> int:
+        return len(self._handlers)
+
+    @property
+    def handlers(self) -> tuple[Handler, ...]:
+        """All handlers, in the order of registration."""
+        return tuple(self._handlers.values())
+
+    def add(self, handlers: Iterable[Handler]) -> list[int]:
+        """Register handlers; returns their keys for `remove`."""
+        return self.replace((), handlers)
+
+    def replace(self, keys: Iterable[int], handlers: Iterable[Handler]) -> list[int]:
+        """Replace handlers by others atomically; returns the new keys.
+
+        Handlers of the same name keep their numbers, by which retries find them.
+        """
+        with self._lock:
+            gone = self._take(keys)
+            added = []
+            for unnumbered in handlers:
+                number = self._numbers.take(unnumbered.name)
+                handler = replace(unnumbered, number=number)
+                self._handlers[self._next] = handler
+                _insert(self._root, self._next, handler)
+                added.append(self._next)
+                self._next += 1
+            self._routes = {}
+        self._tell(len(added) - gone)
+        return added
+
+    def observe(self, changed: Callable[[int], None]) -> Callable[[], None]:
+        """Call `changed` with the number of handlers now, and with each later change.
+
+        It is called in the thread that makes the change.
+
+        Returns:
+            A function that ends the observation.
+        """
+        self._observers.append(changed)
+        changed(len(self._handlers))
+        return lambda: self._observers.remove(changed)
+
+    def remove(self, keys: Iterable[int]) -> int:
+        """Remove handlers; returns the number removed."""
+        with self._lock:
+            gone = self._take(keys)
+            self._routes = {}
+        self._tell(-gone)
+        return gone
+
+    def match(self, event_type: str) -> Route:
+        """The route of an event type."""
+        routes = self._routes
+        route = routes.get(event_type)
+        if route is not None:
+            return route
+        route = self._find(event_type)
+        # Types may come from untrusted publishers: bound the cache.
+        if len(routes) < _MAX_ROUTES:
+            routes[event_type] = route
+        return route
+
+    def _take(self, keys: Iterable[int]) -> int:
+        gone = [
+            (key, handler)
+            for key in keys
+            if (handler := self._handlers.pop(key, None)) is not None
+        ]
+        for key, handler in gone:
+            _delete(self._root, key, handler)
+            self._numbers.give_back(handler.name, handler.number)
+        return len(gone)
+
+    def _tell(self, change: int) -> None:
+        for changed in tuple(self._observers):
+            changed(change)
+
+    def _find(self, event_type: str) -> Route:
+        words = event_type.split(".")
+        with self._lock:
+            found = sorted(_walk(self._root, words), key=lambda entry: entry[0])
+        if not found:
+            return _NO_ROUTE
+        handlers = tuple(handler for _, handler in found)
+        best = min((h.pattern for h in handlers), key=_specificity)
+        return Route(handlers, label(best))
+
+
+class _Numbers:
+    """Assigns numbers to handlers of the same name: the smallest free one."""
+
+    def __init__(self) -> None:
+        self._highest: dict[str, int] = {}
+        self._free: dict[str, list[int]] = {}
+
+    def take(self, name: str) -> int:
+        free = self._free.get(name)
+        if free:
+            return heappop(free)
+        number = self._highest[name] = self._highest.get(name, 0) + 1
+        return number
+
+    def give_back(self, name: str, number: int) -> None:
+        free = self._free.setdefault(name, [])
+        heappush(free, number)
+        if len(free) == self._highest[name]:
+            del self._free[name], self._highest[name]
+
+
+def matches(pattern: str, event_type: str) -> bool:
+    """Whether a pattern matches an event type.
+
+    Example:
+        >>> matches("order.*", "order.created"), matches("order.*", "order.a.b")
+        (True, False)
+        >>> matches("order.**", "order.a.b"), matches("order.**", "order")
+        (True, False)
+    """
+    root = _Node()
+    _insert(root, 0, Handler("", pattern, None, lambda *_: None))
+    return bool(_walk(root, event_type.split(".")))
+
+
+def _insert(root: _Node, key: int, handler: Handler) -> None:
+    *first, last = handler.pattern.split(".")
+    node = root
+    for word in first:
+        node = node.words.setdefault(word, _Node())
+    if last == "**":
+        node.deeper.append((key, handler))
+    else:
+        node.words.setdefault(last, _Node()).here.append((key, handler))
+
+
+def _delete(root: _Node, key: int, handler: Handler) -> None:
+    """Remove a handler and the nodes that become empty."""
+    words = handler.pattern.split(".")
+    path = [root]
+    for word in words[:-1] if words[-1] == "**" else words:
+        path.append(path[-1].words[word])
+    last = path[-1]
+    entries = last.deeper if words[-1] == "**" else last.here
+    entries.remove((key, handler))
+    for depth in range(len(path) - 1, 0, -1):
+        node = path[depth]
+        if node.words or node.here or node.deeper:
+            break
+        del path[depth - 1].words[words[depth - 1]]
+
+
+def _walk(root: _Node, words: list[str]) -> list[tuple[int, Handler]]:
+    found: list[tuple[int, Handler]] = []
+    nodes = [root]
+    for word in words:
+        for node in nodes:
+            found += node.deeper
+        nodes = [
+            child
+            for node in nodes
+            for child in (node.words.get(word), node.words.get("*"))
+            if child is not None
+        ]
+    for node in nodes:
+        found += node.here
+    return found
+
+
+def _specificity(pattern: str) -> tuple[int, int, str]:
+    words = pattern.split(".")
+    return (words.count("**"), words.count("*") - len(words), pattern)

@@ -1,0 +1,1 @@
+"""``/metrics`` and the health checks over HTTP."""

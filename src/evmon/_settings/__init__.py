@@ -1,0 +1,1 @@
+"""Settings: how a setting is declared, the settings classes, and the environment."""

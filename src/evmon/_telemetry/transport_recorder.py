@@ -1,0 +1,117 @@
+"""Metrics of a transport: what happens on it, and its current state."""
+
+from dataclasses import dataclass
+from math import nan
+
+from evmon._telemetry import instruments as i
+from evmon._telemetry.labels import label
+from evmon._telemetry.meter import Meter, NoMeter
+from evmon.errors import LOSS_REASONS, LossReason
+
+
+@dataclass(frozen=True, slots=True)
+class TransportStats:
+    """The state of a transport at one moment.
+
+    Attributes:
+        length: entries in the stream, settled ones included.
+        lag: entries not yet delivered to the group; None if unknown.
+        pending: entries delivered to a consumer and not yet settled.
+        pending_age: seconds since the oldest pending entry was published.
+        unread_age: seconds since the oldest unread entry was published.
+        dead: dead letters kept.
+        dead_age: seconds since the oldest of them was dead-lettered.
+        scheduled: entries scheduled for a retry.
+    """
+
+    length: int = 0
+    lag: int | None = 0
+    pending: int = 0
+    pending_age: float = 0.0
+    unread_age: float = 0.0
+    dead: int = 0
+    dead_age: float = 0.0
+    scheduled: int = 0
+
+
+class TransportRecorder:
+    """Records metrics of a transport and its consumer group.
+
+    Args:
+        meter: binds the series.
+        destination: value of ``messaging.destination.name``.
+        group: value of ``messaging.consumer.group.name``.
+    """
+
+    def __init__(self, meter: Meter, destination: str, group: str) -> None:
+        to = {i.DESTINATION: label(destination)}
+        by = {**to, i.GROUP: label(group)}
+        self.polled = meter.bind(i.LAST_POLL_TIME, by)
+        self.waited = meter.bind_many(i.EVENT_WAIT, by)
+        self.redelivered = meter.bind(i.REDELIVERIES, by)
+        self._reclaims = meter.bind(i.RECLAIMS, by)
+        self._lease_losses = meter.bind(i.LEASE_LOSSES, by)
+        self._recreations = meter.bind(i.GROUP_RECREATIONS, by)
+        self._reconnects = meter.bind(i.RECONNECTS, to)
+        self._lag = meter.bind(i.CONSUMER_LAG, by)
+        self._lag_known = meter.bind(i.CONSUMER_LAG_KNOWN, by)
+        self._pending = meter.bind(i.CONSUMER_PENDING, by)
+        self._pending_age = meter.bind(i.CONSUMER_PENDING_AGE, by)
+        self._unread_age = meter.bind(i.CONSUMER_UNREAD_AGE, by)
+        self._length = meter.bind(i.STREAM_LENGTH, to)
+        self._dead = meter.bind(i.DEAD_LETTER_QUEUE_SIZE, to)
+        self._dead_age = meter.bind(i.DEAD_LETTER_QUEUE_AGE, to)
+        self._scheduled = meter.bind(i.RETRY_SCHEDULE_SIZE, to)
+        self._losses = {
+            reason: meter.bind(i.EVENTS_LOST, {i.LOSS_REASON: reason})
+            for reason in LOSS_REASONS
+        }
+
+    def record_stats(self, standing: TransportStats) -> None:
+        """The state of the transport was read."""
+        # An unknown lag has no sample: NaN withdraws it.
+        known = standing.lag is not None
+        self._lag(nan if standing.lag is None else standing.lag)
+        self._lag_known(1 if known else 0)
+        self._pending(standing.pending)
+        self._pending_age(standing.pending_age)
+        self._unread_age(standing.unread_age)
+        self._length(standing.length)
+        self._dead(standing.dead)
+        self._dead_age(standing.dead_age)
+        self._scheduled(standing.scheduled)
+
+    def unknown(self) -> None:
+        """The state cannot be read: withdraw the last values."""
+        for show in (
+            *(self._lag, self._pending, self._pending_age, self._unread_age),
+            *(self._length, self._dead, self._dead_age, self._scheduled),
+        ):
+            show(nan)
+        self._lag_known(0)
+
+    def reclaimed(self, count: int) -> None:
+        """Pending entries were reclaimed from another consumer."""
+        self._reclaims(count)
+        self.redelivered(count)
+
+    def lease_lost(self) -> None:
+        """Another consumer reclaimed an entry that is handled here."""
+        self._lease_losses(1)
+
+    def group_recreated(self) -> None:
+        """The consumer group was missing and was recreated."""
+        self._recreations(1)
+
+    def reconnected(self) -> None:
+        """A connection broke and was re-established."""
+        self._reconnects(1)
+
+    def lost(self, reason: LossReason, count: int) -> None:
+        """Events are known to be lost."""
+        self._losses[reason](count)
+
+
+def no_recorder() -> TransportRecorder:
+    """A recorder that measures nothing, for a transport used on its own."""
+    return TransportRecorder(NoMeter(), "", "")

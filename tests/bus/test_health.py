@@ -1,0 +1,232 @@
+"""Alive and ready are two questions: Redis is part of the second one alone."""
+
+import asyncio
+import http.client
+import signal
+from urllib.parse import urlsplit
+
+import pytest
+
+from evmon import Event, EventBus, MetricsConfig, RedisConfig
+from evmon._bus.health import ALIVE_FOR, HealthChecks
+from evmon._telemetry import instruments as i
+
+
+class Troubled:
+    """As much of a transport as a health check asks."""
+
+    problem = ""
+
+
+@pytest.fixture
+def transport():
+    return Troubled()
+
+
+@pytest.fixture
+def health(transport, measured, clock):
+    return HealthChecks(transport, measured.meter, clock)
+
+
+def answers(health):
+    ready = health.readyz()
+    return ready.ok, ready.detail
+
+
+async def test_it_is_not_ready_before_all_parts_run(health, measured):
+    assert answers(health) == (False, "starting")
+    assert measured.total(i.CONSUMER_READY) == 0
+    health.started()
+
+    assert answers(health) == (True, "ready")
+    assert measured.total(i.CONSUMER_READY) == 1
+
+
+async def test_it_is_not_ready_while_it_drains(health, measured):
+    health.started()
+    health.draining()
+
+    assert answers(health) == (False, "draining")
+    assert measured.total(i.CONSUMER_READY) == 0
+    assert health.livez().ok
+
+
+async def test_trouble_of_the_transport_is_told_and_clears(
+    health, transport, measured, caplog
+):
+    caplog.set_level("INFO")
+    health.started()
+    transport.problem = "the connection is broken"
+    assert answers(health) == (False, "the connection is broken")
+    assert health.livez().ok
+    for _ in range(10):
+        health.look()
+    assert measured.total(i.CONSUMER_READY) == 0
+    transport.problem = ""
+    health.look()
+
+    assert answers(health) == (True, "ready")
+    assert measured.total(i.CONSUMER_READY) == 1
+    assert caplog.text.count("not ready: the connection is broken") == 1
+    assert [r.getMessage() for r in caplog.records][-1] == "ready"
+
+
+async def test_it_is_alive_while_the_loop_turns(health, clock):
+    health.started()
+    for _ in range(10):
+        assert health.livez().detail == "alive"
+        await pytest.settle()
+        clock.now += 2 * ALIVE_FOR
+
+    assert health.livez().ok
+
+
+async def test_it_is_not_alive_when_the_loop_is_stuck(health, clock):
+    health.started()
+    assert health.livez().ok
+    clock.now += ALIVE_FOR
+    assert health.livez().ok
+    clock.now += 1
+
+    assert not health.livez().ok
+    assert health.livez().detail == "the event loop has not responded for 31 s"
+    await pytest.settle()
+    assert health.livez().ok
+
+
+async def test_nothing_is_scheduled_while_nobody_asks(health):
+    loop = asyncio.get_running_loop()
+    health.started()
+    assert health.livez().ok
+    await pytest.settle()
+
+    assert [t for t in loop._scheduled if not t.cancelled()] == []
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+# Over HTTP
+
+
+async def get(bus, path):
+    def ask():
+        parts = urlsplit(bus.metrics_url)
+        connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=5)
+        try:
+            connection.request("GET", path)
+            response = connection.getresponse()
+            return response.status, response.read().decode().strip()
+        finally:
+            connection.close()
+
+    return await asyncio.to_thread(ask)
+
+
+async def until(bus, path, status, within=10.0):
+    deadline = asyncio.get_running_loop().time() + within
+    while True:
+        answer = await get(bus, path)
+        if answer[0] == status:
+            return answer[1]
+        assert asyncio.get_running_loop().time() < deadline, answer
+        await asyncio.sleep(0.02)
+
+
+def bus_on(url, **settings):
+    bus = EventBus(
+        service="shop", transport=url, metrics=MetricsConfig(port=0), **settings
+    )
+    bus.add_handler("a", lambda event: None)
+    return bus
+
+
+@pytest.mark.parametrize("transport", ["memory", "redis"])
+async def test_a_running_bus_is_alive_and_ready(transport, request):
+    url = "memory://"
+    if transport == "redis":
+        url = request.getfixturevalue("server").url
+    async with bus_on(url) as bus:
+        assert await get(bus, "/livez") == (200, "alive")
+        assert await get(bus, "/readyz") == (200, "ready")
+        assert (await get(bus, "/metrics"))[0] == 200
+        assert "\nevmon_ready 1.0" in (await get(bus, "/metrics"))[1]
+        assert (await get(bus, "/other"))[0] == 404
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+async def test_without_its_server_a_bus_is_alive_and_not_ready(own_server, number):
+    server = own_server()
+    async with bus_on(server.url, redis=RedisConfig(timeout=0.5)) as bus:
+        assert (await get(bus, "/readyz"))[0] == 200
+        await asyncio.to_thread(server.stop, number)
+        detail = await until(bus, "/readyz", 503)
+        assert detail == "the connection to Redis is broken"
+        assert await get(bus, "/livez") == (200, "alive")
+        await asyncio.to_thread(server.start)
+        assert await until(bus, "/readyz", 200) == "ready"
+
+
+async def test_a_server_that_hangs_makes_a_bus_unready(own_server):
+    import os
+
+    server = own_server()
+    redis = RedisConfig(timeout=0.2, upkeep_interval=0.1)
+    async with bus_on(server.url, redis=redis) as bus:
+        os.kill(server.pid, signal.SIGSTOP)
+        try:
+            detail = await until(bus, "/readyz", 503)
+            assert (await get(bus, "/livez"))[0] == 200
+        finally:
+            os.kill(server.pid, signal.SIGCONT)
+        assert "Redis" in detail
+        assert await until(bus, "/readyz", 200) == "ready"
+
+
+async def test_a_bus_that_waits_for_its_server_is_alive_and_not_ready(own_server):
+    server = own_server()
+    server.stop()
+    bus = bus_on(server.url)
+    starting = asyncio.create_task(bus.start())
+    await pytest.eventually(lambda: bus.metrics_url and ":0/" not in bus.metrics_url)
+    assert await get(bus, "/livez") == (200, "alive")
+    assert await get(bus, "/readyz") == (503, "starting")
+    await asyncio.to_thread(server.start)
+    await starting
+    assert await get(bus, "/readyz") == (200, "ready")
+    await bus.stop()
+
+
+async def test_waiting_long_for_its_server_does_not_look_like_a_stuck_loop(clock):
+    bus = EventBus(
+        transport="redis://127.0.0.1:1",
+        redis=RedisConfig(connect_within=1000),
+        clock=clock,
+    )
+    starting = asyncio.create_task(bus.start())
+    await pytest.settle()
+    health = bus._runtime.health
+    while clock.now < 1_000 + 3 * ALIVE_FOR:
+        await clock.advance(0.25)
+        assert health.livez().ok
+        assert not health.readyz().ok
+    starting.cancel()
+    await asyncio.gather(starting, return_exceptions=True)
+
+
+async def test_a_bus_that_drains_is_alive_and_not_ready():
+    running, gate = asyncio.Event(), asyncio.Event()
+
+    async def slow(event: Event) -> None:
+        running.set()
+        await gate.wait()
+
+    bus = EventBus(metrics=MetricsConfig(port=0))
+    bus.add_handler("a", slow)
+    await bus.start()
+    await bus.publish("a")
+    await running.wait()
+    stopping = asyncio.create_task(bus.stop())
+    await pytest.settle()
+    assert await get(bus, "/readyz") == (503, "draining")
+    assert await get(bus, "/livez") == (200, "alive")
+    gate.set()
+    await stopping

@@ -1,0 +1,251 @@
+"""Everything starts and stops in order, and nothing is left behind, however it ends."""
+
+import asyncio
+import gc
+import threading
+import weakref
+
+import pytest
+from tests.shop import Orders
+
+from evmon import (
+    Batching,
+    BusStateError,
+    ConsumerConfig,
+    EventBus,
+    MetricsConfig,
+    PublishError,
+    RetryPolicy,
+    event_handler,
+)
+from evmon._discovery.discovery import EXPECTED_WITHIN
+from evmon._events import encode
+from evmon.testing import make_event
+
+
+async def test_leaving_the_bus_handles_what_was_published(bus, orders):
+    async with bus:
+        await bus.publish_many([("order.created", n) for n in range(100)])
+        bus.publish_nowait("order.shipped", 1)
+
+    assert len(orders.seen) == 201
+
+
+async def test_stopping_releases_every_task_timer_thread_and_reference(orders):
+    bus = EventBus(metrics=MetricsConfig(port=0))
+    bus.register(orders)
+    reference = weakref.ref(bus)
+    async with bus:
+        await bus.publish("order.created")
+        assert bus.metrics_url.startswith("http://127.0.0.1:")
+    del bus
+    await pytest.settle()
+    gc.collect()
+
+    assert reference() is None
+
+    assert len(asyncio.all_tasks()) == 1
+    assert not [t for t in asyncio.get_running_loop()._scheduled if not t.cancelled()]
+
+
+async def test_unregistered_and_dropped_a_provider_is_freed(bus):
+    async with bus:
+        provider = Orders()
+        bus.register(provider)
+        await pytest.eventually(lambda: len(bus.handlers) == 4)
+        reference = weakref.ref(provider)
+        bus.unregister(provider)
+        del provider
+        gc.collect()
+
+        assert reference() is None
+
+
+async def test_a_failing_body_still_drains(bus, orders):
+    with pytest.raises(ZeroDivisionError):
+        async with bus:
+            await bus.publish("order.created")
+            1 / 0  # noqa: B018
+
+    assert len(orders.seen) == 2
+
+
+async def test_a_cancelled_body_ends_the_bus_at_once():
+    started = asyncio.Event()
+
+    async def hang(event):
+        started.set()
+        await asyncio.sleep(60)
+
+    bus = EventBus(consumer=ConsumerConfig(drain_timeout=60))
+    bus.add_handler("a", hang)
+
+    async def body():
+        async with bus:
+            await bus.publish("a")
+            await asyncio.sleep(60)
+
+    task = asyncio.create_task(body())
+    await started.wait()
+    task.cancel()
+    await pytest.settle()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await pytest.settle()
+
+    assert len(asyncio.all_tasks()) == 1
+
+
+async def test_the_bus_may_be_entered_and_left_in_different_tasks(bus, orders):
+    await asyncio.create_task(bus.start())
+    await bus.publish("order.created")
+    await asyncio.create_task(bus.stop())
+
+    assert len(orders.seen) == 2
+
+
+async def test_nobody_waits_for_a_bus_that_fell(monkeypatch):
+    bus = EventBus(service="shop", batching=Batching(max_size=1, max_buffered=2))
+    await bus.start()
+    monkeypatch.setattr(bus._runtime.transport, "publish", _broken)
+    waiting = [asyncio.create_task(bus.publish("order.created")) for _ in range(4)]
+    await asyncio.wait_for(bus.wait(), 5)
+    results = await asyncio.wait_for(
+        asyncio.gather(*waiting, return_exceptions=True), 5
+    )
+    with pytest.raises(BusStateError, match="accepts no more events"):
+        await bus.publish("order.created")
+    with pytest.raises(ZeroDivisionError):
+        await bus.stop()
+
+    assert {type(result) for result in results} <= {PublishError, BusStateError}
+
+
+async def test_a_part_that_breaks_is_heard_of(bus, monkeypatch, caplog):
+    await bus.start()
+    monkeypatch.setattr("evmon._publisher.Publisher._send", _broken)
+    bus.publish_nowait("order.created")
+    await asyncio.wait_for(bus.wait(), 5)
+    with pytest.raises(ZeroDivisionError):
+        await bus.stop()
+
+    assert "the bus failed: ZeroDivisionError" in caplog.text
+
+
+async def _broken(*_):
+    raise ZeroDivisionError
+
+
+async def test_preview_shows_what_would_be_discovered_and_starts_nothing(bus):
+    class Needy:
+        def __init__(self, database): ...
+
+        @event_handler("b")
+        def handle(self, event): ...
+
+    bus.add_handler("a", print)
+    bus.register(Needy)
+    handlers, discovery = await bus.preview()
+
+    assert [h.pattern for h in handlers] == ["a", "order.created", "order.*"]
+    assert len(discovery.failures) == 1
+    assert len(bus.handlers) == 1
+    assert len(asyncio.all_tasks()) == 1
+
+
+async def test_whoever_stops_second_waits_for_the_first(bus):
+    release = asyncio.Event()
+
+    async def slow(event):
+        await release.wait()
+
+    bus.add_handler("slow", slow)
+    await bus.start()
+    await bus.publish("slow")
+    await pytest.settle()
+    first, second = (asyncio.create_task(bus.stop()) for _ in range(2))
+    await pytest.settle()
+    assert not second.done()
+    release.set()
+    await asyncio.gather(first, second)
+
+    with pytest.raises(BusStateError, match="has stopped"):
+        bus.register(Orders())
+
+
+def test_handlers_may_go_when_the_loop_is_gone(bus, orders):
+    async def main():
+        async with bus:
+            pass
+
+    asyncio.run(main())
+    bus.add_handler("late", print)
+
+    assert bus.unregister(orders) == 2
+
+
+async def test_what_arrives_while_the_bus_stops_is_left_to_those_who_know_it(
+    server, client
+):
+    class Never(Orders):
+        def __init__(self):
+            raise ConnectionError("not yet")
+
+    policy = RetryPolicy(base_delay=20, max_delay=20, jitter="none")
+    bus = EventBus(service="shop", transport=server.url, retry=policy)
+    bus.add_handler("other", print)
+    bus.register(Never)
+    await bus.start()
+    stopping = asyncio.create_task(bus.stop())
+    await asyncio.sleep(0.02)
+    client.xadd("evmon:{shop}:events", {"event": encode(make_event("order.created"))})
+    await stopping
+
+    assert client.xlen("evmon:{shop}:dead") == 0
+
+
+async def test_a_provider_that_hangs_is_not_waited_for_for_ever(clock):
+    hang = threading.Event()
+
+    class Hangs(Orders):
+        def __init__(self):
+            hang.wait(10)
+
+    bus = EventBus(clock=clock)
+    bus.add_handler("other", print)
+    async with bus:
+        bus.register(Hangs)
+        assert bus.discovery.expects_more
+        clock.now += EXPECTED_WITHIN
+        assert not bus.discovery.expects_more
+        assert bus.discovery.pending == 1
+        hang.set()
+
+
+async def test_a_bus_that_stops_takes_no_more_providers(bus):
+    refused = []
+
+    async def register(event):
+        try:
+            bus.register(Orders())
+        except BusStateError as error:
+            refused.append(str(error))
+
+    release = asyncio.Event()
+
+    async def handle(event):
+        await release.wait()
+        await register(event)
+
+    bus.add_handler("late", handle)
+    await bus.start()
+    await bus.publish("late")
+    await pytest.settle()
+    stopping = asyncio.create_task(bus.stop())
+    await asyncio.sleep(0)
+    release.set()
+    await stopping
+
+    assert len(refused) == 1
+    assert 0 == bus.discovery.pending

@@ -1,0 +1,309 @@
+"""Handlers are found wherever a class may hide them, and are bound to it by name."""
+
+import asyncio
+import functools
+import types
+
+import pytest
+
+from evmon import ConfigError, Event, RetryPolicy, event_handler
+from evmon._events import FIRST_DELIVERY, now
+from evmon._handlers.handlers import bind, check_pattern, handler_of, scan
+
+
+def event(data=None):
+    return Event(id="1", source="shop", type="order.created", time=now(), data=data)
+
+
+def found(provider):
+    return [(spec.attribute, spec.declaration.pattern) for spec in scan(provider)]
+
+
+def decorated(function):
+    @functools.wraps(function)
+    def wrapper(*args, **kwargs):
+        return function(*args, **kwargs)
+
+    return wrapper
+
+
+def test_methods_of_an_instance_and_of_its_class_are_found():
+    class Orders:
+        @event_handler("order.created")
+        async def created(self, event): ...
+
+        def other(self): ...
+
+    assert found(Orders()) == [("created", "order.created")]
+    assert found(Orders) == [("created", "order.created")]
+
+
+def test_inherited_methods_are_found_and_overridden_ones_are_not():
+    class Base:
+        @event_handler("a")
+        def first(self, event): ...
+
+        @event_handler("b")
+        def second(self, event): ...
+
+    class Child(Base):
+        def second(self, event): ...
+
+        @event_handler("c")
+        def third(self, event): ...
+
+    assert {("first", "a"), ("third", "c")} == set(found(Child()))
+
+
+def test_static_and_class_methods_are_found_whichever_decorator_is_outside():
+    class Orders:
+        @staticmethod
+        @event_handler("a")
+        def one(event): ...
+
+        @event_handler("b")
+        @staticmethod
+        def two(event): ...
+
+        @classmethod
+        @event_handler("c")
+        def three(cls, event): ...
+
+        @event_handler("d")
+        @classmethod
+        def four(cls, event): ...
+
+    assert [pattern for _, pattern in found(Orders())] == ["a", "b", "c", "d"]
+    for spec in scan(Orders()):
+        bind(Orders(), spec).call(event(), FIRST_DELIVERY)
+        bind(Orders, spec).call(event(), FIRST_DELIVERY)
+
+
+def test_declarations_below_wrappers_are_found():
+    class Orders:
+        @decorated
+        @decorated
+        @event_handler("order.created")
+        def created(self, event):
+            return "created"
+
+        @functools.lru_cache  # noqa: B019
+        @event_handler("order.seen")
+        def seen(self, event): ...
+
+    provider = Orders()
+
+    assert [p for _, p in found(provider)] == ["order.created", "order.seen"]
+    assert bind(provider, scan(provider)[0]).call(event(), FIRST_DELIVERY) == "created"
+
+
+def test_several_declarations_on_one_function_count_each():
+    @event_handler("a")
+    @event_handler("b")
+    def handle(event): ...
+
+    assert found(handle) == [(None, "a"), (None, "b")]
+
+
+def test_properties_and_descriptors_are_never_triggered():
+    class Trap:
+        def __get__(self, instance, owner):
+            raise AssertionError("triggered")
+
+    class Orders:
+        trap = Trap()
+
+        @property
+        def expensive(self):
+            raise AssertionError("triggered")
+
+        @functools.cached_property
+        def cached(self):
+            raise AssertionError("triggered")
+
+        def __getattr__(self, name):
+            raise AssertionError("triggered")
+
+        @event_handler("a")
+        def handle(self, event): ...
+
+    assert found(Orders()) == [("handle", "a")]
+
+
+def test_what_an_instance_carries_itself_is_found():
+    class Holder: ...
+
+    holder = Holder()
+    holder.handle = event_handler("a")(lambda event: "handled")
+
+    (spec,) = scan(holder)
+
+    assert bind(holder, spec).call(event(), FIRST_DELIVERY) == "handled"
+
+
+def test_a_module_gives_its_own_functions_only():
+    module = types.ModuleType("shop")
+    exec(
+        "from evmon import event_handler\n"
+        "@event_handler('a')\n"
+        "async def own(event): ...\n"
+        "class Orders:\n"
+        "    @event_handler('b')\n"
+        "    def handle(self, event): ...\n",
+        module.__dict__,
+    )
+    module.imported = event_handler("c")(lambda event: None)
+
+    assert found(module) == [("own", "a")]
+
+
+@pytest.mark.parametrize(
+    "provider", [None, 7, "text", object(), [], type, len, Exception()]
+)
+def test_anything_may_be_looked_at(provider):
+    assert scan(provider) == ()
+
+
+def test_slots_without_dict_are_looked_at():
+    class Slots:
+        __slots__ = ()
+
+        @event_handler("a")
+        def handle(self, event): ...
+
+    assert found(Slots()) == [("handle", "a")]
+
+
+def test_a_loop_of_wrappers_ends():
+    def one(event): ...
+
+    def two(event): ...
+
+    one.__wrapped__ = two
+    two.__wrapped__ = one
+
+    class Orders:
+        handle = one
+
+    assert found(Orders()) == []
+
+
+def test_the_metadata_holds_no_reference_to_its_provider():
+    class Orders:
+        @event_handler("a")
+        def handle(self, event): ...
+
+    provider = Orders()
+
+    assert provider not in [getattr(s, "attribute", None) for s in scan(provider)]
+    assert all(isinstance(s.attribute, str) for s in scan(provider))
+
+
+def handle_bare(e):
+    return e
+
+
+class CallableObject:
+    async def __call__(self, event): ...
+
+
+def test_bound_methods_are_called_on_their_instance():
+    class Orders:
+        async def handle(self, event: Event): ...
+
+    handler = handler_of(Orders().handle, "a", RetryPolicy(max_retries=9))
+
+    assert handler.is_async
+    assert handler.retry.max_retries == 9
+    assert handler.name.endswith("Orders.handle")
+
+
+@pytest.mark.parametrize(
+    ("function", "name"),
+    [
+        (handle_bare, f"{__name__}.handle_bare"),
+        (functools.partial(handle_bare), f"{__name__}.handle_bare"),
+        (functools.partial(functools.partial(handle_bare)), f"{__name__}.handle_bare"),
+        (CallableObject(), f"{__name__}.CallableObject"),
+        ([].append, "list.append"),
+    ],
+)
+def test_a_handler_is_named_after_its_module_and_function(function, name):
+    assert handler_of(function, "a").name.replace("builtins.", "") == name
+
+
+@pytest.mark.parametrize(
+    "pattern", ["a", "a.b", "*", "**", "a.*", "a.**", "*.b.*", "*.**"]
+)
+def test_patterns_are_words_and_stars(pattern):
+    assert pattern == check_pattern(pattern)
+
+
+@pytest.mark.parametrize(
+    "pattern", ["", ".", "a.", "**.a", "a.**.b", "a*", "a b", "***", None, 7, "a\n"]
+)
+def test_anything_else_is_refused_where_it_is_written(pattern):
+    with pytest.raises(ConfigError, match="must be words joined by dots"):
+        event_handler(pattern)
+
+
+def test_a_pattern_that_is_left_out_is_told():
+    with pytest.raises(ConfigError, match="needs a pattern"):
+
+        @event_handler
+        async def handle(event): ...
+
+
+def test_a_retry_that_is_no_policy_is_refused_where_it_is_written():
+    with pytest.raises(ConfigError, match=r"retry=5: must be a RetryPolicy"):
+        event_handler("a", retry=5)
+    with pytest.raises(ConfigError, match=r"retry=5: must be a RetryPolicy"):
+        handler_of(handle_bare, "a", 5)
+
+
+def test_only_functions_can_be_declared():
+    with pytest.raises(ConfigError, match="must decorate a function"):
+        event_handler("a")(7)
+
+
+def test_a_builtin_takes_the_event():
+    seen = []
+    event = Event(id="1", source="test", type="a", time=now())
+
+    handler_of(seen.append, "a").call(event, FIRST_DELIVERY)
+
+    assert seen == [event]
+
+
+def test_a_plain_wrapper_of_a_coroutine_function_is_awaited_if_there_is_something_to():
+    async def inner(event):
+        seen.append(event.id)
+
+    @functools.wraps(inner)
+    def returns_it(event):
+        return inner(event)
+
+    @functools.wraps(inner)
+    def runs_it_itself(event):
+        seen.append("alone")
+
+    seen = []
+    for function in (returns_it, runs_it_itself):
+        handler = handler_of(function, "a")
+        assert handler.is_async
+        asyncio.run(handler.call(event(), FIRST_DELIVERY))
+    assert ["1", "alone"] == seen
+
+
+def test_a_class_is_no_handler():
+    with pytest.raises(ConfigError, match="must decorate a function"):
+
+        @event_handler("a")
+        class Orders: ...
+
+
+def test_a_partial_of_a_declared_function_is_declared():
+    @event_handler("a")
+    async def handle(suffix, event): ...
+
+    assert [(None, "a")] == found(functools.partial(handle, "x"))

@@ -1,0 +1,215 @@
+"""One rendering serves all scrapes, in the format and encoding that each asked for."""
+
+import gzip
+import shutil
+import subprocess
+import threading
+import time
+
+import pytest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.openmetrics.parser import (
+    text_string_to_metric_families as parse_openmetrics,
+)
+from prometheus_client.parser import text_string_to_metric_families as parse_text
+
+from evmon import EventBus
+from evmon._http.exposition import Exposition, Health, Routes
+
+OPENMETRICS = "application/openmetrics-text"
+PROMETHEUS = (
+    "application/openmetrics-text;version=1.0.0;q=0.5,"
+    "application/openmetrics-text;version=0.0.1;q=0.4,"
+    "text/plain;version=0.0.4;q=0.3,*/*;q=0.2"
+)
+
+
+class Source:
+    """Families that count how often they are collected."""
+
+    def __init__(self):
+        self.collected = 0
+        self.error = None
+        self.delay = 0.0
+
+    def __call__(self):
+        self.collected += 1
+        time.sleep(self.delay)
+        if self.error:
+            raise self.error
+        counter = CounterMetricFamily("requests", "Requests.", labels=["path"])
+        counter.add_metric(['/a"\\\n'], 3)
+        return [counter, GaugeMetricFamily("now", "Seconds.", value=self.collected)]
+
+
+@pytest.fixture
+def source():
+    return Source()
+
+
+@pytest.fixture
+def exposition(source, clock):
+    return Exposition(source, 1.0, clock.monotonic)
+
+
+def values(families):
+    return {s.name: s.value for family in families for s in family.samples}
+
+
+def content_type(response):
+    return dict(response.headers)["content-type"]
+
+
+@pytest.mark.parametrize(
+    "accept",
+    [
+        "",
+        "*/*",
+        "text/plain",
+        "text/html",
+        "x;;q=,=",
+        "application/openmetrics-text;q=0",
+        "application/openmetrics-text;q=0.1,text/plain;q=0.9",
+    ],
+)
+def test_the_text_format_is_the_default(exposition, accept):
+    response = exposition.render(accept, "")
+
+    assert content_type(response).startswith("text/plain; version=0.0.4")
+    assert values(parse_text(response.body.decode())) == {"requests_total": 3, "now": 1}
+
+
+@pytest.mark.parametrize(
+    "accept", [OPENMETRICS, PROMETHEUS, f"text/plain;q=0.1,{OPENMETRICS}"]
+)
+def test_openmetrics_is_given_to_those_who_prefer_it(exposition, accept):
+    response = exposition.render(accept, "")
+
+    assert content_type(response).startswith(OPENMETRICS)
+    assert values(parse_openmetrics(response.body.decode())) == {
+        "requests_total": 3,
+        "now": 1,
+    }
+
+
+@pytest.mark.parametrize(
+    ("accepted", "zipped"),
+    [
+        ("gzip", True),
+        ("br, GZIP;q=0.5", True),
+        ("", False),
+        ("gzip;q=0", False),
+        ("deflate", False),
+    ],
+)
+def test_gzip_is_used_where_it_is_accepted(exposition, accepted, zipped):
+    response = exposition.render("", accepted)
+
+    assert zipped == (dict(response.headers).get("content-encoding") == "gzip")
+    body = gzip.decompress(response.body) if zipped else response.body
+    assert body == exposition.render("", "").body
+
+
+def test_one_rendering_is_good_for_a_while(exposition, source, clock):
+    for accept_encoding in ("", "gzip", ""):
+        exposition.render("", accept_encoding)
+    assert source.collected == 1
+    clock.now += 1.0
+    exposition.render("", "gzip")
+    assert source.collected == 2
+
+
+def test_parallel_scrapes_share_one_rendering(source):
+    source.delay = 0.2
+    exposition = Exposition(source, 0.0, time.monotonic)
+    bodies = []
+    threads = [
+        threading.Thread(target=lambda: bodies.append(exposition.render("", "").body))
+        for _ in range(20)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert len(bodies) == 20
+    assert source.collected <= 2
+
+
+def test_an_error_is_one_answer_and_a_line_in_the_log(exposition, source, caplog):
+    source.error = ZeroDivisionError("oops")
+    response = exposition.render("", "")
+
+    assert response.status == 500
+    assert response.body == b"cannot render the metrics; see the log of the service\n"
+    assert "ZeroDivisionError: oops" in caplog.text
+    source.error = None
+    assert exposition.render("", "").status == 200
+
+
+@pytest.fixture
+def routes(exposition):
+    return Routes(
+        exposition,
+        {
+            "/livez": lambda: Health(ok=True, detail="alive"),
+            "/readyz": lambda: Health(ok=False, detail="draining"),
+        },
+    )
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "body"),
+    [
+        ("GET", "/livez", 200, b"alive\n"),
+        ("HEAD", "/readyz", 503, b"draining\n"),
+        ("POST", "/metrics", 405, b"only GET and HEAD are allowed\n"),
+        ("GET", "/", 404, b"not found; try /metrics /livez /readyz\n"),
+        ("GET", "/metrics/", 404, b"not found; try /metrics /livez /readyz\n"),
+    ],
+)
+def test_only_known_paths_and_methods_are_answered(routes, method, path, status, body):
+    response = routes.answer(method, path, {})
+
+    assert (status, body) == (response.status, response.body)
+    assert (status == 405) == ("allow" in dict(response.headers))
+
+
+def test_metrics_are_routed_with_the_request_headers(routes):
+    response = routes.answer("GET", "/metrics", {"accept": OPENMETRICS})
+
+    assert content_type(response).startswith(OPENMETRICS)
+
+
+async def test_promtool_and_both_parsers_have_no_remark_about_a_real_service():
+    promtool = shutil.which("promtool")
+    bus = EventBus(service="shop")
+    bus.add_handler("a", lambda event: 1 / 0)
+    async with bus:
+        await bus.publish("a")
+        await bus.publish("unknown")
+        await pytest.eventually(lambda: bus._runtime.transport.dead_letters)
+        answer = bus._runtime.routes.answer
+        text = answer("GET", "/metrics", {}).body
+        openmetrics = answer("GET", "/metrics", {"accept": OPENMETRICS}).body
+    result = subprocess.run(
+        [promtool, "check", "metrics"], input=text, capture_output=True, check=False
+    )
+
+    assert (
+        result.stdout.decode(),
+        result.stderr.decode(),
+        result.returncode,
+    ) == ("", "", 0)
+    names = set(values(parse_text(text.decode())))
+    # Whether a counter tells when it began differs between the formats.
+    strip = lambda found: {n for n in found if not n.endswith("_created")}  # noqa: E731
+    assert strip(names) == strip(values(parse_openmetrics(openmetrics.decode())))
+
+
+def test_a_label_of_somebody_else_that_is_no_text_ends_no_scrape(clock):
+    family = GaugeMetricFamily("theirs", "Of the application.", labels=["who"])
+    family.add_metric(["J\u00fcrgen \ud800"], 1)
+    exposition = Exposition(lambda: [family], 0.0, clock.monotonic)
+
+    assert 'who="Jürgen ?"' in exposition.render("", "").body.decode()

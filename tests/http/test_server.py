@@ -1,0 +1,387 @@
+"""The server answers scrapes whatever its other clients do."""
+
+import asyncio
+import http.client
+import socket
+import threading
+import time
+
+import pytest
+from prometheus_client.core import GaugeMetricFamily
+
+from evmon import ConfigError, MetricsConfig
+from evmon._http.exposition import Exposition, Health, Routes
+from evmon._http.server import MetricsServer
+
+
+class Slow:
+    """Families that take as long as a test wants."""
+
+    def __init__(self):
+        self.delay = 0.0
+
+    def __call__(self):
+        time.sleep(self.delay)
+        return [GaugeMetricFamily("now", "Seconds.", value=1)]
+
+
+@pytest.fixture
+def families():
+    return Slow()
+
+
+@pytest.fixture
+def serve(families):
+    servers = []
+
+    def serve(checks=None, **config):
+        settings = {"port": 0, "header_timeout_seconds": 0.5, **config}
+        routes = Routes(Exposition(families, 0.0, time.monotonic), checks)
+        server = MetricsServer(MetricsConfig(**settings), routes)
+        server.start()
+        servers.append(server)
+        return server
+
+    yield serve
+    for server in servers:
+        server.stop()
+
+
+def get(server, path="/metrics", method="GET", timeout=5, **headers):
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=timeout)
+    try:
+        connection.request(method, path, headers=headers)
+        response = connection.getresponse()
+        return response.status, response.read()
+    finally:
+        connection.close()
+
+
+def raw(server, data, timeout=5):
+    """Send bytes, return all that comes back until the server closes."""
+    with socket.create_connection(
+        ("127.0.0.1", server.port), timeout=timeout
+    ) as client:
+        client.sendall(data)
+        received = b""
+        while chunk := client.recv(65536):
+            received += chunk
+    return received
+
+
+def test_a_scrape_is_answered(serve):
+    status, body = get(serve())
+
+    assert status == 200
+    assert b"now 1.0\n" in body
+
+
+def test_head_gives_the_length_and_no_body(serve):
+    server = serve()
+    _, body = get(server)
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=5)
+    connection.request("HEAD", "/metrics")
+    response = connection.getresponse()
+
+    assert str(len(body)) == response.headers["content-length"]
+    assert response.read() == b""
+    connection.close()
+
+
+def test_checks_and_unknown_paths_are_answered(serve):
+    server = serve({"/readyz": lambda: Health(ok=False, detail="draining")})
+
+    assert get(server, "/readyz?verbose") == (503, b"draining\n")
+    assert get(server, "/etc/passwd")[0] == 404
+    assert get(server, method="DELETE")[0] == 405
+
+
+def test_a_check_that_fails_is_an_error_and_not_the_end(serve, caplog):
+    server = serve({"/readyz": lambda: Health(1 / 0, "")})
+
+    assert get(server, "/readyz")[0] == 500
+    assert get(server)[0] == 200
+    assert "ZeroDivisionError" in caplog.text
+
+
+def test_a_connection_may_be_used_again(serve):
+    server = serve()
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=5)
+    for _ in range(5):
+        connection.request("GET", "/metrics")
+        assert b"now 1.0\n" in connection.getresponse().read()
+    connection.close()
+
+
+def test_requests_may_follow_each_other_without_waiting(serve):
+    request = b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n"
+    last = b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+
+    assert raw(serve(), request + request + last).count(b"HTTP/1.1 200") == 3
+
+
+def test_answers_that_nobody_reads_are_not_heaped_up(serve):
+    made = []
+
+    def large():
+        made.append(1)
+        return Health(ok=True, detail="x" * 100_000)
+
+    server = serve({"/readyz": large}, header_timeout_seconds=30)
+    with socket.create_connection(("127.0.0.1", server.port), timeout=5) as client:
+        client.sendall(b"GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n" * 1000)
+        before = -1
+        while before < len(made):
+            before = len(made)
+            time.sleep(0.2)
+        assert len(made) < 500
+
+        client.shutdown(socket.SHUT_WR)
+        received = 0
+        while chunk := client.recv(1_000_000):
+            received += len(chunk)
+        assert len(made) == 1000
+        assert received > 1000 * 100_000
+
+
+def test_who_ends_his_requests_still_gets_the_answer(serve, families):
+    families.delay = 0.1
+    server = serve()
+    with socket.create_connection(("127.0.0.1", server.port), timeout=5) as client:
+        client.sendall(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
+        client.shutdown(socket.SHUT_WR)
+        received = b""
+        while chunk := client.recv(65536):
+            received += chunk
+
+    assert b"now 1.0\n" in received
+
+
+@pytest.mark.parametrize(
+    ("data", "status"),
+    [
+        (b"nonsense\r\n\r\n", b"400"),
+        (b"GET /metrics HTTP/1.1\r\n\r\n", b"400"),
+        (b"GET /metrics HTTP/1.1\r\nHost: x\r\nX: " + b"x" * 9000, b"431"),
+        (b"GET /metrics HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello", b"413"),
+        (
+            b"GET /metrics HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n",
+            b"413",
+        ),
+        (b"GET /metrics HTTP/1.0\r\n\r\n", b"200"),
+    ],
+)
+def test_what_is_no_plain_request_is_refused_and_closed(serve, data, status):
+    assert raw(serve(), data).startswith(b"HTTP/1.1 " + status)
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"GET /metrics HT", b"GET /metrics HTTP/1.1\r\nHost: x\r\n"]
+)
+def test_a_client_that_takes_too_long_is_cut(serve, data):
+    server = serve(header_timeout_seconds=0.2)
+    started = time.monotonic()
+
+    assert raw(server, data) == b""
+    assert time.monotonic() - started < 2
+
+
+def test_a_client_that_goes_away_half_way_is_forgotten(serve):
+    server = serve()
+    for _ in range(50):
+        client = socket.create_connection(("127.0.0.1", server.port))
+        client.sendall(b"GET /met")
+        client.close()
+
+    assert get(server)[0] == 200
+
+
+def test_500_half_open_clients_starve_no_scrape(serve):
+    server = serve(header_timeout_seconds=30)
+    threads_before = threading.active_count()
+    clients = []
+    try:
+        for _ in range(500):
+            client = socket.create_connection(("127.0.0.1", server.port), timeout=5)
+            client.setblocking(False)
+            clients.append(client)
+        started = time.monotonic()
+        for _ in range(10):
+            assert get(server)[0] == 200
+        elapsed = time.monotonic() - started
+        assert threading.active_count() - threads_before <= 1
+    finally:
+        for client in clients:
+            client.close()
+
+    assert elapsed < 5
+
+
+def test_a_scrape_that_is_being_answered_is_not_pushed_out(serve, families):
+    families.delay = 0.5
+    server = serve(max_connections=2, header_timeout_seconds=30)
+    results = []
+    scrape = threading.Thread(target=lambda: results.append(get(server)[0]))
+    scrape.start()
+    time.sleep(0.2)
+    clients = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(20)]
+    scrape.join()
+    for client in clients:
+        client.close()
+
+    assert results == [200]
+
+
+def test_when_all_connections_are_busy_a_new_one_waits(serve, families):
+    families.delay = 0.3
+    server = serve(max_connections=1, header_timeout_seconds=30)
+    results = []
+    scrapes = [
+        threading.Thread(target=lambda: results.append(get(server)[0]))
+        for _ in range(4)
+    ]
+    for scrape in scrapes:
+        scrape.start()
+    for scrape in scrapes:
+        scrape.join()
+
+    assert results == [200] * 4
+
+
+def test_a_slow_rendering_holds_up_no_check(serve, families):
+    families.delay = 0.1
+    server = serve({"/livez": lambda: Health(ok=True, detail="alive")})
+    scrapes = [threading.Thread(target=lambda: get(server)) for _ in range(3)]
+    for scrape in scrapes:
+        scrape.start()
+    started = time.monotonic()
+    assert get(server, "/livez") == (200, b"alive\n")
+    assert time.monotonic() - started < 3
+    for scrape in scrapes:
+        scrape.join()
+
+
+async def test_a_blocked_application_can_still_be_scraped(serve):
+    server = serve()
+    results = []
+    scrape = threading.Thread(target=lambda: results.append(get(server, timeout=1)[0]))
+    scrape.start()
+    time.sleep(0.5)
+
+    assert results == [200]
+    scrape.join()
+
+
+def test_a_taken_port_is_one_line_with_the_way_out(serve):
+    server = serve()
+    with pytest.raises(ConfigError) as caught:
+        serve(port=server.port)
+
+    assert f"cannot serve /metrics on 127.0.0.1:{server.port}" in str(caught.value)
+    assert "EVMON_METRICS_PORT" in str(caught.value)
+
+
+def test_an_address_that_is_not_ours_is_refused(serve):
+    with pytest.raises(ConfigError, match="cannot serve /metrics on"):
+        serve(host="no.such.host.invalid")
+
+
+def test_ipv6_is_served(serve):
+    server = serve(host="::1")
+
+    assert f"http://[::1]:{server.port}" == server.url
+    connection = http.client.HTTPConnection("::1", server.port, timeout=5)
+    connection.request("GET", "/metrics")
+    assert connection.getresponse().status == 200
+    connection.close()
+
+
+def test_stopping_frees_port_and_threads_also_with_open_connections(serve, families):
+    threads_before = threading.active_count()
+    server = serve(header_timeout_seconds=30)
+    port = server.port
+    get(server)
+    clients = [socket.create_connection(("127.0.0.1", port)) for _ in range(5)]
+    server.start()
+    started = time.monotonic()
+    server.stop()
+    server.stop()
+
+    assert time.monotonic() - started < 2
+    assert threading.active_count() <= threads_before
+    with pytest.raises(OSError):
+        socket.create_connection(("127.0.0.1", port), timeout=1)
+    for client in clients:
+        client.close()
+    assert serve(port=port).port == port
+
+
+def test_an_idle_server_does_not_wake_up(serve):
+    server = serve()
+    get(server)
+    time.sleep(0.7)
+    loop = server._loop
+    steps = []
+    original = loop._run_once
+    loop._run_once = lambda: (steps.append(1), original())
+    time.sleep(0.5)
+    loop._run_once = original
+
+    assert [t for t in loop._scheduled if not t.cancelled()] == []
+    assert steps == []
+
+
+async def test_many_scrapes_in_parallel_are_all_answered(serve):
+    server = serve()
+    results = await asyncio.gather(*(asyncio.to_thread(get, server) for _ in range(50)))
+
+    assert {200} == {status for status, _ in results}
+
+
+def test_a_server_without_a_loop_to_run_in_says_so(monkeypatch, families):
+    def out_of_descriptors(coroutine):
+        coroutine.close()
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr(asyncio, "run", out_of_descriptors)
+    routes = Routes(Exposition(families, 0.0, time.monotonic), None)
+    server = MetricsServer(MetricsConfig(port=0), routes)
+    with pytest.raises(ConfigError, match="Too many open files"):
+        server.start()
+    server.stop()
+
+
+def test_one_client_that_cannot_be_served_is_not_the_last(serve, monkeypatch):
+    server = serve()
+    connect = server._loop.connect_accepted_socket
+    failures = [OSError("gone")]
+
+    async def fail_once(*args):
+        if failures:
+            raise failures.pop()
+        return await connect(*args)
+
+    monkeypatch.setattr(server._loop, "connect_accepted_socket", fail_once)
+    with pytest.raises((OSError, http.client.HTTPException)):
+        get(server)
+
+    assert get(server)[0] == 200
+
+
+def test_a_refused_head_request_is_answered_without_a_body(serve, caplog):
+    answer = raw(
+        serve(), b"HEAD /metrics HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc"
+    )
+
+    assert answer.startswith(b"HTTP/1.1 413")
+    assert answer.endswith(b"\r\n\r\n")
+    assert "Traceback" not in caplog.text
+
+
+def test_what_follows_a_head_request_may_be_refused_too(serve, caplog):
+    server = serve()
+    answer = raw(server, b"HEAD /metrics HTTP/1.1\r\nHost: x\r\n\r\nnonsense\r\n\r\n")
+
+    assert b"HTTP/1.1 200" in answer
+    assert b"HTTP/1.1 400" in answer
+    assert "Traceback" not in caplog.text

@@ -1,0 +1,102 @@
+"""Variables override what the code says, and a slip in a name is told."""
+
+import pytest
+
+from evmon import ConfigError, EventBus, MetricsConfig
+from evmon._settings.environment import environment, resolve, warn_of_slips
+
+
+def test_the_environment_overrides_what_the_code_says(monkeypatch):
+    monkeypatch.setenv("EVMON_SERVICE", "other")
+    monkeypatch.setenv("EVMON_RETRY_MAX_RETRIES", "9")
+    monkeypatch.setenv("EVMON_CONSUMER_BATCH_SIZE", "7")
+    monkeypatch.setenv("EVMON_THRESHOLDS_MEMORY_WARNING_MB", "1.5")
+    monkeypatch.setenv("EVMON_AUTO_DISCOVERY", "off")
+
+    settings = EventBus(service="shop")._settings
+
+    assert settings.service == "other"
+    assert settings.retry.max_retries == 9
+    assert settings.consumer.batch_size == 7
+    assert settings.thresholds.memory_warning_mb == 1.5
+    assert settings.auto_discovery is False
+
+
+def test_the_standard_variables_of_opentelemetry_are_read_under_our_names():
+    environ = environment(
+        {
+            "OTEL_EXPORTER_PROMETHEUS_PORT": "9999",
+            "OTEL_EXPORTER_PROMETHEUS_HOST": "::1",
+        }
+    )
+    config = resolve(MetricsConfig, MetricsConfig(), environ)
+
+    assert (config.host, config.port) == ("::1", 9999)
+
+
+def test_our_variable_wins_over_the_standard_one():
+    environ = environment(
+        {"OTEL_EXPORTER_PROMETHEUS_PORT": "9999", "EVMON_METRICS_PORT": "1234"}
+    )
+
+    assert resolve(MetricsConfig, MetricsConfig(), environ).port == 1234
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("service", "", "EventBus.service='': must be a printable name without spaces"),
+        ("transport", None, "EventBus.transport=None: must be a non-empty string"),
+        ("auto_discovery", "no", "EventBus.auto_discovery='no': must be true or false"),
+        (
+            "consumer",
+            {"group": "x"},
+            "consumer={'group': 'x'}: must be a ConsumerConfig(...)",
+        ),
+        ("metrics", 9000, "metrics=9000: must be a MetricsConfig(...)"),
+        ("retry", 3, "retry=3: must be a RetryPolicy(...)"),
+    ],
+)
+def test_a_bus_refuses_what_is_no_setting(name, value, message):
+    with pytest.raises(ConfigError) as caught:
+        EventBus(**{name: value})
+
+    assert message in str(caught.value)
+
+
+def test_a_slip_in_the_name_of_a_variable_is_told(caplog):
+    warn_of_slips(
+        {
+            "EVMON_TRANSPROT": "redis://x",
+            "EVMON_CONSUMER_CONCURRENCY": "5",
+            "EVMON_METRICS_PORT": "1",
+        }
+    )
+
+    first, second = caplog.messages
+    assert first.endswith("; did you mean EVMON_CONSUMER_MAX_CONCURRENCY?")
+    assert second == "unknown variable EVMON_TRANSPROT; did you mean EVMON_TRANSPORT?"
+
+
+def test_what_kubernetes_sets_for_services_of_our_name_is_no_slip(caplog):
+    warn_of_slips(
+        {
+            f"{service}_{name}": "tcp://10.0.0.1:9464"
+            for service in ("EVMON", "EVMON_REDIS", "EVMON_METRICS")
+            for name in ("SERVICE_HOST", "SERVICE_PORT", "PORT_9464_TCP_ADDR")
+        }
+    )
+
+    assert caplog.messages == []
+
+
+def test_a_variable_of_opentelemetry_is_named_as_it_was_set():
+    environ = environment({"OTEL_EXPORTER_PROMETHEUS_PORT": "abc"})
+    with pytest.raises(ConfigError, match=r"^OTEL_EXPORTER_PROMETHEUS_PORT='abc'"):
+        resolve(MetricsConfig, MetricsConfig(), environ)
+
+
+def test_an_empty_variable_of_opentelemetry_is_unset():
+    environ = environment({"OTEL_EXPORTER_PROMETHEUS_PORT": ""})
+
+    assert MetricsConfig() == resolve(MetricsConfig, MetricsConfig(), environ)

@@ -1,0 +1,307 @@
+"""What is added up in bulk is what OpenTelemetry's own instruments would have."""
+
+import gc
+import logging
+import math
+import threading
+from contextlib import contextmanager
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import HistogramDataPoint, InMemoryMetricReader
+
+from evmon._telemetry import instruments as i
+from evmon._telemetry.buffered_meter import CARDINALITY_LIMIT, FOLD_AT, AggregateMeter
+from evmon._telemetry.instruments import INSTRUMENTS, Kind
+from evmon._telemetry.meter import InstrumentMeter
+
+ROWS = [row for row in INSTRUMENTS if not row.kind.name.startswith("OBSERVABLE")]
+IMPOSSIBLE = [math.nan, math.inf, -math.inf, -1.0, -0.0]
+
+# Multiples of a power of two add up exactly, in whatever order.
+exact = st.integers(-(2**30), 2**30).map(lambda n: n / 1024)
+
+
+@st.composite
+def measurements(draw):
+    """A row of the table, and what is recorded: pairs of attributes and value."""
+    row = draw(st.sampled_from(ROWS))
+    keys = st.sampled_from(row.attributes) if row.attributes else st.nothing()
+    attributes = st.dictionaries(keys, st.sampled_from(["", "a", "b", "%s\n"]))
+    value = st.one_of(
+        exact,
+        st.integers(-(10**6), 10**6),
+        st.sampled_from([*row.boundaries, *IMPOSSIBLE]),
+    )
+    few = st.lists(st.tuples(attributes, value), max_size=20)
+    # Enough of them that some are added up on the way.
+    many = st.lists(
+        st.tuples(attributes, value), min_size=FOLD_AT, max_size=2 * FOLD_AT
+    )
+    return row, draw(st.one_of(few, many))
+
+
+class Plain:
+    """The same through OpenTelemetry's instruments."""
+
+    def __init__(self):
+        self._reader = InMemoryMetricReader()
+        self.provider = MeterProvider([self._reader], shutdown_on_exit=False)
+        self.meter = InstrumentMeter(self.provider.get_meter("evmon"))
+
+    def collect(self):
+        data = self._reader.get_metrics_data()
+        return data.resource_metrics[0].scope_metrics[0].metrics if data else []
+
+
+@contextmanager
+def plain_instruments():
+    plain = Plain()
+    try:
+        yield plain
+    finally:
+        plain.provider.shutdown()
+
+
+def comparable(metrics):
+    """Metrics as values, without the moments at which series began."""
+    return {
+        (metric.name, metric.unit, metric.description, type(metric.data).__name__): {
+            frozenset(point.attributes.items()): figures(point)
+            for point in metric.data.data_points
+        }
+        for metric in metrics
+    }
+
+
+def figures(point):
+    if not isinstance(point, HistogramDataPoint):
+        return point.value
+    return (
+        point.count,
+        # Boundaries are no multiples of a power of two: their order rounds the sum.
+        pytest.approx(point.sum, rel=1e-12, abs=1e-12),
+        tuple(point.bucket_counts),
+        tuple(point.explicit_bounds),
+        point.min,
+        point.max,
+    )
+
+
+def record_all(meter, row, pairs):
+    for attributes, value in pairs:
+        meter.bind(row, attributes)(value)
+
+
+def without_unknown(row, pairs):
+    """Gauges without values that are none: what they mean is a matter of their own."""
+    if row.kind is not Kind.GAUGE:
+        return pairs
+    return [(a, v) for a, v in pairs if math.isfinite(v)]
+
+
+@settings(
+    deadline=None,
+    max_examples=150,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(measurements(), st.integers(0, 100))
+@example((i.PROCESS_DURATION, [({}, b) for b in i.PROCESS_DURATION.boundaries]), 0)
+@example((i.PROCESS_DURATION, [({}, v) for v in IMPOSSIBLE]), 0)
+@example((i.CACHE_LOOKUPS, [({}, v) for v in [*IMPOSSIBLE, 3]]), 0)
+@example((i.CACHE_ENTRIES, [({}, v) for v in [*IMPOSSIBLE, 3]]), 0)
+def test_it_equals_plain_instruments(measured_things, look_after):
+    row, pairs = measured_things
+    pairs = without_unknown(row, pairs)
+    logging.disable(logging.WARNING)
+    bulk = AggregateMeter()
+    try:
+        with plain_instruments() as plain:
+            for meter in (plain.meter, bulk):
+                record_all(meter, row, pairs[:look_after])
+            # A look in between disturbs neither.
+            assert comparable(bulk.collect()) == comparable(plain.collect())
+            for meter in (plain.meter, bulk):
+                record_all(meter, row, pairs[look_after:])
+            assert comparable(bulk.collect()) == comparable(plain.collect())
+    finally:
+        logging.disable(logging.NOTSET)
+
+
+@given(st.lists(st.floats(min_value=0, max_value=1e9), min_size=1, max_size=300))
+def test_sums_of_any_floats_agree_but_for_rounding(values):
+    bulk = AggregateMeter()
+    record_all(bulk, i.PROCESS_DURATION, [({}, value) for value in values])
+    ((point,),) = (metric.data.data_points for metric in bulk.collect())
+
+    assert point.sum == pytest.approx(math.fsum(values))
+    assert (point.min, point.max) == (min(values), max(values))
+    assert point.count == len(values)
+
+
+def test_kinds_and_temporality_are_those_of_the_sdk():
+    bulk = AggregateMeter()
+    with plain_instruments() as plain:
+        for row in ROWS:
+            for meter in (plain.meter, bulk):
+                meter.bind(row)(1)
+        theirs = {metric.name: metric.data for metric in plain.collect()}
+        ours = {metric.name: metric.data for metric in bulk.collect()}
+    assert set(theirs) == set(ours)
+    for name, data in theirs.items():
+        shape = {k: v for k, v in vars(data).items() if k != "data_points"}
+        assert shape == {k: v for k, v in vars(ours[name]).items() if k in shape}
+
+
+def test_points_carry_the_time_of_collection_and_of_their_start():
+    bulk = AggregateMeter()
+    bulk.bind(i.CACHE_ENTRIES)(1)
+    bulk.bind(i.CONSUMER_READY)(1)
+    counter, gauge = (m.data.data_points[0] for m in bulk.collect(2**62))
+
+    assert (counter.time_unix_nano, gauge.time_unix_nano) == (2**62, 2**62)
+    assert 0 < counter.start_time_unix_nano < 2**62
+    assert gauge.start_time_unix_nano is None
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_a_gauge_that_is_not_known_has_no_sample_until_it_is(value):
+    bulk = AggregateMeter()
+    gauge = bulk.bind(i.CONSUMER_LAG)
+    assert bulk.collect() == []
+    gauge(3)
+    gauge(value)
+    assert bulk.collect() == []
+    gauge(4)
+    assert bulk.collect()[0].data.data_points[0].value == 4
+
+
+def test_impossible_values_are_left_out_with_a_warning(caplog):
+    bulk = AggregateMeter()
+    record_all(bulk, i.PROCESS_DURATION, [({}, v) for v in (math.nan, -1.0, 2.0)])
+    record_all(bulk, i.CACHE_LOOKUPS, [({}, v) for v in (-1, 2)])
+    found = {m.name: figures(m.data.data_points[0]) for m in bulk.collect()}
+
+    assert found[i.PROCESS_DURATION.name][0] == 1
+    assert found[i.CACHE_LOOKUPS.name] == 2
+    assert [record.message for record in caplog.records] == [
+        f"ignored 2 invalid values of {i.PROCESS_DURATION.name}",
+        f"ignored 1 invalid values of {i.CACHE_LOOKUPS.name}",
+    ]
+
+
+def test_the_same_attributes_are_the_same_series_in_any_order():
+    bulk = AggregateMeter()
+    attributes = {"evmon.retry.component": "handler", "error.type": "OSError"}
+    backwards = dict(reversed(attributes.items()))
+
+    assert bulk.bind(i.RETRY_ATTEMPTS, attributes) is bulk.bind(
+        i.RETRY_ATTEMPTS, backwards
+    )
+    attributes["error.type"] = "changed"
+    bulk.bind(i.RETRY_ATTEMPTS, backwards)(1)
+    (point,) = bulk.collect()[0].data.data_points
+    assert point.attributes == backwards
+
+
+@pytest.mark.parametrize("row", [i.CACHE_LOOKUPS, i.CACHE_SCAN_DURATION], ids=str)
+def test_what_is_beyond_the_limit_goes_into_one_series(row):
+    pairs = [({"k": str(n)}, 1) for n in range(CARDINALITY_LIMIT + 5)]
+    pairs += [({"k": "0"}, 1)]
+    bulk = AggregateMeter()
+    with plain_instruments() as plain:
+        for meter in (plain.meter, bulk):
+            record_all(meter, row, pairs)
+        expected = comparable(plain.collect())
+    assert comparable(bulk.collect()) == expected
+    ((points),) = expected.values()
+    assert len(points) == CARDINALITY_LIMIT + 1
+    overflow = points[frozenset({("otel.metric.overflow", True)})]
+    assert (overflow if row is i.CACHE_LOOKUPS else overflow[0]) == 5
+
+
+def test_threads_that_record_at_once_lose_nothing():
+    bulk = AggregateMeter()
+    threads, each = 8, 20_000
+    bulk.bind(i.CACHE_LOOKUPS)
+    ready = threading.Barrier(threads + 1)
+    done = threading.Event()
+    seen = []
+
+    def work(n):
+        count = bulk.bind(i.CACHE_LOOKUPS)
+        duration = bulk.bind(i.PROCESS_DURATION)
+        change = bulk.bind(i.CACHE_ENTRIES)
+        ready.wait()
+        for _ in range(each):
+            count(1)
+            duration(0.5 * n)
+            change(1 if n % 2 else -1)
+
+    def look():
+        while not done.is_set():
+            found = {m.name: figures(m.data.data_points[0]) for m in bulk.collect()}
+            seen.append(found[i.CACHE_LOOKUPS.name])
+
+    workers = [threading.Thread(target=work, args=(n,)) for n in range(threads)]
+    looker = threading.Thread(target=look)
+    for thread in (*workers, looker):
+        thread.start()
+    ready.wait()
+    for thread in workers:
+        thread.join()
+    done.set()
+    looker.join()
+
+    found = {m.name: figures(m.data.data_points[0]) for m in bulk.collect()}
+    assert found[i.CACHE_LOOKUPS.name] == threads * each
+    assert found[i.CACHE_ENTRIES.name] == 0
+    count, total, buckets, _, low, high = found[i.PROCESS_DURATION.name]
+    assert (count, sum(buckets)) == (threads * each, threads * each)
+    assert (total, low, high) == (each * 0.5 * sum(range(threads)), 0.0, 3.5)
+    assert seen == sorted(seen)
+
+
+def test_a_finalizer_may_record_while_its_own_series_is_added_up():
+    bulk = AggregateMeter()
+    record = bulk.bind(i.CACHE_LOOKUPS)
+
+    class Finalized(float):
+        def __del__(self):
+            record(1)
+
+    for _ in range(3 * FOLD_AT):
+        record(Finalized(1))
+    gc.collect()
+    bulk.collect()
+    gc.collect()
+
+    assert bulk.collect()[0].data.data_points[0].value == 6 * FOLD_AT
+
+
+def test_what_is_observed_cannot_be_bound():
+    with pytest.raises(ValueError, match="is observed, not recorded"):
+        AggregateMeter().bind(i.PROCESS_CPU_TIME)
+
+
+def test_many_values_at_once_are_as_if_one_by_one():
+    values = [n / 10 for n in range(1000)]
+    one, many = AggregateMeter(), AggregateMeter()
+    for value in values:
+        one.bind(i.EVENT_WAIT)(value)
+    many.bind_many(i.EVENT_WAIT)(values)
+    with plain_instruments() as plain:
+        plain.meter.bind_many(i.EVENT_WAIT)(values)
+        (theirs,) = plain.collect()
+
+    (a,), (b,) = one.collect(), many.collect()
+    points = [metric.data.data_points[0] for metric in (a, b, theirs)]
+    assert len({(p.count, p.bucket_counts, p.min, p.max) for p in points}) == 1
+    assert points[0].sum == pytest.approx(points[1].sum)
+
+
+def test_only_a_histogram_takes_many_values_at_once():
+    with pytest.raises(TypeError, match="not a histogram"):
+        AggregateMeter().bind_many(i.CACHE_LOOKUPS)

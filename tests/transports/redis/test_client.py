@@ -1,0 +1,70 @@
+"""Calls wait for each other, and a connection that broke is made again."""
+
+import asyncio
+import signal
+
+import pytest
+from tests.transports.redis.entries import DEAD, STREAM, WHY, pending, read_all
+
+from evmon import TransportError
+from evmon._telemetry import instruments as i
+from evmon._telemetry.transport_recorder import TransportRecorder
+from evmon._transports.redis import RedisTransport
+
+
+async def test_many_calls_at_once_wait_for_each_other(make, client, measured):
+    t = await make()
+    await t.publish([b"a"] * 500)
+    entries = await read_all(t, 500)
+    settled = await asyncio.gather(*(t.settle(e, WHY, None) for e in entries))
+
+    assert {True} == set(settled)
+    assert 500 == client.xlen(DEAD)
+    assert "" == t.problem
+    assert 0 == measured.total(i.RECONNECTS)
+
+
+async def test_after_a_restart_of_the_server_everything_goes_on(
+    make, own_server, measured
+):
+    server = own_server("--appendfsync", "always")
+    t = await make(server.url)
+    await t.publish([b"a", b"b"])
+    one, _ = await t.read(10, 0.01)
+    t.ack(one)
+    await asyncio.to_thread(server.stop, signal.SIGKILL)
+    with pytest.raises(TransportError):
+        await t.publish([b"c"], ["c"], 1)
+    with pytest.raises(TransportError):
+        await t.read(10, 0.01)
+    assert t.problem == "the connection to Redis is broken"
+    await asyncio.to_thread(server.start)
+    await t.publish([b"c"], ["c"], 1)
+
+    (third,) = await read_all(t, 1)
+    assert third.raw == b"c"
+    assert t.problem == ""
+    assert measured.total(i.RECONNECTS) == 2
+    await t.flush()
+    with server.client() as client:
+        assert pending(client) == 2
+
+
+async def test_a_server_that_became_a_replica_is_left_for_the_new_primary(
+    own_server, measured
+):
+    server = own_server()
+    recorder = TransportRecorder(measured.meter, "shop", "shop")
+    t = RedisTransport(server.url, "shop", recorder=recorder)
+    await t.open()
+    with server.client() as client:
+        client.replicaof("127.0.0.1", 1)
+        with pytest.raises(TransportError, match=r"READONLY|read only"):
+            await t.publish([b"a"], ["a"], 1)
+        assert t.problem == "the connection to Redis is broken"
+        client.replicaof("NO", "ONE")
+        await t.publish([b"a"], ["a"], 1)
+        assert client.xlen(STREAM) == 1
+    assert t.problem == ""
+    assert measured.total(i.RECONNECTS) == 1
+    await t.close()

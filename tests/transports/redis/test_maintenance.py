@@ -1,0 +1,267 @@
+"""Maintenance shows how things stand, counts what is lost, and sweeps only what is over."""
+
+import contextlib
+
+import pytest
+from tests.transports.redis.entries import STREAM, WHY, lost, read_all, read_for
+
+from evmon import RedisConfig, TransportError
+from evmon._telemetry import instruments as i
+from evmon._telemetry.provider import Telemetry
+from evmon._telemetry.transport_recorder import TransportRecorder
+from evmon._transports.base import Redelivery
+from evmon._transports.redis import RedisTransport
+
+
+async def test_what_was_trimmed_unread_is_counted_once_as_lost(make, client, measured):
+    one, two = await make(), await make()
+    await one.publish([b"%d" % n for n in range(10)])
+    for received in await one.read(2, 0.01):
+        one.ack(received)
+    await one.flush()
+    client.xtrim(STREAM, maxlen=3, approximate=False)
+    await one._upkeep.round()
+    await two._upkeep.round()
+
+    assert lost(measured) == 5
+    assert measured.total(i.CONSUMER_LAG) == 3
+    assert [r.raw for r in await read_all(two, 3)] == [b"7", b"8", b"9"]
+    await one._upkeep.round()
+    assert lost(measured) == 5
+
+
+async def test_what_was_trimmed_before_the_very_first_read_is_counted_as_lost(
+    make, client, measured
+):
+    t = await make()
+    await t.publish([b"%d" % n for n in range(10)])
+    client.xtrim(STREAM, maxlen=4, approximate=False)
+    await t._upkeep.round()
+
+    assert 6 == lost(measured)
+    assert 4 == measured.total(i.CONSUMER_LAG)
+
+
+async def test_what_was_trimmed_before_the_group_was_made_is_no_loss(
+    make, client, measured
+):
+    one = await make(group="one")
+    await one.publish([b"%d" % n for n in range(10)])
+    for received in await read_all(one, 10):
+        one.ack(received)
+    await one.flush()
+    client.xtrim(STREAM, maxlen=4, approximate=False)
+    two = await make(group="two")
+    await two._upkeep.round()
+
+    assert 0 == lost(measured)
+    assert 4 == len(await read_all(two, 4))
+    await two._upkeep.round()
+    assert 0 == lost(measured) == measured.total(i.CONSUMER_LAG)
+
+
+async def test_everything_trimmed_unread_is_counted_as_lost(make, client, measured):
+    t = await make()
+    await t.publish([b"a"] * 5)
+    t.ack((await t.read(1, 0.01))[0])
+    client.xtrim(STREAM, maxlen=0, approximate=False)
+    await t._upkeep.round()
+
+    assert lost(measured) == 4
+    assert measured.total(i.CONSUMER_LAG) == 0
+
+
+async def test_finished_entries_that_are_trimmed_are_no_loss(make, client, measured):
+    t = await make()
+    await t.publish([b"a"] * 5)
+    for received in await t.read(10, 0.01):
+        t.ack(received)
+    await t.flush()
+    client.xtrim(STREAM, maxlen=0, approximate=False)
+    await t._upkeep.round()
+
+    assert lost(measured) == 0
+
+
+async def test_an_unknown_lag_is_no_sample(server, client):
+    telemetry = Telemetry("shop")
+    recorder = TransportRecorder(telemetry.meter, "shop", "shop")
+    t = RedisTransport(server.url, "shop", recorder=recorder)
+    await t.open()
+    await t.publish([b"%d" % n for n in range(6)])
+    await t.read(1, 0.01)
+    await t._upkeep.round()
+    assert telemetry.snapshot().total(i.CONSUMER_LAG) == 5
+    assert telemetry.snapshot().total(i.CONSUMER_LAG_KNOWN) == 1
+    client.xdel(STREAM, client.xrange(STREAM)[2][0])
+    await t._upkeep.round()
+
+    assert not telemetry.snapshot().has(i.CONSUMER_LAG)
+    assert telemetry.snapshot().total(i.CONSUMER_LAG_KNOWN) == 0
+    await t.close()
+    telemetry.shutdown()
+
+
+async def test_an_unknown_lag_is_no_noise_in_an_application_s_own_provider(
+    make, client, measured, caplog
+):
+    t = await make()
+    await t.publish([b"%d" % n for n in range(6)])
+    await t.read(1, 0.01)
+    client.xdel(STREAM, client.xrange(STREAM)[2][0])
+    await t._upkeep.round()
+
+    assert not measured.snapshot.has(i.CONSUMER_LAG)
+    assert measured.total(i.CONSUMER_LAG_KNOWN) == 0
+    assert caplog.text == ""
+
+
+async def test_upkeep_shows_how_things_stand(make, client, measured):
+    t = await make()
+    await t.publish([b"%d" % n for n in range(10)])
+    one, two, three, _ = await t.read(4, 0.01)
+    await t.settle(one, WHY, None)
+    await t.settle(two, None, Redelivery(60, 1, ()))
+    t.ack(three)
+    await t.flush()
+    await t._upkeep.round()
+
+    shown = {
+        i.STREAM_LENGTH: 10,
+        i.CONSUMER_LAG: 6,
+        i.CONSUMER_PENDING: 1,
+        i.DEAD_LETTER_QUEUE_SIZE: 1,
+        i.RETRY_SCHEDULE_SIZE: 1,
+    }
+    assert shown == {instrument: measured.total(instrument) for instrument in shown}
+    for age in (i.CONSUMER_PENDING_AGE, i.CONSUMER_UNREAD_AGE, i.DEAD_LETTER_QUEUE_AGE):
+        assert 0 <= measured.total(age) < 30
+
+
+async def test_upkeep_forgets_only_who_is_silent_for_long(make, client, monkeypatch):
+    t = await make()
+    await t.publish([b"a"])
+    client.xreadgroup("shop", "holds", {STREAM: ">"})
+    client.xgroup_createconsumer(STREAM, "shop", "empty")
+    await t._upkeep.round()
+    names = {c["name"] for c in client.xinfo_consumers(STREAM, "shop")}
+    assert {"holds", "empty"} <= names
+
+    monkeypatch.setattr("evmon._transports.redis.maintenance.FORGET_AFTER", 0)
+    await t._upkeep.round()
+    assert [c["name"] for c in client.xinfo_consumers(STREAM, "shop")] == ["holds"]
+
+
+async def test_retention_trims_only_what_every_group_finished(make, client):
+    one = await make(group="one", retention=0.0)
+    two = await make(group="two", retention=0.0)
+    for n in range(1, 351):
+        client.xadd(STREAM, {"event": str(n)}, id=f"1000-{n}")
+    entries = []
+    while len(entries) < 250:
+        entries += await one.read(250 - len(entries), 0.01)
+    for received in entries[:200]:
+        one.ack(received)
+    await one.flush()
+
+    await one._upkeep.round()
+    assert client.xlen(STREAM) == 350, "the other group has read nothing"
+    for received in await read_all(two, 350):
+        two.ack(received)
+    await two.flush()
+    await one._upkeep.round()
+
+    left = [fields["event"] for _, fields in client.xrange(STREAM)]
+    assert len(left) < 350
+    assert left[-150:] == [str(n) for n in range(201, 351)]
+
+
+async def test_retention_keeps_what_is_young(make, client):
+    t = await make(retention=3600.0)
+    await t.publish([b"a"] * 300)
+    for received in await read_all(t, 300):
+        t.ack(received)
+    await t.flush()
+    await t._upkeep.round()
+
+    assert client.xlen(STREAM) == 300
+
+
+async def test_without_retention_nothing_is_trimmed(make, client):
+    t = await make()
+    for n in range(1, 301):
+        client.xadd(STREAM, {"event": "x"}, id=f"1000-{n}")
+    for received in await read_all(t, 300):
+        t.ack(received)
+    await t.flush()
+    await t._upkeep.round()
+
+    assert client.xlen(STREAM) == 300
+
+
+async def test_a_restart_of_the_server_loses_nothing_and_reports_nothing_lost(
+    own_server, measured
+):
+    server = own_server()
+    recorder = TransportRecorder(measured.meter, "shop", "shop")
+    t = RedisTransport(server.url, "shop", "", RedisConfig(), recorder)
+    await t.open()
+    await t.publish([b"a"] * 100)
+    for entry in await read_all(t, 100):
+        t.ack(entry)
+    await t.flush()
+    await t._upkeep.round()
+    server.restart()
+    with contextlib.suppress(TransportError):
+        await t.read(1, 0.01)
+    await t.publish([b"b"] * 10)
+    await t._upkeep.round()
+    for entry in await read_all(t, 10):
+        t.ack(entry)
+    await t.flush()
+    await t._upkeep.round()
+    assert lost(measured) == 0
+    assert measured.total(i.CONSUMER_LAG_KNOWN) == 1
+    assert measured.total(i.CONSUMER_LAG) == 0
+
+    # From then on what is trimmed is counted again.
+    await t.publish([b"c"] * 10)
+    with server.client() as client:
+        client.xtrim(STREAM, maxlen=4, approximate=False)
+    await t._upkeep.round()
+    await t.close()
+    assert lost(measured) == 6
+
+
+async def test_a_full_server_refuses_what_is_due_and_nothing_else(make, client):
+    t = await make(retention=0.0)
+    for n in range(1, 151):
+        client.xadd(STREAM, {"event": str(n)}, id=f"1000-{n}")
+    entries = await read_all(t, 150)
+    assert await t.settle(entries.pop(), None, Redelivery(0.0, 1, ()))
+    for entry in entries:
+        t.ack(entry)
+    await t.flush()
+    client.config_set("maxmemory", "1")
+    try:
+        assert await t.read(1, 0.01) == []
+        with pytest.raises(TransportError):
+            await t._upkeep.round()
+        assert client.xlen(STREAM) < 150
+    finally:
+        client.config_set("maxmemory", "0")
+    await t._upkeep.round()
+    assert len(await read_for(t, 0.3)) == 1
+
+
+async def test_retention_keeps_up_with_any_number_of_events(make, client, monkeypatch):
+    monkeypatch.setattr("evmon._transports.redis.maintenance.TRIM_COUNT", 200)
+    t = await make(retention=0.0)
+    for n in range(1, 2001):
+        client.xadd(STREAM, {"event": str(n)}, id=f"1000-{n}")
+    for entry in await read_all(t, 2000):
+        t.ack(entry)
+    await t.flush()
+    await t._upkeep.round()
+
+    assert client.xlen(STREAM) <= 200

@@ -1,0 +1,1 @@
+"""Generates the repository's own files: rules, dashboards, tables of the docs."""
