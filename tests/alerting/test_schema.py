@@ -26,7 +26,7 @@ REFRESH = "an interval is a string, which the type leaves out"
 
 @pytest.fixture(scope="session")
 def raw(root):
-    path = root / "tests/signals/grafana/dashboard.schema.json"
+    path = root / "tests/alerting/grafana/dashboard.schema.json"
     return json.loads(path.read_text("utf-8"))
 
 

@@ -67,19 +67,19 @@ class TransportRecorder:
             for reason in LOSS_REASONS
         }
 
-    def record_stats(self, standing: TransportStats) -> None:
+    def record_stats(self, stats: TransportStats) -> None:
         """The state of the transport was read."""
         # An unknown lag has no sample: NaN withdraws it.
-        known = standing.lag is not None
-        self._lag(nan if standing.lag is None else standing.lag)
+        known = stats.lag is not None
+        self._lag(nan if stats.lag is None else stats.lag)
         self._lag_known(1 if known else 0)
-        self._pending(standing.pending)
-        self._pending_age(standing.pending_age)
-        self._unread_age(standing.unread_age)
-        self._length(standing.length)
-        self._dead(standing.dead)
-        self._dead_age(standing.dead_age)
-        self._scheduled(standing.scheduled)
+        self._pending(stats.pending)
+        self._pending_age(stats.pending_age)
+        self._unread_age(stats.unread_age)
+        self._length(stats.length)
+        self._dead(stats.dead)
+        self._dead_age(stats.dead_age)
+        self._scheduled(stats.scheduled)
 
     def unknown(self) -> None:
         """The state cannot be read: withdraw the last values."""

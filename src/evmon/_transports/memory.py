@@ -105,7 +105,7 @@ class MemoryTransport:
 
     def observe(self) -> None:
         """Record lag, pending entries and sizes."""
-        self._recorder.record_stats(self._standing())
+        self._recorder.record_stats(self._stats())
 
     def watch(self, lost: Callable[[Received], None]) -> None:
         """No other consumer takes entries over."""
@@ -197,7 +197,7 @@ class MemoryTransport:
             self._timer.cancel()
             self._timer = None
 
-    def _standing(self) -> TransportStats:
+    def _stats(self) -> TransportStats:
         """How things stand; the token of an entry is when it was published."""
         now = self._clock.monotonic()
         # Each copy is made in one step: the loop may be at work meanwhile.

@@ -87,17 +87,17 @@ class Maintenance:
         # Reads make groups and promote as well, but nothing is read while every slot
         # waits for its event to be settled: for a group, or for room in the schedule.
         try:
-            standing = await self._look()
+            stats = await self._look()
         except GroupGoneError:
             await self._reader.make_groups_again()
-            standing = await self._look()
-        self._recorder.record_stats(standing)
+            stats = await self._look()
+        self._recorder.record_stats(stats)
         for inbox in self._inboxes:
             forget = (inbox.group, int(FORGET_AFTER * 1000), "")
             await self._client.call("EVAL", scripts.FORGET, 1, inbox.stream, *forget)
             await self._trim(inbox)
         # Last, for a full server refuses it, and trimming is what makes room.
-        if standing.scheduled:
+        if stats.scheduled:
             await self._client.call(*promotion(self._keys))
 
     async def _trim(self, inbox: HeldEntries) -> None:
