@@ -1,10 +1,13 @@
 """Events with the attributes of CloudEvents 1.0, and their JSON encoding."""
 
+import functools
 import itertools
+import math
 import os
 import re
 import secrets
 import types
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any, Final, Generic, TypeVar
@@ -146,7 +149,44 @@ def encode(event: "Event[Any]", limits: EventLimits = DEFAULT_LIMITS) -> bytes:
             "decode_error", f"{event.type} cannot be encoded as JSON: {error}"
         ) from error
     _check_limits(raw, limits)
+    _check_unchanged(event, raw)
     return raw
+
+
+def _check_unchanged(event: "Event[Any]", raw: bytes) -> None:
+    """Refuse data that JSON would change without a word: NaN, bytes and other keys.
+
+    Comparing with what a consumer will decode is cheap; looking for the place is not,
+    and is only done for data that is not equal.
+    """
+    data = event.data
+    if data is None or isinstance(data, (str, bool, int)):
+        return
+    if _decode(raw).data == data:
+        return
+    if b"null" in raw and not isinstance(data, (dict, list, tuple, float)):
+        data = msgspec.to_builtins(data, enc_hook=_plain)
+    for path, problem in _changed(data, "data"):
+        raise InvalidEventError(
+            "decode_error", f"{event.type} cannot be encoded as JSON: {path} {problem}"
+        )
+
+
+def _changed(value: Any, path: str) -> Iterator[tuple[str, str]]:
+    """The places in JSON-like data that JSON cannot hold, and why."""
+    if isinstance(value, float) and not math.isfinite(value):
+        yield path, f"is {value}: JSON has no such number"
+    elif isinstance(value, (bytes, bytearray, memoryview)):
+        yield path, "is bytes: JSON has none; encode them as text, such as base64"
+    elif isinstance(value, Mapping):
+        for key, inner in value.items():
+            if not isinstance(key, str):
+                kind = type(key).__name__
+                yield path, f"has the key {key!r:.80} ({kind}): JSON keys are strings"
+            yield from _changed(inner, f"{path}[{key!r:.80}]")
+    elif isinstance(value, (list, tuple)):
+        for index, inner in enumerate(value):
+            yield from _changed(inner, f"{path}[{index}]")
 
 
 def decode(raw: bytes, limits: EventLimits = DEFAULT_LIMITS) -> "Event[Any]":
@@ -176,11 +216,30 @@ def new_id() -> str:
 
 
 def _plain(value: Any) -> Any:
-    """Convert what msgspec does not support: pydantic models."""
+    """Convert what msgspec does not support: pydantic models.
+
+    As the model is validated again: without computed fields, and by the names that its
+    validation accepts.
+    """
     dump = getattr(value, "model_dump", None)
     if dump is None:
         raise TypeError(f"type {type(value).__qualname__} is not supported")
-    return dump(mode="json")
+    by_alias = _validates_by_alias(type(value))
+    return dump(mode="json", by_alias=by_alias, round_trip=True)
+
+
+@functools.lru_cache(maxsize=1024)
+def _validates_by_alias(model: Any) -> bool:
+    """Whether the names of a model's serialization aliases validate, not its own."""
+    config = model.model_config
+    by_name = config.get("populate_by_name") or config.get("validate_by_name")
+    for name, field in model.model_fields.items():
+        if field.serialization_alias in (None, name, field.validation_alias):
+            continue
+        choices = getattr(field.validation_alias, "choices", ())
+        if field.serialization_alias not in choices:
+            return not by_name and field.validation_alias is not None
+    return True
 
 
 _encode = msgspec.json.Encoder(enc_hook=_plain).encode

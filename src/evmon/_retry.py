@@ -6,7 +6,7 @@ from typing import TypeVar
 from evmon._clock import Clock
 from evmon._settings.retry_policy import RetryPolicy
 from evmon._telemetry.recorders import RetryRecorder
-from evmon.errors import RetryLater
+from evmon.errors import RetryLater, decisive_error
 
 T = TypeVar("T")
 
@@ -34,8 +34,9 @@ class Retrier:
         if not policy.allows(n, error):
             self._recorder.exhausted(error)
             return None
-        if isinstance(error, RetryLater):
-            delay = error.delay
+        decisive = decisive_error(error)
+        if isinstance(decisive, RetryLater):
+            delay = decisive.delay
         else:
             delay = policy.delay(n)
             if policy.jitter == "full":

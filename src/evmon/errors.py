@@ -14,7 +14,12 @@
         └── RetryLater         retry this event after a delay
 """
 
-from typing import Final, Literal, get_args
+import sys
+from collections.abc import Iterator
+from typing import Any, Final, Literal, get_args
+
+if sys.version_info < (3, 11):
+    from exceptiongroup import BaseExceptionGroup
 
 __all__ = [
     "BusStateError",
@@ -52,7 +57,18 @@ LOSS_REASONS: tuple[LossReason, ...] = get_args(LossReason)
 
 
 class EvmonError(Exception):
-    """Base class of all exceptions of evmon."""
+    """Base class of all exceptions of evmon.
+
+    They can be pickled and copied, for example by a process pool.
+    """
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restored, (type(self), self.args), self.__dict__
+
+
+def _restored(kind: type[EvmonError], args: tuple[Any, ...]) -> EvmonError:
+    """Make an exception without its constructor, whose parameters are not `args`."""
+    return kind.__new__(kind, *args)
 
 
 class ConfigError(EvmonError, ValueError):
@@ -122,7 +138,8 @@ MAX_DELAY: Final = 31_536_000
 class RetryLater(HandlerSignal):
     """Raised by a handler: retry this event after a delay.
 
-    The attempt counts towards the handler's ``max_retries``.
+    The attempt counts towards the handler's ``max_retries``. In an ExceptionGroup, a
+    `Reject` or `InvalidEventError` takes precedence, and the longest delay counts.
 
     Args:
         delay: seconds to wait, from 0 to 31,536,000 (a year).
@@ -142,3 +159,32 @@ class RetryLater(HandlerSignal):
             raise ConfigError(msg)
         super().__init__(f"retry in {delay} s")
         self.delay = delay
+
+
+def decisive_error(error: BaseException) -> BaseException:
+    """The error in an ExceptionGroup that decides what becomes of the event.
+
+    The first `Reject` or `InvalidEventError`, else the `RetryLater` with the longest
+    delay, else the group; an error that is no group decides alone.
+
+    Example:
+        >>> decisive_error(KeyError("id"))
+        KeyError('id')
+    """
+    if not isinstance(error, BaseExceptionGroup):
+        return error
+    leaves = list(leaf_errors(error))
+    for leaf in leaves:
+        if isinstance(leaf, (Reject, InvalidEventError)):
+            return leaf
+    later = [leaf for leaf in leaves if isinstance(leaf, RetryLater)]
+    return max(later, key=lambda leaf: leaf.delay, default=error)
+
+
+def leaf_errors(error: BaseException) -> Iterator[BaseException]:
+    """The errors in an ExceptionGroup and the groups within; else the error itself."""
+    if isinstance(error, BaseExceptionGroup):
+        for part in error.exceptions:
+            yield from leaf_errors(part)
+    else:
+        yield error

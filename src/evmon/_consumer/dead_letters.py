@@ -5,7 +5,12 @@ from typing import Any, Final
 
 from evmon._events import Event
 from evmon._transports.base import DeadLetter, Received
-from evmon.errors import DeadLetterReason, InvalidEventError, Reject
+from evmon.errors import (
+    DeadLetterReason,
+    InvalidEventError,
+    Reject,
+    decisive_error,
+)
 
 MAX_MESSAGE: Final = 1024
 
@@ -27,7 +32,7 @@ def given_up(
     event: "Event[Any]", errors: Sequence[tuple[str, BaseException]], attempts: int
 ) -> DeadLetter:
     """The dead letter of an event that handlers failed on; the first error counts."""
-    _, error = errors[0]
+    error = decisive_error(errors[0][1])
     names = tuple(name for name, _ in errors)
     return DeadLetter(
         _reason(error), *_describe(error), names, attempts, *_facts(event)

@@ -24,7 +24,7 @@ from evmon._settings.retry_policy import RetryPolicy
 from evmon._telemetry.labels import ErrorTypes
 from evmon._telemetry.recorders import HandlerSeries
 from evmon._transports.base import Received
-from evmon.errors import InvalidEventError, Reject, RetryLater
+from evmon.errors import InvalidEventError, Reject, RetryLater, decisive_error
 
 IN_PROCESS_DELAY: Final = 1.0
 """Longest retry delay in seconds kept in the process, not on the transport."""
@@ -324,9 +324,10 @@ class Workers:
         name = call.handler.key
         error_type = self._error_types.of(error)
         call.series.failed(self._monotonic() - started, error_type)
-        if isinstance(error, (Reject, InvalidEventError)):
+        decisive = decisive_error(error)
+        if isinstance(decisive, (Reject, InvalidEventError)):
             self._breaker.succeeded()  # the event is at fault, not the handler
-        elif not isinstance(error, RetryLater):
+        elif not isinstance(decisive, RetryLater):
             self._breaker.failed()
         delay = self._retrier.next_delay(call.policy, n, error)
         if delay is not None and delay <= IN_PROCESS_DELAY:
@@ -350,7 +351,7 @@ class Workers:
             n + 1,
             error_type,
             short(error),
-            exc_info=None if isinstance(error, Reject) else error,
+            exc_info=None if isinstance(decisive, Reject) else error,
             extra={"handler": name, "event_id": work.event.id, "attempts": n + 1},
         )
 

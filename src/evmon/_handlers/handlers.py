@@ -182,16 +182,12 @@ def handler_of(
     _check_retry(retry)
     name = _name_of(function)
     call, call_many = calls_of(function, name)
-    asynchronous = is_async(function)
-    if asynchronous and not inspect.iscoroutinefunction(function):
-        # A plain wrapper of a coroutine function may or may not return its coroutine.
-        call, call_many = _awaited(call), call_many and _awaited(call_many)
     return Handler(
         name=name,
         pattern=pattern,
         retry=retry,
         call=call,
-        is_async=asynchronous,
+        is_async=is_async(function),
         call_many=call_many,
     )
 
@@ -211,15 +207,6 @@ def declarations_of(value: Any) -> tuple[Declaration, ...]:
             value = inspect.getattr_static(value, "__wrapped__", None)
         seen += 1
     return ()
-
-
-def _awaited(call: Callable[..., Any]) -> Callable[..., Any]:
-    async def awaited(*arguments: Any) -> None:
-        result = call(*arguments)
-        if inspect.isawaitable(result):
-            await result
-
-    return awaited
 
 
 def _check_retry(retry: object) -> None:

@@ -11,7 +11,14 @@ from evmon._settings.fields import (
     setting,
     validate,
 )
-from evmon.errors import ConfigError, InvalidEventError, Reject, RetryLater
+from evmon.errors import (
+    ConfigError,
+    InvalidEventError,
+    Reject,
+    RetryLater,
+    decisive_error,
+    leaf_errors,
+)
 
 _PERMANENT = (Reject, InvalidEventError)
 
@@ -83,12 +90,16 @@ class RetryPolicy:
 
         Returns:
             False if retries are exhausted, or the error is permanent or not listed in
-            `retry_on`.
+            `retry_on`. An ExceptionGroup is judged by the errors in it: see
+            `RetryLater`; otherwise all of them must be listed.
 
         Example:
             >>> RetryPolicy(retry_on=(OSError,)).allows(0, KeyError("id"))
             False
         """
-        if n >= self.max_retries or isinstance(error, _PERMANENT):
+        decisive = decisive_error(error)
+        if n >= self.max_retries or isinstance(decisive, _PERMANENT):
             return False
-        return isinstance(error, (*self.retry_on, RetryLater))
+        if isinstance(decisive, RetryLater):
+            return True
+        return all(isinstance(leaf, self.retry_on) for leaf in leaf_errors(error))

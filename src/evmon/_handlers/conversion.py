@@ -1,0 +1,161 @@
+"""Conversion: from the decoded JSON of an event to the type that a handler asks for."""
+
+import dataclasses
+import functools
+import typing
+from collections.abc import Callable, Iterator
+from typing import Annotated, Any, get_args, get_origin
+
+import msgspec
+
+from evmon.errors import DiscoveryError, InvalidEventError
+
+Convert = Callable[[Any], Any]
+
+
+def converter(hint: Any, name: str) -> Convert:
+    """A function that validates data as a type, or raises `InvalidEventError`.
+
+    pydantic converts what holds a pydantic type or constraint, in its JSON mode, since
+    that is what the data was; msgspec converts the rest.
+
+    Args:
+        hint: the annotation.
+        name: name of the handler, for messages.
+
+    Raises:
+        DiscoveryError: no event data can be converted to this type.
+    """
+    validate = _validator(hint, name)
+
+    def convert(data: Any) -> Any:
+        try:
+            return validate(data)
+        except (ValueError, TypeError, RecursionError) as error:
+            kind = getattr(hint, "__name__", str(hint))
+            reason = " ".join(str(error).split())
+            raise InvalidEventError(
+                "invalid_data", f"data is not a {kind}: {reason:.500}"
+            ) from error
+
+    return convert
+
+
+def _validator(hint: Any, name: str) -> Convert:
+    parts = list(_parts(hint, set()))
+    constraint = next((part for part in parts if _is_constraint(part)), None)
+    by_pydantic = constraint is not None or any(map(_is_pydantic, parts))
+    if by_pydantic and not any(map(_is_msgspec, parts)):
+        try:
+            return _pydantic(hint)
+        except Exception as error:
+            if constraint is not None:
+                raise DiscoveryError(
+                    f"{name}: {hint!r} is not a data type: {error}"
+                ) from error
+    elif constraint is not None:
+        raise DiscoveryError(
+            f"{name}: {hint!r} mixes msgspec types with {constraint!r}, which msgspec"
+            " does not check; use msgspec.Meta"
+        )
+    _check_convertible(hint, name)
+    return functools.partial(
+        msgspec.convert, type=hint, dec_hook=_nested, str_keys=True
+    )
+
+
+def _pydantic(hint: Any) -> Convert:
+    from pydantic import TypeAdapter
+
+    validate = TypeAdapter(hint).validator.validate_json
+    encode = msgspec.json.encode
+    return lambda data: validate(encode(data))
+
+
+def _nested(kind: Any, data: Any) -> Any:
+    """Validate a pydantic type inside of a type that msgspec converts."""
+    return kind.__pydantic_validator__.validate_json(msgspec.json.encode(data))
+
+
+def _check_convertible(hint: Any, name: str) -> None:
+    """Refuse a type that cannot be decoded from JSON, before an event arrives."""
+    try:
+        info = msgspec.inspect.type_info(hint)
+    except Exception as error:
+        raise DiscoveryError(f"{name}: {hint!r} is not a data type: {error}") from error
+    for kind in _custom_types(info, set()):
+        if not _is_pydantic(kind):
+            raise DiscoveryError(
+                f"{name}: cannot convert event data to {getattr(kind, '__name__', kind)};"
+                " annotate with Event, Delivery, a dataclass, a TypedDict or a pydantic"
+                " model"
+            )
+
+
+def _custom_types(info: Any, seen: set[int]) -> Iterator[type]:
+    """The types inside a type that msgspec does not support."""
+    if id(info) in seen:
+        return
+    seen.add(id(info))
+    if isinstance(info, msgspec.inspect.CustomType):
+        yield info.cls
+    elif isinstance(info, tuple):
+        for part in info:
+            yield from _custom_types(part, seen)
+    elif isinstance(info, (msgspec.inspect.Type, msgspec.inspect.Field)):
+        for part in info.__struct_fields__:
+            yield from _custom_types(getattr(info, part), seen)
+
+
+def _parts(hint: Any, seen: set[int]) -> Iterator[Any]:
+    """A type, the types inside it, and the metadata of `Annotated`."""
+    if id(hint) in seen:
+        return
+    seen.add(id(hint))
+    yield hint
+    if get_origin(hint) is Annotated:
+        yield from hint.__metadata__
+    for part in get_args(hint):
+        yield from _parts(part, seen)
+    alias = getattr(hint, "__value__", None)  # a `type` statement
+    if alias is not None:
+        yield from _parts(alias, seen)
+    origin = get_origin(hint) or hint
+    if isinstance(origin, type) and not _is_pydantic(origin) and _has_fields(origin):
+        try:
+            fields = typing.get_type_hints(origin, include_extras=True)
+        except Exception:  # noqa: BLE001 - whoever converts the type reports it
+            return
+        for part in fields.values():
+            yield from _parts(part, seen)
+
+
+def _has_fields(kind: type) -> bool:
+    """Whether the annotations of a class are its fields."""
+    return (
+        dataclasses.is_dataclass(kind)
+        or issubclass(kind, msgspec.Struct)
+        or hasattr(kind, "__total__")  # TypedDict
+        or hasattr(kind, "_fields")  # NamedTuple
+        or hasattr(kind, "__attrs_attrs__")
+    )
+
+
+def _is_pydantic(part: Any) -> bool:
+    """Whether it is a pydantic model or dataclass."""
+    return isinstance(part, type) and hasattr(part, "__pydantic_validator__")
+
+
+def _is_msgspec(part: Any) -> bool:
+    struct = isinstance(part, type) and issubclass(part, msgspec.Struct)
+    return struct or isinstance(part, msgspec.Meta)
+
+
+def _is_constraint(part: Any) -> bool:
+    """Whether it is metadata by which pydantic validates."""
+    if isinstance(part, type):
+        return False
+    module = type(part).__module__.partition(".")[0]
+    return module in ("pydantic", "annotated_types") or hasattr(
+        part, "__get_pydantic_core_schema__"
+    )
