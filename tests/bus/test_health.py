@@ -60,10 +60,10 @@ async def test_trouble_of_the_transport_is_told_and_clears(
     assert answers(health) == (False, "the connection is broken")
     assert health.livez().ok
     for _ in range(10):
-        health.look()
+        health.update_gauges()
     assert measured.total(i.CONSUMER_READY) == 0
     transport.problem = ""
-    health.look()
+    health.update_gauges()
 
     assert answers(health) == (True, "ready")
     assert measured.total(i.CONSUMER_READY) == 1

@@ -15,7 +15,7 @@ from evmon import (
     RedisConfig,
     Thresholds,
 )
-from evmon._settings.environment import CONFIGS
+from evmon._settings.settings import CONFIGS
 
 
 @pytest.mark.parametrize("kind", CONFIGS, ids=lambda kind: kind.__name__)
@@ -33,7 +33,7 @@ def test_every_setting_says_what_it_means_and_is_frozen(kind):
         (DiscoveryConfig, "batch_size", 0, "a whole number, 1 or more"),
         (DiscoveryConfig, "batch_size", "ten", "a whole number, 1 or more"),
         (DiscoveryConfig, "cache_ttl_seconds", 0, "a number above 0"),
-        (Batching, "enabled", "yes", "true or false"),
+        (ConsumerConfig, "ignore_unknown", "yes", "true or false"),
         (Batching, "max_wait", -1, "a number, 0 or more"),
         (ConsumerConfig, "handler_timeout", 0, "a number above 0"),
         (MetricsConfig, "port", 65536, "a whole number from 0 to 65535"),

@@ -29,7 +29,7 @@ def test_the_standard_variables_of_opentelemetry_are_read_under_our_names():
             "OTEL_EXPORTER_PROMETHEUS_HOST": "::1",
         }
     )
-    config = resolve(MetricsConfig, MetricsConfig(), environ)
+    config = resolve(MetricsConfig(), environ)
 
     assert (config.host, config.port) == ("::1", 9999)
 
@@ -39,7 +39,7 @@ def test_our_variable_wins_over_the_standard_one():
         {"OTEL_EXPORTER_PROMETHEUS_PORT": "9999", "EVMON_METRICS_PORT": "1234"}
     )
 
-    assert resolve(MetricsConfig, MetricsConfig(), environ).port == 1234
+    assert resolve(MetricsConfig(), environ).port == 1234
 
 
 @pytest.mark.parametrize(
@@ -93,10 +93,10 @@ def test_what_kubernetes_sets_for_services_of_our_name_is_no_slip(caplog):
 def test_a_variable_of_opentelemetry_is_named_as_it_was_set():
     environ = environment({"OTEL_EXPORTER_PROMETHEUS_PORT": "abc"})
     with pytest.raises(ConfigError, match=r"^OTEL_EXPORTER_PROMETHEUS_PORT='abc'"):
-        resolve(MetricsConfig, MetricsConfig(), environ)
+        resolve(MetricsConfig(), environ)
 
 
 def test_an_empty_variable_of_opentelemetry_is_unset():
     environ = environment({"OTEL_EXPORTER_PROMETHEUS_PORT": ""})
 
-    assert MetricsConfig() == resolve(MetricsConfig, MetricsConfig(), environ)
+    assert MetricsConfig() == resolve(MetricsConfig(), environ)

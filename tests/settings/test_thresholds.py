@@ -43,12 +43,12 @@ def test_a_critical_limit_that_is_not_set_moves_with_its_warning(
 ):
     assert getattr(Thresholds(**{warning: value}), critical) == moved
     variable = {f"EVMON_THRESHOLDS_{warning.upper()}": str(value)}
-    assert getattr(resolve(Thresholds, Thresholds(), variable), critical) == moved
+    assert getattr(resolve(Thresholds(), variable), critical) == moved
 
 
-def test_a_limit_that_somebody_set_does_not_move():
+def test_a_critical_limit_that_is_not_its_default_does_not_move():
     with pytest.raises(ConfigError, match="memory_critical_mb"):
-        Thresholds(memory_warning_mb=600, memory_critical_mb=500)
+        Thresholds(memory_warning_mb=600, memory_critical_mb=550)
 
 
 def test_a_limit_that_moved_moves_again_with_the_environment():
@@ -56,6 +56,6 @@ def test_a_limit_that_moved_moves_again_with_the_environment():
     variable = {"EVMON_THRESHOLDS_MEMORY_WARNING_MB": "8000"}
 
     assert code.memory_critical_mb == 5000
-    assert resolve(Thresholds, code, variable).memory_critical_mb == 40_000
+    assert resolve(code, variable).memory_critical_mb == 40_000
     back = {"EVMON_THRESHOLDS_MEMORY_WARNING_MB": "50"}
-    assert resolve(Thresholds, code, back).memory_critical_mb == 500
+    assert resolve(code, back).memory_critical_mb == 500

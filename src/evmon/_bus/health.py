@@ -46,12 +46,12 @@ class HealthChecks:
         """All parts are running."""
         self._loop = asyncio.get_running_loop()
         self._state = ""
-        self.look()
+        self.update_gauges()
 
     def draining(self) -> None:
         """The bus is stopping and takes no new work."""
         self._state = "draining"
-        self.look()
+        self.update_gauges()
 
     def livez(self) -> Health:
         """Whether the event loop responds."""
@@ -72,7 +72,7 @@ class HealthChecks:
             return Health(ok=False, detail=reason)
         return Health(ok=True, detail="ready")
 
-    def look(self) -> None:
+    def update_gauges(self) -> None:
         """Update the uptime and readiness gauges; log a change of readiness."""
         self._show_uptime(self._clock.monotonic() - self._since)
         problem = self._state or self._transport.problem

@@ -41,7 +41,7 @@ def check(url: str, timeout: float, *, as_json: bool) -> int:
         as_json: print JSON instead of text.
     """
     # The service exposes the limits of its monitor, but not those of event ages.
-    limits = resolve(Thresholds, Thresholds(), environment())
+    limits = resolve(Thresholds(), environment())
     try:
         url = full_url(url)
         samples = scrape(url, timeout)

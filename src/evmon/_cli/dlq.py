@@ -5,7 +5,7 @@ import json
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import click
 from rich.console import Console
@@ -16,16 +16,10 @@ from rich.text import Text
 from evmon._cli.options import FiniteRange
 from evmon._cli.output import console
 from evmon._handlers.registry import matches
-from evmon._settings.configs import RedisConfig
-from evmon._settings.environment import environment, resolve
-from evmon._transports import scheme_of
+from evmon._settings.environment import environment
+from evmon._transports import open_dead_letters
+from evmon._transports.dead_letters import DeadLetters, StoredDeadLetter
 from evmon.errors import DEAD_LETTER_REASONS, ConfigError
-
-if TYPE_CHECKING:
-    from evmon._transports.redis.dead_letter_queue import (
-        DeadLetterQueue,
-        StoredDeadLetter,
-    )
 
 T = TypeVar("T")
 Command: TypeAlias = "Callable[..., Any]"
@@ -47,7 +41,7 @@ class Choice:
     limit: int | None = None
     ids: tuple[str, ...] = ()
 
-    async def of(self, queue: "DeadLetterQueue") -> "AsyncIterator[StoredDeadLetter]":
+    async def of(self, queue: DeadLetters) -> AsyncIterator[StoredDeadLetter]:
         """The selected dead letters, oldest first."""
         left = -1 if self.limit is None else self.limit
         async for letter in self._named(queue) if self.ids else queue.letters():
@@ -57,9 +51,7 @@ class Choice:
                 left -= 1
                 yield letter
 
-    async def _named(
-        self, queue: "DeadLetterQueue"
-    ) -> "AsyncIterator[StoredDeadLetter]":
+    async def _named(self, queue: DeadLetters) -> AsyncIterator[StoredDeadLetter]:
         for letter_id in self.ids:
             letter = await queue.letter(letter_id)
             if letter is None:
@@ -67,7 +59,7 @@ class Choice:
             else:
                 yield letter
 
-    def _means(self, letter: "StoredDeadLetter") -> bool:
+    def _means(self, letter: StoredDeadLetter) -> bool:
         if self.reason is not None and letter.reason != self.reason:
             return False
         return self.event_type is None or (
@@ -157,7 +149,7 @@ def list_command(
       evmon dlq list --service shop --reason handler_error --json
     """
 
-    async def run(queue: "DeadLetterQueue") -> "list[StoredDeadLetter]":
+    async def run(queue: DeadLetters) -> list[StoredDeadLetter]:
         choice = Choice(event_type, reason, limit)
         return [letter async for letter in choice.of(queue)]
 
@@ -230,7 +222,7 @@ def replay_command(
     """
     choice = Choice(event_type, reason, limit, letter_ids)
 
-    async def run(queue: "DeadLetterQueue") -> tuple[int, int]:
+    async def run(queue: DeadLetters) -> tuple[int, int]:
         count = stuck = 0
         with _progress("replayed") as advance:
             async for letter in choice.of(queue):
@@ -273,7 +265,7 @@ def purge_command(
     """
     choice = Choice(event_type, reason)
 
-    async def find(queue: "DeadLetterQueue") -> list[str]:
+    async def find(queue: DeadLetters) -> list[str]:
         return [letter.id async for letter in choice.of(queue)]
 
     # Delete only what was counted, not what arrives while the user decides.
@@ -290,20 +282,10 @@ def purge_command(
 def _with_queue(
     url: str,
     service: str,
-    run: "Callable[[DeadLetterQueue], Coroutine[Any, Any, T]]",
+    run: Callable[[DeadLetters], Coroutine[Any, Any, T]],
 ) -> T:
-    # Imported here, so that the Redis client is only loaded when used.
-    from evmon._transports.redis.address import SCHEMES
-    from evmon._transports.redis.dead_letter_queue import DeadLetterQueue
-
-    scheme = scheme_of(url)
-    if scheme not in SCHEMES:
-        known = ", ".join(f"{name}://" for name in SCHEMES)
-        raise ConfigError(f"--transport {scheme}://…: must be one of {known}")
-    config = resolve(RedisConfig, RedisConfig(), environment())
-
     async def main() -> T:
-        queue = DeadLetterQueue(url, service, config)
+        queue = open_dead_letters(url, service, environment())
         try:
             if not await queue.exists():
                 raise ConfigError(
@@ -328,19 +310,19 @@ def _progress(done: str) -> Iterator[Callable[[], None]]:
         yield lambda: progress.advance(task)
 
 
-def _facts(letter: "StoredDeadLetter") -> dict[str, str]:
+def _facts(letter: StoredDeadLetter) -> dict[str, str]:
     """The recorded facts; `id` is that of the dead letter, `entry_id` of its entry."""
     facts = {"id": letter.id, **letter.facts}
     return {**facts, "id": letter.id, "entry_id": letter.facts.get("id", "")}
 
 
-def _summary(letter: "StoredDeadLetter") -> dict[str, Any]:
+def _summary(letter: StoredDeadLetter) -> dict[str, Any]:
     facts: dict[str, Any] = dict(_facts(letter))
     facts["handlers"] = [name for name in facts.get("handlers", "").split("\n") if name]
     return facts
 
 
-def _table(letters: "list[StoredDeadLetter]") -> Table:
+def _table(letters: list[StoredDeadLetter]) -> Table:
     table = Table(box=None, header_style="bold", pad_edge=False)
     for heading in ("ID", "DEAD SINCE (UTC)", "REASON", "TYPE", "ATTEMPTS", "ERROR"):
         table.add_column(heading, overflow="fold")

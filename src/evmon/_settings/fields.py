@@ -1,9 +1,9 @@
 """Settings: dataclass fields with a rule for valid values and a help text.
 
-A settings class is a frozen dataclass with fields made by `setting` and the decorator
-`documented`. `validate` rejects invalid values at construction; `from_environment`
-overrides fields from ``EVMON_*`` variables. Both name the setting, its value and the
-allowed values, in one line.
+A settings class is a frozen dataclass with fields made by `setting`, or by `section` for
+another settings class, and the decorator `documented`. `validate` rejects invalid values
+at construction; `from_environment` overrides fields from ``EVMON_*`` variables. Both name
+the setting, its value and the allowed values, in one line.
 """
 
 import dataclasses
@@ -11,7 +11,7 @@ import inspect
 import math
 import types
 import typing
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar, get_args, get_origin
 
@@ -77,6 +77,27 @@ def setting(
     return dataclasses.field(default=default, repr=not secret, metadata=metadata)
 
 
+def section(kind: type[T]) -> T:
+    """Declare a field that holds another settings class, by default its defaults."""
+    return typing.cast("T", _section(kind, kind(), ()))
+
+
+def optional_section(kind: type[T], wanted_by: tuple[str, ...]) -> T | None:
+    """Declare a field that holds another settings class, by default None.
+
+    Args:
+        kind: the settings class.
+        wanted_by: names of its settings whose variables replace None by its defaults.
+    """
+    return typing.cast("T | None", _section(kind, None, wanted_by))
+
+
+def _section(kind: type[T], default: Any, wanted_by: tuple[str, ...]) -> Any:
+    rule = Rule(lambda v: isinstance(v, kind), f"a {kind.__name__}(...)")
+    metadata = {"rule": rule, "section": kind, "wanted_by": wanted_by}
+    return dataclasses.field(default=default, metadata=metadata)
+
+
 def documented(cls: C) -> C:
     """Append the settings of a class to its docstring; decorates the dataclass."""
     lines = [inspect.cleandoc(cls.__doc__ or ""), "", "Attributes:"]
@@ -120,7 +141,7 @@ def from_environment(
         settings: an instance of a settings class.
         prefix: for example ``EVMON_DISCOVERY``.
         environ: usually ``os.environ``.
-        said_as: variables that the user set by another name.
+        said_as: names under which the user set variables, by their own names.
 
     Raises:
         ConfigError: names the variable, its value and the allowed values.
@@ -128,27 +149,71 @@ def from_environment(
     hints = typing.get_type_hints(type(settings))
     changes: dict[str, Any] = {}
     for field in environment_fields(type(settings)):
-        variable = f"{prefix}_{field.name.upper()}"
-        if variable not in environ:
+        name = variable(prefix, field.name)
+        if name in environ:
+            shown = said_as.get(name, name)
+            changes[field.name] = _read(shown, environ[name], field, hints[field.name])
+    for field in dataclasses.fields(typing.cast("Any", settings)):
+        if "section" not in field.metadata:
             continue
-        rule: Rule = field.metadata.get("rule", ANY)
-        text = environ[variable].strip()
-        try:
-            value = _parse(text, hints[field.name])
-        except ValueError:
-            value = None
-        if value is None or not _holds(rule, value):
-            words = allowed(rule, hints[field.name])
-            with_unit = text[:1].isdigit() and text[-1:].isalpha()
-            unit = ", without a unit" if with_unit else ""
-            name = said_as.get(variable, variable)
-            raise ConfigError(f"{name}={text!r:.100}: must be {words}{unit}")
-        changes[field.name] = value
-    if not changes:
+        start = variable(prefix, field.name)
+        old = getattr(settings, field.name)
+        wanted_by = field.metadata["wanted_by"]
+        if old is None and any(variable(start, name) in environ for name in wanted_by):
+            old = field.metadata["section"]()
+        if old is not None:
+            changes[field.name] = from_environment(old, start, environ, said_as)
+    if all(getattr(settings, name) is value for name, value in changes.items()):
         return settings
-    return typing.cast(
-        "T", dataclasses.replace(typing.cast("Any", settings), **changes)
-    )
+    return _changed(settings, changes)
+
+
+def _changed(settings: T, changes: Mapping[str, Any]) -> T:
+    """A copy with changes; what was derived from other fields is derived again."""
+    derived: Collection[str] = getattr(settings, "_derived_fields", tuple)()
+    kept = {
+        field.name: getattr(settings, field.name)
+        for field in dataclasses.fields(typing.cast("Any", settings))
+        if field.name not in derived
+    }
+    return type(settings)(**{**kept, **changes})
+
+
+def _read(name: str, text: str, field: "dataclasses.Field[Any]", hint: Any) -> Any:
+    """The value of a variable, checked."""
+    rule: Rule = field.metadata.get("rule", ANY)
+    text = text.strip()
+    try:
+        value = _parse(text, hint)
+    except ValueError:
+        value = None
+    if value is None or not _holds(rule, value):
+        with_unit = text[:1].isdigit() and text[-1:].isalpha()
+        unit = ", without a unit" if with_unit else ""
+        raise ConfigError(f"{name}={text!r:.100}: must be {allowed(rule, hint)}{unit}")
+    return value
+
+
+def variable(prefix: str, field: str) -> str:
+    """Name of the environment variable of a field, or prefix of those of a section."""
+    return f"{prefix}_{field.upper()}"
+
+
+def variables(settings_type: Any, prefix: str) -> Iterator[str]:
+    """Names of all environment variables of a settings class and its sections."""
+    for field in environment_fields(settings_type):
+        yield variable(prefix, field.name)
+    for name, kind in sections(settings_type).items():
+        yield from variables(kind, variable(prefix, name))
+
+
+def sections(settings_type: Any) -> Mapping[str, type]:
+    """The fields that hold another settings class, and that class."""
+    return {
+        field.name: field.metadata["section"]
+        for field in dataclasses.fields(settings_type)
+        if "section" in field.metadata
+    }
 
 
 def environment_fields(settings_type: Any) -> Iterable["dataclasses.Field[Any]"]:
@@ -198,7 +263,9 @@ def _parse(text: str, hint: Any) -> bool | float | str:
 
 
 def _is_of(value: Any, hint: Any) -> bool:
-    if isinstance(hint, types.UnionType) and value is None:
+    if value is None and (
+        isinstance(hint, types.UnionType) or dataclasses.is_dataclass(hint)
+    ):
         return types.NoneType in get_args(hint)
     kind = _scalar(hint)
     if kind is None:

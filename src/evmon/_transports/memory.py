@@ -16,6 +16,7 @@ from evmon._telemetry.transport_recorder import (
     no_recorder,
 )
 from evmon._transports.base import DeadLetter, Received, Redelivery
+from evmon._transports.factory import TransportFactory, TransportOptions
 from evmon.errors import TransportError
 
 T = TypeVar("T")
@@ -230,3 +231,10 @@ class MemoryTransport:
             wait = max(self._scheduled[0][0] - self._clock.monotonic(), 0.0)
             loop = asyncio.get_running_loop()
             self._timer = loop.call_later(wait, self._wake.set)
+
+
+def _open(options: TransportOptions) -> MemoryTransport:
+    return MemoryTransport(options.service, options.clock, recorder=options.recorder)
+
+
+FACTORY: Final = TransportFactory(open=_open)
