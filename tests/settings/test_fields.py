@@ -31,7 +31,8 @@ def test_a_variable_overrides_its_field(variable, text, read):
     [("1", True), ("TRUE", True), ("on", True), ("0", False), ("No", False)],
 )
 def test_a_switch_may_be_said_in_several_words(text, value):
-    assert value is resolve(Batching(), {"EVMON_BATCHING_ENABLED": text}).enabled
+    variable = {"EVMON_CONSUMER_IGNORE_UNKNOWN": text}
+    assert value is resolve(ConsumerConfig(), variable).ignore_unknown
 
 
 @pytest.mark.parametrize(

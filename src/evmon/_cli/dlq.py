@@ -26,7 +26,7 @@ Command: TypeAlias = "Callable[..., Any]"
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class Selection:
     """Which dead letters to select.
 
     Attributes:
@@ -41,25 +41,25 @@ class Choice:
     limit: int | None = None
     ids: tuple[str, ...] = ()
 
-    async def of(self, queue: DeadLetters) -> AsyncIterator[StoredDeadLetter]:
+    async def select(self, queue: DeadLetters) -> AsyncIterator[StoredDeadLetter]:
         """The selected dead letters, oldest first."""
         left = -1 if self.limit is None else self.limit
-        async for letter in self._named(queue) if self.ids else queue.letters():
+        async for letter in self._by_id(queue) if self.ids else queue.letters():
             if not left:
                 return
-            if self._means(letter):
+            if self._matches(letter):
                 left -= 1
                 yield letter
 
-    async def _named(self, queue: DeadLetters) -> AsyncIterator[StoredDeadLetter]:
+    async def _by_id(self, queue: DeadLetters) -> AsyncIterator[StoredDeadLetter]:
         for letter_id in self.ids:
             letter = await queue.letter(letter_id)
             if letter is None:
-                click.echo(f"evmon: no dead letter {_plain(letter_id)}", err=True)
+                click.echo(f"evmon: no dead letter {_printable(letter_id)}", err=True)
             else:
                 yield letter
 
-    def _means(self, letter: StoredDeadLetter) -> bool:
+    def _matches(self, letter: StoredDeadLetter) -> bool:
         if self.reason is not None and letter.reason != self.reason:
             return False
         return self.event_type is None or (
@@ -67,7 +67,7 @@ class Choice:
         )
 
 
-def _where(command: Command) -> Command:
+def _location_options(command: Command) -> Command:
     """The options that locate the dead letters."""
     for option in (
         click.option(
@@ -89,8 +89,8 @@ def _where(command: Command) -> Command:
     return command
 
 
-def _which(command: Command) -> Command:
-    """The options that filter them."""
+def _filter_options(command: Command) -> Command:
+    """The options that filter the dead letters."""
     for option in (
         click.option(
             "--reason",
@@ -122,8 +122,8 @@ def dlq() -> None:
 
 
 @dlq.command("list")
-@_where
-@_which
+@_location_options
+@_filter_options
 @click.option(
     "--limit",
     type=click.IntRange(min=1),
@@ -150,8 +150,8 @@ def list_command(
     """
 
     async def run(queue: DeadLetters) -> list[StoredDeadLetter]:
-        choice = Choice(event_type, reason, limit)
-        return [letter async for letter in choice.of(queue)]
+        selection = Selection(event_type, reason, limit)
+        return [letter async for letter in selection.select(queue)]
 
     letters = _with_queue(transport, service, run)
     if as_json:
@@ -162,7 +162,7 @@ def list_command(
 
 @dlq.command("show")
 @click.argument("letter_id", metavar="ID")
-@_where
+@_location_options
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def show_command(letter_id: str, transport: str, service: str, *, as_json: bool) -> int:
     """Show one dead letter with its payload. Exits with 1 if it does not exist.
@@ -173,7 +173,9 @@ def show_command(letter_id: str, transport: str, service: str, *, as_json: bool)
     """
     letter = _with_queue(transport, service, lambda queue: queue.letter(letter_id))
     if letter is None:
-        click.echo(f"evmon: no dead letter {_plain(letter_id)} of {service}", err=True)
+        click.echo(
+            f"evmon: no dead letter {_printable(letter_id)} of {service}", err=True
+        )
         return 1
     payload = letter.raw.decode(errors="backslashreplace")
     if as_json:
@@ -181,15 +183,15 @@ def show_command(letter_id: str, transport: str, service: str, *, as_json: bool)
         return 0
     for name, value in _facts(letter).items():
         line = ", ".join(value.split("\n"))
-        click.echo(f"{_plain(name):<16} {_plain(line)}")
-    click.echo(f"{'event':<16} {_plain(payload)}")
+        click.echo(f"{_printable(name):<16} {_printable(line)}")
+    click.echo(f"{'event':<16} {_printable(payload)}")
     return 0
 
 
 @dlq.command("replay")
 @click.argument("letter_ids", metavar="[ID]...", nargs=-1)
-@_where
-@_which
+@_location_options
+@_filter_options
 @click.option(
     "--rate",
     type=FiniteRange(min=0, min_open=True),
@@ -203,11 +205,11 @@ def replay_command(
     letter_ids: tuple[str, ...],
     transport: str,
     service: str,
+    *,
     event_type: str | None,
     reason: str | None,
     rate: float,
     limit: int | None,
-    *,
     dry_run: bool,
 ) -> int:
     """Put dead letters back into their stream, for the handlers that failed.
@@ -220,32 +222,32 @@ def replay_command(
       evmon dlq replay --service shop --reason handler_error --dry-run
       evmon dlq replay --service shop --type 'order.*' --rate 50
     """
-    choice = Choice(event_type, reason, limit, letter_ids)
+    selection = Selection(event_type, reason, limit, letter_ids)
 
     async def run(queue: DeadLetters) -> tuple[int, int]:
-        count = stuck = 0
+        count = too_large = 0
         with _progress("replayed") as advance:
-            async for letter in choice.of(queue):
+            async for letter in selection.select(queue):
                 if not letter.can_be_replayed:
-                    stuck += 1
+                    too_large += 1
                 elif dry_run:
                     count += 1
                 elif await queue.replay(letter):
                     count += 1
                     advance()
                     await asyncio.sleep(1 / rate)
-        return count, stuck
+        return count, too_large
 
-    count, stuck = _with_queue(transport, service, run)
+    count, too_large = _with_queue(transport, service, run)
     click.echo(f"{count} dead letters {'would be ' if dry_run else ''}replayed")
-    if stuck:
-        click.echo(f"evmon: {stuck} have too many fields to be replayed", err=True)
-    return 1 if stuck or count < len(letter_ids) else 0
+    if too_large:
+        click.echo(f"evmon: {too_large} have too many fields to be replayed", err=True)
+    return 1 if too_large or count < len(letter_ids) else 0
 
 
 @dlq.command("purge")
-@_where
-@_which
+@_location_options
+@_filter_options
 @click.option("--dry-run", is_flag=True, help="Only count what would be purged.")
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 def purge_command(
@@ -263,10 +265,10 @@ def purge_command(
     Examples:
       evmon dlq purge --service shop --reason rejected --yes
     """
-    choice = Choice(event_type, reason)
+    selection = Selection(event_type, reason)
 
     async def find(queue: DeadLetters) -> list[str]:
-        return [letter.id async for letter in choice.of(queue)]
+        return [letter.id async for letter in selection.select(queue)]
 
     # Delete only what was counted, not what arrives while the user decides.
     ids = _with_queue(transport, service, find)
@@ -311,7 +313,7 @@ def _progress(done: str) -> Iterator[Callable[[], None]]:
 
 
 def _facts(letter: StoredDeadLetter) -> dict[str, str]:
-    """The recorded facts; `id` is that of the dead letter, `entry_id` of its entry."""
+    """Recorded facts; `id` is the id of the dead letter, `entry_id` that of its entry."""
     facts = {"id": letter.id, **letter.facts}
     return {**facts, "id": letter.id, "entry_id": letter.facts.get("id", "")}
 
@@ -336,10 +338,10 @@ def _table(letters: list[StoredDeadLetter]) -> Table:
             facts.get("attempts", ""),
             facts.get("error_message", ""),
         )
-        table.add_row(*(Text(_plain(cell)) for cell in cells))
+        table.add_row(*(Text(_printable(cell)) for cell in cells))
     return table
 
 
-def _plain(text: str) -> str:
+def _printable(text: str) -> str:
     """Untrusted text without terminal control characters."""
     return "".join(c if c.isprintable() else "?" for c in text)
