@@ -1,4 +1,4 @@
-"""A running service, for commands that look at one."""
+"""A running service, for commands that read its metrics."""
 
 import asyncio
 import threading

@@ -1,4 +1,4 @@
-"""`evmon dlq`: dead letters are seen, replayed once, and deleted only when meant."""
+"""`evmon dlq` lists, replays and purges dead letters."""
 
 import asyncio
 import io
@@ -100,7 +100,7 @@ def test_an_empty_list_is_empty(put, dlq):
     assert dlq("list")[0] == 0
 
 
-def test_the_list_shows_each_letter_the_oldest_first(dlq, put):
+def test_list_prints_dead_letters_oldest_first(dlq, put):
     put(*MIXED)
     code, output, _ = dlq("list")
 
@@ -114,7 +114,7 @@ def test_the_list_shows_each_letter_the_oldest_first(dlq, put):
     ]
 
 
-def test_the_list_as_json_tells_all_facts(dlq, put, client):
+def test_list_as_json_contains_all_recorded_facts(dlq, put, client):
     put(MIXED[0])
     code, output, _ = dlq("list", "--json")
 
@@ -149,7 +149,7 @@ def test_the_list_as_json_tells_all_facts(dlq, put, client):
         (["--type", "nothing"], []),
     ],
 )
-def test_letters_are_chosen_by_type_and_reason(dlq, put, arguments, expected):
+def test_dead_letters_are_filtered_by_type_and_reason(dlq, put, arguments, expected):
     put(*MIXED)
     code, output, _ = dlq("list", "--json", *arguments)
 
@@ -157,7 +157,7 @@ def test_letters_are_chosen_by_type_and_reason(dlq, put, arguments, expected):
     assert [letter["event_type"] for letter in json.loads(output)] == expected
 
 
-def test_more_letters_than_fit_a_page_are_all_found(dlq, put, client):
+def test_all_pages_of_dead_letters_are_read(dlq, put, client):
     put(*[("a", "rejected")] * 250, ("b", "rejected"))
     _, output, _ = dlq("list", "--json", "--limit", "1000")
     assert len(json.loads(output)) == 251
@@ -167,7 +167,7 @@ def test_more_letters_than_fit_a_page_are_all_found(dlq, put, client):
     assert len(json.loads(output)) == 1
 
 
-def test_show_tells_the_payload(dlq, put, client):
+def test_show_prints_the_payload(dlq, put, client):
     put(MIXED[0])
     letter_id = client.xrange(DEAD)[0][0]
     code, output, _ = dlq("show", letter_id)
@@ -183,7 +183,7 @@ def test_show_tells_the_payload(dlq, put, client):
 
 
 @pytest.mark.parametrize("letter_id", ["1-1", "nonsense", "-", "+", "1-1-1", "\x1b[2J"])
-def test_an_unknown_letter_is_one_line_and_exit_code_1(dlq, put, letter_id):
+def test_an_unknown_dead_letter_is_one_line_and_exit_code_1(dlq, put, letter_id):
     put(MIXED[0])
     code, output, errors = dlq("show", letter_id)
 
@@ -194,7 +194,7 @@ def test_an_unknown_letter_is_one_line_and_exit_code_1(dlq, put, letter_id):
     assert "\x1b" not in errors
 
 
-def test_what_strangers_wrote_cannot_steer_the_terminal(dlq, server, client):
+def test_control_characters_in_entries_are_not_printed(dlq, server, client):
     client.xadd(STREAM, {b"event": b"\x1b[2Jhello \xff", "x": "\x1b[31m"})
     client.xadd(STREAM, {"event": raw("b")})
     handle(server.url, lambda e: None, lambda: client.xlen(DEAD) == 2, pattern="a")
@@ -220,7 +220,7 @@ def test_a_dry_run_replays_nothing(dlq, put, client):
     assert client.xlen(STREAM) == 3
 
 
-def test_only_what_was_chosen_is_replayed(dlq, put, client):
+def test_only_selected_dead_letters_are_replayed(dlq, put, client):
     put(*MIXED)
     code, output, _ = dlq("replay", "--reason", "handler_error", "--type", "order.*")
 
@@ -234,7 +234,7 @@ def test_only_what_was_chosen_is_replayed(dlq, put, client):
     assert fields == {"handlers": "shop.h", "group": "shop", "redriven": "1"}
 
 
-def test_replaying_twice_doubles_nothing(dlq, put, client):
+def test_replaying_twice_publishes_no_event_twice(dlq, put, client):
     put(*MIXED)
     assert dlq("replay")[1] == "3 dead letters replayed\n"
     assert dlq("replay")[1] == "0 dead letters replayed\n"
@@ -243,7 +243,7 @@ def test_replaying_twice_doubles_nothing(dlq, put, client):
     assert client.xlen(DEAD) == 0
 
 
-def test_two_replays_at_once_double_nothing(server, put, client):
+def test_concurrent_replays_publish_no_event_twice(server, put, client):
     put(*[("a", "rejected")] * 60)
     where = ["--service", "shop", "--transport", server.url, "--rate", "10000"]
     threads = [
@@ -259,7 +259,7 @@ def test_two_replays_at_once_double_nothing(server, put, client):
     assert client.xlen(DEAD) == 0
 
 
-def test_the_rate_is_kept(dlq, put, monkeypatch):
+def test_replay_keeps_to_the_rate(dlq, put, monkeypatch):
     slept = []
 
     async def sleep(seconds):
@@ -274,7 +274,9 @@ def test_the_rate_is_kept(dlq, put, monkeypatch):
     assert slept == [0.25] * 3
 
 
-def test_a_replayed_event_is_handled_by_who_gave_it_up_alone(dlq, server, client):
+def test_a_replayed_event_is_handled_only_by_the_handlers_that_failed(
+    dlq, server, client
+):
     seen, healed = [], threading.Event()
 
     async def fails(event: Event) -> None:
@@ -306,7 +308,7 @@ def test_a_replayed_event_is_handled_by_who_gave_it_up_alone(dlq, server, client
     assert client.xlen(DEAD) == 0
 
 
-def test_what_fails_again_while_it_is_replayed_is_not_replayed_for_ever(
+def test_events_that_fail_again_during_a_replay_are_replayed_once(
     dlq, put, server, client
 ):
     calls = []
@@ -333,7 +335,7 @@ def test_what_fails_again_while_it_is_replayed_is_not_replayed_for_ever(
     assert client.xlen(STREAM) == 40
 
 
-def test_a_letter_returns_to_its_own_stream(dlq, server, client):
+def test_a_dead_letter_is_replayed_to_its_own_stream(dlq, server, client):
     async def fill():
         config = RedisConfig(streams=("x",), stream_for=lambda kind: "x")
         transport = RedisTransport(server.url, "shop", config=config)
@@ -350,7 +352,9 @@ def test_a_letter_returns_to_its_own_stream(dlq, server, client):
     assert client.xlen(STREAM) == 0
 
 
-def test_a_letter_that_names_another_key_returns_to_the_service_s_stream(dlq, client):
+def test_a_dead_letter_that_names_a_foreign_key_is_replayed_to_the_stream_of_the_service(
+    dlq, client
+):
     client.xadd(DEAD, {"event": raw("a"), "dead.stream": "somebody-elses-key"})
     assert dlq("replay")[1] == "1 dead letters replayed\n"
 
@@ -359,7 +363,9 @@ def test_a_letter_that_names_another_key_returns_to_the_service_s_stream(dlq, cl
 
 
 @pytest.mark.parametrize("count", [200, 3490, 20_000])
-def test_an_entry_of_a_stranger_holds_no_replay_up(dlq, put, server, client, count):
+def test_a_foreign_entry_with_too_many_fields_does_not_stop_a_replay(
+    dlq, put, server, client, count
+):
     client.xadd(STREAM, {f"f{n}": "v" for n in range(count)})
     handle(server.url, lambda e: None, lambda: client.xlen(DEAD) == 1)
     put(("a", "rejected"))
@@ -375,7 +381,7 @@ def test_an_entry_of_a_stranger_holds_no_replay_up(dlq, put, server, client, cou
     assert client.xlen(STREAM) + client.xlen(DEAD) == 4
 
 
-def test_purge_deletes_only_what_is_chosen(dlq, put, client):
+def test_purge_deletes_only_selected_dead_letters(dlq, put, client):
     put(*MIXED)
     code, output, _ = dlq("purge", "--yes", "--type", "order.*")
 
@@ -392,7 +398,7 @@ def test_a_dry_run_purges_nothing(dlq, put, client):
 
 
 @pytest.mark.parametrize(("answer", "left"), [("y\n", 0), ("n\n", 3), ("", 3)])
-def test_purge_asks_first(dlq, put, client, monkeypatch, answer, left):
+def test_purge_asks_for_confirmation(dlq, put, client, monkeypatch, answer, left):
     put(*MIXED)
     monkeypatch.setattr("sys.stdin", io.StringIO(answer))
     code, output, errors = dlq("purge")
@@ -403,7 +409,7 @@ def test_purge_asks_first(dlq, put, client, monkeypatch, answer, left):
 
 
 @pytest.mark.parametrize("command", ["list", "show 1-1", "replay", "purge --yes"])
-def test_a_server_that_is_not_there_is_one_line(command, capsys):
+def test_an_unreachable_server_is_reported_in_one_line(command, capsys):
     url = "redis://user:hunter2@127.0.0.1:1/0"
     assert main(["dlq", *command.split(), "--transport", url]) == 1
     output, errors = capsys.readouterr()
@@ -417,7 +423,7 @@ def test_a_server_that_is_not_there_is_one_line(command, capsys):
 @pytest.mark.parametrize(
     "url", ["memory://", "redys://u:hunter2@h", "redis://u:hunter2@h/x", "redis://[::"]
 )
-def test_a_wrong_transport_is_one_line(url, capsys):
+def test_an_invalid_transport_is_reported_in_one_line(url, capsys):
     assert main(["dlq", "list", "--transport", url]) == 1
     errors = capsys.readouterr().err
 
@@ -438,7 +444,7 @@ def test_a_wrong_transport_is_one_line(url, capsys):
         ["dance"],
     ],
 )
-def test_wrong_usage_is_one_line_with_the_way_out(arguments, capsys):
+def test_wrong_usage_is_one_line_that_names_help(arguments, capsys):
     assert main(["dlq", *arguments]) == 2
     errors = capsys.readouterr().err
 
@@ -446,7 +452,9 @@ def test_wrong_usage_is_one_line_with_the_way_out(arguments, capsys):
     assert "--help" in errors
 
 
-def test_the_environment_says_where_and_who(put, server, monkeypatch, capsys):
+def test_transport_and_service_come_from_the_environment(
+    put, server, monkeypatch, capsys
+):
     put(*MIXED)
     monkeypatch.setenv("EVMON_SERVICE", "shop")
     monkeypatch.setenv("EVMON_TRANSPORT", server.url)
@@ -462,7 +470,7 @@ def test_a_password_comes_from_the_environment(own_server, monkeypatch, capsys):
     assert "no stream or dead letters for service" in capsys.readouterr().err
 
 
-def test_a_service_that_was_never_here_is_told(server, capsys):
+def test_an_unknown_service_is_reported(server, capsys):
     code = main(["dlq", "list", "--service", "shpo", "--transport", server.url])
 
     assert (code, capsys.readouterr().err) == (
@@ -471,7 +479,7 @@ def test_a_service_that_was_never_here_is_told(server, capsys):
     )
 
 
-def test_single_letters_are_replayed_by_their_ids(dlq, put, client):
+def test_dead_letters_are_replayed_by_id(dlq, put, client):
     put(*MIXED)
     first, second, third = (
         letter["id"] for letter in json.loads(dlq("list", "--json")[1])
@@ -484,7 +492,9 @@ def test_single_letters_are_replayed_by_their_ids(dlq, put, client):
     assert client.xlen(DEAD) == 0
 
 
-def test_what_dies_while_somebody_is_asked_is_not_purged(dlq, put, client, monkeypatch):
+def test_dead_letters_that_arrive_during_confirmation_are_not_purged(
+    dlq, put, client, monkeypatch
+):
     put(*MIXED)
 
     def confirm(*_, **__):

@@ -1,4 +1,4 @@
-"""A wrong setting is one line: its name, its value, what is allowed."""
+"""An invalid setting is reported in one line: name, value and allowed values."""
 
 import pytest
 
@@ -30,7 +30,7 @@ def test_a_variable_overrides_its_field(variable, text, read):
     ("text", "value"),
     [("1", True), ("TRUE", True), ("on", True), ("0", False), ("No", False)],
 )
-def test_a_switch_may_be_said_in_several_words(text, value):
+def test_a_boolean_may_be_written_in_several_ways(text, value):
     variable = {"EVMON_CONSUMER_IGNORE_UNKNOWN": text}
     assert value is resolve(ConsumerConfig(), variable).ignore_unknown
 
@@ -56,25 +56,27 @@ def test_a_switch_may_be_said_in_several_words(text, value):
         ),
     ],
 )
-def test_a_wrong_variable_is_named(kind, variable, text, allowed):
+def test_an_invalid_variable_is_refused_with_the_allowed_values(
+    kind, variable, text, allowed
+):
     with pytest.raises(ConfigError) as caught:
         resolve(kind(), {variable: text})
 
     assert f"{variable}={text!r}: must be {allowed}" == str(caught.value)
 
 
-def test_a_word_that_is_none_of_the_choices_is_refused():
+def test_a_value_that_is_not_a_choice_is_refused():
     with pytest.raises(ConfigError, match="'full' or 'none'"):
         resolve(RetryPolicy(), {"EVMON_RETRY_JITTER": "half"})
 
 
-def test_an_untouched_setting_is_returned_as_it_is():
+def test_settings_without_variables_are_returned_unchanged():
     config = Batching()
 
     assert config is resolve(config, {})
 
 
-def test_what_text_cannot_say_is_no_variable():
+def test_settings_without_a_text_form_have_no_variable():
     names = {field.name for field in environment_fields(RetryPolicy)}
 
     assert "retry_on" not in names

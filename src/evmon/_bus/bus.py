@@ -37,7 +37,7 @@ from evmon._transports import check_transport
 from evmon.errors import BusStateError
 
 running_buses: "weakref.WeakSet[EventBus]" = weakref.WeakSet()
-"""The started buses of this process."""
+"""The started buses of this process, for `metrics_app`."""
 
 
 class EventBus(PublishMethods):

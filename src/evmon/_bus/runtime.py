@@ -1,4 +1,4 @@
-"""A running bus: its parts, started and stopped in order."""
+"""The parts of a running bus, started and stopped in order."""
 
 import asyncio
 import dataclasses

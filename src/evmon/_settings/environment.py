@@ -53,12 +53,12 @@ def resolve(settings: T, environ: Mapping[str, str]) -> T:
         ConfigError: a variable has an invalid value.
     """
     prefix = CONFIGS.get(type(settings), PREFIX)
-    said_as = {
+    user_names = {
         ours: theirs
         for theirs, ours in _OTEL_NAMES.items()
         if environ.get(theirs) == environ.get(ours)
     }
-    return from_environment(settings, prefix, environ, said_as)
+    return from_environment(settings, prefix, environ, user_names)
 
 
 def warn_of_slips(environ: Mapping[str, str]) -> None:

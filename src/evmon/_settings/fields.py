@@ -68,10 +68,10 @@ def setting(
     """Declare a field.
 
     Args:
-        default: its default value.
-        rule: the values that it allows.
-        help: one sentence, for ``help()`` and ``docs/configuration.md``.
-        secret: omit the value from the object's repr.
+        default: default value.
+        rule: rule for the allowed values.
+        help: one sentence for ``help()`` and ``docs/configuration.md``.
+        secret: whether to omit the value from the object's repr.
     """
     metadata = {"rule": rule, "help": help, "secret": secret}
     return dataclasses.field(default=default, repr=not secret, metadata=metadata)
@@ -82,19 +82,20 @@ def section(kind: type[T]) -> T:
     return typing.cast("T", _section(kind, kind(), ()))
 
 
-def optional_section(kind: type[T], wanted_by: tuple[str, ...]) -> T | None:
+def optional_section(kind: type[T], unless_set: tuple[str, ...]) -> T | None:
     """Declare a field that holds another settings class, by default None.
 
     Args:
         kind: the settings class.
-        wanted_by: names of its settings whose variables replace None by its defaults.
+        unless_set: names of its settings; if the variable of one is set, None becomes an
+            instance.
     """
-    return typing.cast("T | None", _section(kind, None, wanted_by))
+    return typing.cast("T | None", _section(kind, None, unless_set))
 
 
-def _section(kind: type[T], default: Any, wanted_by: tuple[str, ...]) -> Any:
+def _section(kind: type[T], default: Any, unless_set: tuple[str, ...]) -> Any:
     rule = Rule(lambda v: isinstance(v, kind), f"a {kind.__name__}(...)")
-    metadata = {"rule": rule, "section": kind, "wanted_by": wanted_by}
+    metadata = {"rule": rule, "section": kind, "unless_set": unless_set}
     return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -113,8 +114,8 @@ def validate(settings: Any, name: str = "") -> None:
     """Check every field of a settings object; call it from ``__post_init__``.
 
     Args:
-        settings: the object.
-        name: name for messages; by default that of its class.
+        settings: instance of a settings class.
+        name: name of the object in messages; by default that of its class.
 
     Raises:
         ConfigError: a value is not allowed; names the first such setting.
@@ -133,7 +134,7 @@ def from_environment(
     settings: T,
     prefix: str,
     environ: Mapping[str, str],
-    said_as: Mapping[str, str] = {},
+    user_names: Mapping[str, str] = {},
 ) -> T:
     """Return `settings` with the fields that ``PREFIX_FIELD`` variables override.
 
@@ -141,7 +142,7 @@ def from_environment(
         settings: an instance of a settings class.
         prefix: for example ``EVMON_DISCOVERY``.
         environ: usually ``os.environ``.
-        said_as: names under which the user set variables, by their own names.
+        user_names: names under which the user set variables, by evmon's names.
 
     Raises:
         ConfigError: names the variable, its value and the allowed values.
@@ -151,18 +152,18 @@ def from_environment(
     for field in environment_fields(type(settings)):
         name = variable(prefix, field.name)
         if name in environ:
-            shown = said_as.get(name, name)
+            shown = user_names.get(name, name)
             changes[field.name] = _read(shown, environ[name], field, hints[field.name])
     for field in dataclasses.fields(typing.cast("Any", settings)):
         if "section" not in field.metadata:
             continue
         start = variable(prefix, field.name)
         old = getattr(settings, field.name)
-        wanted_by = field.metadata["wanted_by"]
-        if old is None and any(variable(start, name) in environ for name in wanted_by):
+        unless_set = field.metadata["unless_set"]
+        if old is None and any(variable(start, name) in environ for name in unless_set):
             old = field.metadata["section"]()
         if old is not None:
-            changes[field.name] = from_environment(old, start, environ, said_as)
+            changes[field.name] = from_environment(old, start, environ, user_names)
     if all(getattr(settings, name) is value for name, value in changes.items()):
         return settings
     return _changed(settings, changes)
