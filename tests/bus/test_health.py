@@ -12,15 +12,15 @@ from evmon._bus.health import ALIVE_FOR, HealthChecks
 from evmon._telemetry import instruments as i
 
 
-class Troubled:
-    """As much of a transport as a health check asks."""
+class StubTransport:
+    """The part of a transport that health checks use."""
 
     problem = ""
 
 
 @pytest.fixture
 def transport():
-    return Troubled()
+    return StubTransport()
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ from evmon import BusStateError
 from evmon._bus.registrations import Registrations
 
 
-class Recorded:
-    """As much of a discovery as registrations use."""
+class RecordedDiscovery:
+    """The part of a discovery that registrations use."""
 
     def __init__(self):
         self.queued = []
@@ -29,7 +29,7 @@ def registrations():
 
 
 def test_providers_and_packages_are_passed_on_once(registrations):
-    first, second = Recorded(), Recorded()
+    first, second = RecordedDiscovery(), RecordedDiscovery()
     registrations.register("provider")
     registrations.discover(pytest)
     registrations.pass_to(first)
@@ -40,7 +40,7 @@ def test_providers_and_packages_are_passed_on_once(registrations):
 
 
 def test_later_providers_go_to_the_discovery_directly(registrations):
-    discovery = Recorded()
+    discovery = RecordedDiscovery()
     registrations.pass_to(discovery)
     registrations.register("provider")
     registrations.discover("package")
@@ -50,7 +50,7 @@ def test_later_providers_go_to_the_discovery_directly(registrations):
 
 
 def test_a_copy_leaves_everything_for_the_bus(registrations):
-    first, second = Recorded(), Recorded()
+    first, second = RecordedDiscovery(), RecordedDiscovery()
     registrations.register("provider")
     registrations.copy_to(first)
     registrations.pass_to(second)
@@ -59,7 +59,7 @@ def test_a_copy_leaves_everything_for_the_bus(registrations):
 
 
 def test_an_unregistered_provider_is_not_passed_on(registrations):
-    discovery, provider = Recorded(), object()
+    discovery, provider = RecordedDiscovery(), object()
     registrations.register(provider)
 
     assert 0 == registrations.unregister(provider)

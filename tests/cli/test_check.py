@@ -16,7 +16,7 @@ from evmon._cli.app import main
 
 @pytest.fixture
 def shown():
-    """Serves metrics and a readiness that a test writes; returns the address."""
+    """Serves given metrics and readiness; returns the address."""
     servers = []
 
     def serve(metrics, readyz=(200, "ready")):
@@ -46,7 +46,7 @@ def shown():
 
 @pytest.fixture
 def look(shown, capsys):
-    """Checks what a test writes; returns the exit code and what was seen."""
+    """Runs `evmon check` on given samples; returns the exit code and its report."""
 
     def look(metrics, *readyz):
         code = main(

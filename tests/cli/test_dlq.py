@@ -27,7 +27,7 @@ def raw(event_type, number=1):
 
 @pytest.fixture
 def put(server):
-    """Puts dead letters aside as a consumer does."""
+    """Dead-letters events as a consumer does."""
 
     def put(*letters):
         async def fill():
@@ -50,7 +50,7 @@ def put(server):
 
 @pytest.fixture
 def dlq(server, capsys):
-    """Runs the command; returns exit code, output and errors."""
+    """Runs `evmon dlq`; returns exit code, output and errors."""
 
     def dlq(*arguments):
         where = ("--service", "shop", "--transport", server.url)

@@ -6,8 +6,7 @@ import pytest
 
 from evmon import ConfigError, EventBus, MetricsConfig
 from evmon._settings.environment import resolve
-from evmon._settings.fields import variables
-from evmon._settings.settings import CONFIGS, PREFIX, Settings
+from evmon._settings.settings import CONFIGS, Settings
 
 
 def test_every_field_is_an_argument_of_the_bus():
@@ -20,13 +19,6 @@ def test_prefixes_are_the_names_of_the_fields():
     assert "EVMON_DISCOVERY" == CONFIGS[type(Settings().discovery)]
     assert "EVMON_METRICS" == CONFIGS[MetricsConfig]
     assert 9 == len(CONFIGS)
-
-
-def test_variables_are_those_of_fields_and_of_settings_in_sections():
-    names = set(variables(Settings, PREFIX))
-
-    assert {"EVMON_SERVICE", "EVMON_REDIS_LEASE", "EVMON_METRICS_PORT"} <= names
-    assert not {"EVMON_RETRY_RETRY_ON", "EVMON_REDIS"} & names
 
 
 @pytest.mark.parametrize(

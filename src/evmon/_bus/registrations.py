@@ -1,4 +1,4 @@
-"""What is to be discovered, before and after the bus starts."""
+"""Providers and packages to be discovered, before and after the bus starts."""
 
 import threading
 from types import ModuleType
@@ -61,7 +61,7 @@ class Registrations:
         return self._discovery.unregister(provider)
 
     def pass_to(self, discovery: Discovery) -> None:
-        """Pass everything to the discovery of the bus, now and from now on."""
+        """Queue everything in the discovery of the bus, and all later additions too."""
         with self._lock:
             self._queue_in(discovery)
             self._discovery = discovery
@@ -69,7 +69,7 @@ class Registrations:
             self._packages.clear()
 
     def copy_to(self, discovery: Discovery) -> None:
-        """Queue what is kept in another discovery too."""
+        """Queue everything in another discovery, and keep it."""
         with self._lock:
             self._queue_in(discovery)
 

@@ -228,7 +228,7 @@ def check_command(url: str, timeout: float, *, as_json: bool) -> int:
 
 
 def _lacks_command(error: click.UsageError) -> bool:
-    """Whether a group was called without a command; older versions of click print the help."""
+    """Whether a group was called without a command; click before 8.2 prints help."""
     return type(error).__name__ == "NoArgsIsHelpError"
 
 

@@ -30,8 +30,8 @@ class Selection:
     """Which dead letters to select.
 
     Attributes:
-        event_type: type or pattern; None selects all.
-        reason: None selects all.
+        event_type: event type or pattern; None selects all.
+        reason: reason for dead-lettering; None selects all.
         limit: maximum number; None selects all.
         ids: ids of dead letters; empty selects all.
     """

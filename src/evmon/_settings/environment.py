@@ -6,8 +6,8 @@ import os
 from collections.abc import Mapping
 from typing import Final, TypeVar
 
-from evmon._settings.fields import from_environment, variables
 from evmon._settings.settings import CONFIGS, PREFIX, Settings
+from evmon._settings.variables import from_environment, variables
 
 T = TypeVar("T")
 
@@ -53,12 +53,12 @@ def resolve(settings: T, environ: Mapping[str, str]) -> T:
         ConfigError: a variable has an invalid value.
     """
     prefix = CONFIGS.get(type(settings), PREFIX)
-    user_names = {
+    shown_names = {
         ours: theirs
         for theirs, ours in _OTEL_NAMES.items()
         if environ.get(theirs) == environ.get(ours)
     }
-    return from_environment(settings, prefix, environ, user_names)
+    return from_environment(settings, prefix, environ, shown_names)
 
 
 def warn_of_slips(environ: Mapping[str, str]) -> None:

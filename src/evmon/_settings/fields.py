@@ -2,8 +2,7 @@
 
 A settings class is a frozen dataclass with fields made by `setting`, or by `section` for
 another settings class, and the decorator `documented`. `validate` rejects invalid values
-at construction; `from_environment` overrides fields from ``EVMON_*`` variables. Both name
-the setting, its value and the allowed values, in one line.
+at construction, in one line that names the setting, its value and the allowed values.
 """
 
 import dataclasses
@@ -11,7 +10,7 @@ import inspect
 import math
 import types
 import typing
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar, get_args, get_origin
 
@@ -19,9 +18,6 @@ from evmon.errors import ConfigError
 
 T = TypeVar("T")
 C = TypeVar("C", bound=type)
-
-_TRUE = frozenset({"1", "true", "yes", "on"})
-_FALSE = frozenset({"0", "false", "no", "off"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +74,7 @@ def setting(
 
 
 def section(kind: type[T]) -> T:
-    """Declare a field that holds another settings class, by default its defaults."""
+    """Declare a field that holds another settings class, by default with its defaults."""
     return typing.cast("T", _section(kind, kind(), ()))
 
 
@@ -124,97 +120,15 @@ def validate(settings: Any, name: str = "") -> None:
     for field in dataclasses.fields(settings):
         value = getattr(settings, field.name)
         rule: Rule = field.metadata.get("rule", ANY)
-        if not _is_of(value, hints[field.name]) or not _holds(rule, value):
+        if not _is_of(value, hints[field.name]) or not holds(rule, value):
             label = f"{name or type(settings).__name__}.{field.name}"
             words = allowed(rule, hints[field.name])
             raise ConfigError(f"{label}={value!r:.100}: must be {words}")
 
 
-def from_environment(
-    settings: T,
-    prefix: str,
-    environ: Mapping[str, str],
-    user_names: Mapping[str, str] = {},
-) -> T:
-    """Return `settings` with the fields that ``PREFIX_FIELD`` variables override.
-
-    Args:
-        settings: an instance of a settings class.
-        prefix: for example ``EVMON_DISCOVERY``.
-        environ: usually ``os.environ``.
-        user_names: names under which the user set variables, by evmon's names.
-
-    Raises:
-        ConfigError: names the variable, its value and the allowed values.
-    """
-    hints = typing.get_type_hints(type(settings))
-    changes: dict[str, Any] = {}
-    for field in environment_fields(type(settings)):
-        name = variable(prefix, field.name)
-        if name in environ:
-            shown = user_names.get(name, name)
-            changes[field.name] = _read(shown, environ[name], field, hints[field.name])
-    for field in dataclasses.fields(typing.cast("Any", settings)):
-        if "section" not in field.metadata:
-            continue
-        start = variable(prefix, field.name)
-        old = getattr(settings, field.name)
-        unless_set = field.metadata["unless_set"]
-        if old is None and any(variable(start, name) in environ for name in unless_set):
-            old = field.metadata["section"]()
-        if old is not None:
-            changes[field.name] = from_environment(old, start, environ, user_names)
-    if all(getattr(settings, name) is value for name, value in changes.items()):
-        return settings
-    return _changed(settings, changes)
-
-
-def _changed(settings: T, changes: Mapping[str, Any]) -> T:
-    """A copy with changes; what was derived from other fields is derived again."""
-    derived: Collection[str] = getattr(settings, "_derived_fields", tuple)()
-    kept = {
-        field.name: getattr(settings, field.name)
-        for field in dataclasses.fields(typing.cast("Any", settings))
-        if field.name not in derived
-    }
-    return type(settings)(**{**kept, **changes})
-
-
-def _read(name: str, text: str, field: "dataclasses.Field[Any]", hint: Any) -> Any:
-    """The value of a variable, checked."""
-    rule: Rule = field.metadata.get("rule", ANY)
-    text = text.strip()
-    try:
-        value = _parse(text, hint)
-    except ValueError:
-        value = None
-    if value is None or not _holds(rule, value):
-        with_unit = text[:1].isdigit() and text[-1:].isalpha()
-        unit = ", without a unit" if with_unit else ""
-        raise ConfigError(f"{name}={text!r:.100}: must be {allowed(rule, hint)}{unit}")
-    return value
-
-
-def variable(prefix: str, field: str) -> str:
-    """Name of the environment variable of a field, or prefix of those of a section."""
-    return f"{prefix}_{field.upper()}"
-
-
-def variables(settings_type: Any, prefix: str) -> Iterator[str]:
-    """Names of all environment variables of a settings class and its sections."""
-    for field in environment_fields(settings_type):
-        yield variable(prefix, field.name)
-    for name, kind in sections(settings_type).items():
-        yield from variables(kind, variable(prefix, name))
-
-
-def sections(settings_type: Any) -> Mapping[str, type]:
-    """The fields that hold another settings class, and that class."""
-    return {
-        field.name: field.metadata["section"]
-        for field in dataclasses.fields(settings_type)
-        if "section" in field.metadata
-    }
+def section_fields(settings_type: Any) -> Iterable["dataclasses.Field[Any]"]:
+    """The fields that hold another settings class, the metadata's ``section``."""
+    return [f for f in dataclasses.fields(settings_type) if "section" in f.metadata]
 
 
 def environment_fields(settings_type: Any) -> Iterable["dataclasses.Field[Any]"]:
@@ -223,15 +137,15 @@ def environment_fields(settings_type: Any) -> Iterable["dataclasses.Field[Any]"]
     return [
         field
         for field in dataclasses.fields(settings_type)
-        if _scalar(hints[field.name]) is not None
+        if scalar(hints[field.name]) is not None
     ]
 
 
 def allowed(rule: Rule, hint: Any) -> str:
     """The allowed values of a setting of this type, in words."""
     if rule is ANY:
-        return _WORDS.get(_scalar(hint), rule.allowed)
-    if _scalar(hint) is int:
+        return _WORDS.get(scalar(hint), rule.allowed)
+    if scalar(hint) is int:
         return rule.allowed.replace("a number", "a whole number", 1)
     return rule.allowed
 
@@ -243,7 +157,7 @@ def _shown(default: Any) -> str:
     return default.__name__ if isinstance(default, type) else repr(default)
 
 
-def _scalar(hint: Any) -> type | None:
+def scalar(hint: Any) -> type | None:
     """The plain type behind a hint (`float | None` is float), or None."""
     if get_origin(hint) is typing.Literal:
         return str
@@ -252,23 +166,12 @@ def _scalar(hint: Any) -> type | None:
     return hint if hint in (bool, int, float, str) else None
 
 
-def _parse(text: str, hint: Any) -> bool | float | str:
-    kind = _scalar(hint)
-    if kind is bool:
-        if text.lower() not in _TRUE | _FALSE:
-            raise ValueError(text)
-        return text.lower() in _TRUE
-    if kind is int:
-        return int(text)
-    return float(text) if kind is float else text
-
-
 def _is_of(value: Any, hint: Any) -> bool:
     if value is None and (
         isinstance(hint, types.UnionType) or dataclasses.is_dataclass(hint)
     ):
         return types.NoneType in get_args(hint)
-    kind = _scalar(hint)
+    kind = scalar(hint)
     if kind is None:
         return True
     if kind is float:
@@ -279,7 +182,8 @@ def _is_of(value: Any, hint: Any) -> bool:
     return isinstance(value, kind)
 
 
-def _holds(rule: Rule, value: Any) -> bool:
+def holds(rule: Rule, value: Any) -> bool:
+    """Whether a rule allows a value of the right type."""
     if isinstance(value, float) and not math.isfinite(value):
         return False
     return value is None or rule.holds(value)

@@ -19,13 +19,13 @@ from evmon._settings.fields import (
     Rule,
     optional_section,
     section,
-    sections,
+    section_fields,
     setting,
     validate,
-    variable,
 )
 from evmon._settings.retry_policy import RetryPolicy
 from evmon._settings.thresholds import Thresholds
+from evmon._settings.variables import variable
 
 PREFIX: Final = "EVMON"
 
@@ -65,6 +65,7 @@ class Settings:
 
 
 CONFIGS: Final[Mapping[type, str]] = {
-    kind: variable(PREFIX, name) for name, kind in sections(Settings).items()
+    field.metadata["section"]: variable(PREFIX, field.name)
+    for field in section_fields(Settings)
 }
 """Each settings class and the prefix of its environment variables."""
