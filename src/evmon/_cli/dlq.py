@@ -2,20 +2,23 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar
 
 import click
 from rich.console import Console
 from rich.progress import Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
-from rich.text import Text
 
+from evmon._cli.dead_letters import (
+    Selection,
+    letter_as_json,
+    letters_table,
+    printable,
+    recorded_facts,
+)
 from evmon._cli.options import FiniteRange
 from evmon._cli.output import console
-from evmon._handlers.registry import matches
 from evmon._settings.environment import environment
 from evmon._transports import open_dead_letters
 from evmon._transports.dead_letters import DeadLetters, StoredDeadLetter
@@ -23,48 +26,6 @@ from evmon.errors import DEAD_LETTER_REASONS, ConfigError
 
 T = TypeVar("T")
 Command: TypeAlias = "Callable[..., Any]"
-
-
-@dataclass(frozen=True, slots=True)
-class Selection:
-    """Which dead letters to select.
-
-    Attributes:
-        event_type: event type or pattern; None selects all.
-        reason: reason for dead-lettering; None selects all.
-        limit: maximum number; None selects all.
-        ids: ids of dead letters; empty selects all.
-    """
-
-    event_type: str | None
-    reason: str | None
-    limit: int | None = None
-    ids: tuple[str, ...] = ()
-
-    async def select(self, queue: DeadLetters) -> AsyncIterator[StoredDeadLetter]:
-        """The selected dead letters, oldest first."""
-        left = -1 if self.limit is None else self.limit
-        async for letter in self._by_id(queue) if self.ids else queue.letters():
-            if not left:
-                return
-            if self._matches(letter):
-                left -= 1
-                yield letter
-
-    async def _by_id(self, queue: DeadLetters) -> AsyncIterator[StoredDeadLetter]:
-        for letter_id in self.ids:
-            letter = await queue.letter(letter_id)
-            if letter is None:
-                click.echo(f"evmon: no dead letter {_printable(letter_id)}", err=True)
-            else:
-                yield letter
-
-    def _matches(self, letter: StoredDeadLetter) -> bool:
-        if self.reason is not None and letter.reason != self.reason:
-            return False
-        return self.event_type is None or (
-            bool(letter.event_type) and matches(self.event_type, letter.event_type)
-        )
 
 
 def _location_options(command: Command) -> Command:
@@ -155,9 +116,9 @@ def list_command(
 
     letters = _with_queue(transport, service, run)
     if as_json:
-        click.echo(json.dumps([_summary(letter) for letter in letters], indent=2))
+        click.echo(json.dumps([letter_as_json(letter) for letter in letters], indent=2))
         return
-    console().print(_table(letters))
+    console().print(letters_table(letters))
 
 
 @dlq.command("show")
@@ -174,17 +135,17 @@ def show_command(letter_id: str, transport: str, service: str, *, as_json: bool)
     letter = _with_queue(transport, service, lambda queue: queue.letter(letter_id))
     if letter is None:
         click.echo(
-            f"evmon: no dead letter {_printable(letter_id)} of {service}", err=True
+            f"evmon: no dead letter {printable(letter_id)} of {service}", err=True
         )
         return 1
     payload = letter.raw.decode(errors="backslashreplace")
     if as_json:
-        click.echo(json.dumps({**_summary(letter), "event": payload}, indent=2))
+        click.echo(json.dumps({**letter_as_json(letter), "event": payload}, indent=2))
         return 0
-    for name, value in _facts(letter).items():
+    for name, value in recorded_facts(letter).items():
         line = ", ".join(value.split("\n"))
-        click.echo(f"{_printable(name):<16} {_printable(line)}")
-    click.echo(f"{'event':<16} {_printable(payload)}")
+        click.echo(f"{printable(name):<16} {printable(line)}")
+    click.echo(f"{'event':<16} {printable(payload)}")
     return 0
 
 
@@ -310,38 +271,3 @@ def _progress(done: str) -> Iterator[Callable[[], None]]:
     ) as progress:
         task = progress.add_task(done, total=None)
         yield lambda: progress.advance(task)
-
-
-def _facts(letter: StoredDeadLetter) -> dict[str, str]:
-    """Recorded facts; `id` is the id of the dead letter, `entry_id` that of its entry."""
-    facts = {"id": letter.id, **letter.facts}
-    return {**facts, "id": letter.id, "entry_id": letter.facts.get("id", "")}
-
-
-def _summary(letter: StoredDeadLetter) -> dict[str, Any]:
-    facts: dict[str, Any] = dict(_facts(letter))
-    facts["handlers"] = [name for name in facts.get("handlers", "").split("\n") if name]
-    return facts
-
-
-def _table(letters: list[StoredDeadLetter]) -> Table:
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for heading in ("ID", "DEAD SINCE (UTC)", "REASON", "TYPE", "ATTEMPTS", "ERROR"):
-        table.add_column(heading, overflow="fold")
-    for letter in letters:
-        facts = letter.facts
-        cells = (
-            letter.id,
-            facts.get("dead_at", "")[:19],
-            letter.reason,
-            letter.event_type,
-            facts.get("attempts", ""),
-            facts.get("error_message", ""),
-        )
-        table.add_row(*(Text(_printable(cell)) for cell in cells))
-    return table
-
-
-def _printable(text: str) -> str:
-    """Untrusted text without terminal control characters."""
-    return "".join(c if c.isprintable() else "?" for c in text)
