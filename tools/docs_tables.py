@@ -8,8 +8,8 @@ from typing import Any
 from evmon._alerting.promql import duration, number
 from evmon._alerting.rules.alert import Alert
 from evmon._alerting.rules_file import alerts
-from evmon._settings.environment import CONFIGS
 from evmon._settings.fields import Rule, allowed, environment_fields
+from evmon._settings.settings import CONFIGS
 from evmon._settings.thresholds import Thresholds
 from evmon._telemetry.instruments import INSTRUMENTS
 from evmon._telemetry.naming import prometheus_label, prometheus_name

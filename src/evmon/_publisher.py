@@ -80,7 +80,7 @@ class Publisher:
         limits: EventLimits = DEFAULT_LIMITS,
     ) -> None:
         self._transport = transport
-        self._max_size = batching.max_size if batching.enabled else 1
+        self._max_size = batching.max_size
         self._batching = batching
         self._policy = policy
         self._retrier = retrier

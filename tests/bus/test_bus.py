@@ -1,4 +1,4 @@
-"""The bus as its user sees it: start, publish, look, stop."""
+"""The methods of the bus: start, register, publish, stop."""
 
 import sys
 
@@ -8,9 +8,7 @@ from tests.shop import Orders
 from evmon import BusStateError, ConfigError, DiscoveryError, EventBus, RetryPolicy
 
 
-async def test_published_events_reach_the_handlers_that_were_registered_before(
-    bus, orders
-):
+async def test_published_events_reach_handlers_registered_before_the_start(bus, orders):
     async with bus:
         event = await bus.publish("order.created", {"id": 7})
         await pytest.eventually(lambda: len(orders.seen) == 2)
@@ -23,7 +21,7 @@ async def test_published_events_reach_the_handlers_that_were_registered_before(
     ) == ("shop", "order.created", {"id": 7})
 
 
-async def test_handlers_may_come_and_go_while_the_bus_runs(bus, orders):
+async def test_handlers_can_be_added_and_removed_while_the_bus_runs(bus, orders):
     seen = []
     async with bus:
         bus.add_handler("user.signed_up", seen.append)
@@ -36,7 +34,7 @@ async def test_handlers_may_come_and_go_while_the_bus_runs(bus, orders):
         assert bus.monitor.get_metrics().discovery.registered == 3
 
 
-async def test_a_package_may_be_discovered_by_name(tmp_path, monkeypatch):
+async def test_a_package_can_be_discovered_by_name(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "handlers_for_bus_test.py").write_text(
         "from evmon import event_handler\n"
@@ -51,7 +49,7 @@ async def test_a_package_may_be_discovered_by_name(tmp_path, monkeypatch):
     assert bus.discovery.failures == ()
 
 
-async def test_without_discovery_handlers_are_added_by_hand():
+async def test_without_discovery_only_add_handler_works():
     seen = []
     bus = EventBus(auto_discovery=False)
     bus.add_handler("a", seen.append)
@@ -68,12 +66,12 @@ async def test_without_discovery_handlers_are_added_by_hand():
             bus.monitor  # noqa: B018
 
 
-async def test_a_handler_that_cannot_be_called_is_refused_at_once(bus):
+async def test_a_handler_without_a_parameter_for_the_event_is_refused(bus):
     with pytest.raises(DiscoveryError, match="has no parameter for the event"):
         bus.add_handler("a", lambda: None)
 
 
-async def test_the_bus_says_what_it_is_not_ready_for(bus):
+async def test_a_bus_that_is_not_running_refuses_calls(bus):
     with pytest.raises(BusStateError, match="not running"):
         await bus.publish("a")
     with pytest.raises(BusStateError, match="not running"):
@@ -86,7 +84,7 @@ async def test_the_bus_says_what_it_is_not_ready_for(bus):
     await bus.stop()
 
 
-async def test_a_provider_may_be_taken_back_before_the_start(bus, orders):
+async def test_a_provider_can_be_unregistered_before_the_start(bus, orders):
     assert bus.unregister(orders) == 0
     async with bus:
         assert bus.handlers == ()
@@ -100,7 +98,7 @@ async def test_a_provider_may_be_taken_back_before_the_start(bus, orders):
         ({"transport": "carrier-pigeon://x"}, "must be one of memory://"),
     ],
 )
-async def test_a_wrong_setting_is_named(arguments, message):
+async def test_an_invalid_setting_is_named(arguments, message):
     with pytest.raises(ConfigError, match=message):
         async with EventBus(**arguments):
             pass
@@ -112,13 +110,13 @@ def test_a_repr_never_shows_a_password():
     assert "secret" not in repr(bus)
 
 
-def test_a_transport_that_is_none_is_refused_before_anything_starts():
+def test_an_unknown_transport_is_refused_at_construction():
     for url in ("rdis://localhost", "redis+sentinel://localhost"):
         with pytest.raises(ConfigError, match="transport="):
             EventBus(transport=url)
 
 
-async def test_a_module_that_heals_in_time_costs_no_event():
+async def test_a_module_that_imports_after_a_retry_loses_no_event():
     tried = []
 
     class Late(Orders):

@@ -1,4 +1,4 @@
-"""Alive and ready are two questions: Redis is part of the second one alone."""
+"""Liveness depends on the event loop only, readiness also on Redis."""
 
 import asyncio
 import http.client
@@ -12,15 +12,15 @@ from evmon._bus.health import ALIVE_FOR, HealthChecks
 from evmon._telemetry import instruments as i
 
 
-class Troubled:
-    """As much of a transport as a health check asks."""
+class StubTransport:
+    """The part of a transport that health checks use."""
 
     problem = ""
 
 
 @pytest.fixture
 def transport():
-    return Troubled()
+    return StubTransport()
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def answers(health):
     return ready.ok, ready.detail
 
 
-async def test_it_is_not_ready_before_all_parts_run(health, measured):
+async def test_not_ready_before_all_parts_run(health, measured):
     assert answers(health) == (False, "starting")
     assert measured.total(i.CONSUMER_READY) == 0
     health.started()
@@ -42,7 +42,7 @@ async def test_it_is_not_ready_before_all_parts_run(health, measured):
     assert measured.total(i.CONSUMER_READY) == 1
 
 
-async def test_it_is_not_ready_while_it_drains(health, measured):
+async def test_not_ready_while_draining(health, measured):
     health.started()
     health.draining()
 
@@ -51,7 +51,7 @@ async def test_it_is_not_ready_while_it_drains(health, measured):
     assert health.livez().ok
 
 
-async def test_trouble_of_the_transport_is_told_and_clears(
+async def test_a_problem_of_the_transport_is_reported_until_it_clears(
     health, transport, measured, caplog
 ):
     caplog.set_level("INFO")
@@ -60,10 +60,10 @@ async def test_trouble_of_the_transport_is_told_and_clears(
     assert answers(health) == (False, "the connection is broken")
     assert health.livez().ok
     for _ in range(10):
-        health.look()
+        health.update_gauges()
     assert measured.total(i.CONSUMER_READY) == 0
     transport.problem = ""
-    health.look()
+    health.update_gauges()
 
     assert answers(health) == (True, "ready")
     assert measured.total(i.CONSUMER_READY) == 1
@@ -71,7 +71,7 @@ async def test_trouble_of_the_transport_is_told_and_clears(
     assert [r.getMessage() for r in caplog.records][-1] == "ready"
 
 
-async def test_it_is_alive_while_the_loop_turns(health, clock):
+async def test_alive_while_the_event_loop_runs(health, clock):
     health.started()
     for _ in range(10):
         assert health.livez().detail == "alive"
@@ -81,7 +81,7 @@ async def test_it_is_alive_while_the_loop_turns(health, clock):
     assert health.livez().ok
 
 
-async def test_it_is_not_alive_when_the_loop_is_stuck(health, clock):
+async def test_not_alive_while_the_event_loop_is_blocked(health, clock):
     health.started()
     assert health.livez().ok
     clock.now += ALIVE_FOR
@@ -94,7 +94,7 @@ async def test_it_is_not_alive_when_the_loop_is_stuck(health, clock):
     assert health.livez().ok
 
 
-async def test_nothing_is_scheduled_while_nobody_asks(health):
+async def test_nothing_is_scheduled_between_checks(health):
     loop = asyncio.get_running_loop()
     health.started()
     assert health.livez().ok
@@ -153,7 +153,7 @@ async def test_a_running_bus_is_alive_and_ready(transport, request):
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-async def test_without_its_server_a_bus_is_alive_and_not_ready(own_server, number):
+async def test_a_bus_without_its_server_is_alive_and_not_ready(own_server, number):
     server = own_server()
     async with bus_on(server.url, redis=RedisConfig(timeout=0.5)) as bus:
         assert (await get(bus, "/readyz"))[0] == 200
@@ -165,7 +165,7 @@ async def test_without_its_server_a_bus_is_alive_and_not_ready(own_server, numbe
         assert await until(bus, "/readyz", 200) == "ready"
 
 
-async def test_a_server_that_hangs_makes_a_bus_unready(own_server):
+async def test_a_bus_with_a_hanging_server_is_not_ready(own_server):
     import os
 
     server = own_server()
@@ -181,7 +181,9 @@ async def test_a_server_that_hangs_makes_a_bus_unready(own_server):
         assert await until(bus, "/readyz", 200) == "ready"
 
 
-async def test_a_bus_that_waits_for_its_server_is_alive_and_not_ready(own_server):
+async def test_a_bus_that_waits_for_its_server_at_startup_is_alive_and_not_ready(
+    own_server,
+):
     server = own_server()
     server.stop()
     bus = bus_on(server.url)
@@ -195,7 +197,7 @@ async def test_a_bus_that_waits_for_its_server_is_alive_and_not_ready(own_server
     await bus.stop()
 
 
-async def test_waiting_long_for_its_server_does_not_look_like_a_stuck_loop(clock):
+async def test_a_long_wait_for_the_server_does_not_count_as_a_blocked_loop(clock):
     bus = EventBus(
         transport="redis://127.0.0.1:1",
         redis=RedisConfig(connect_within=1000),

@@ -1,4 +1,4 @@
-"""Whatever is published is an event by CloudEvents, or refused before it is sent."""
+"""Events are valid by CloudEvents, or refused before they are sent."""
 
 import re
 from datetime import datetime, timezone
@@ -25,13 +25,13 @@ async def test_publish_many_takes_events_and_pairs(bus, orders):
         assert await bus.publish_many([event, ("order.created", 2)]) == [None, None]
 
 
-async def test_what_is_no_event_type_is_refused(bus):
+async def test_an_invalid_event_type_is_refused(bus):
     async with bus:
         with pytest.raises(InvalidEventError):
             await bus.publish("order.*")
 
 
-async def test_publishing_is_retried_whatever_heals_a_handler(bus, monkeypatch):
+async def test_publishing_is_retried_regardless_of_retry_on(bus, monkeypatch):
     bus = EventBus(retry=RetryPolicy(retry_on=(KeyError,), base_delay=0.001))
     async with bus:
         transport = bus._runtime.transport
@@ -57,7 +57,7 @@ async def test_publishing_is_retried_whatever_heals_a_handler(bus, monkeypatch):
         ({"traceparent": 5}, "traceparent 5 must be a string"),
     ],
 )
-async def test_what_cloudevents_would_refuse_is_refused_at_once(
+async def test_attributes_that_cloudevents_forbids_are_refused(
     bus, attributes, message
 ):
     async with bus:
@@ -65,14 +65,14 @@ async def test_what_cloudevents_would_refuse_is_refused_at_once(
             await bus.publish("order.created", **attributes)
 
 
-async def test_an_event_of_no_type_is_refused_even_ready_made(bus):
+async def test_an_event_object_with_an_invalid_type_is_refused(bus):
     event = Event(id="1", source="shop", type="a b*", time=now(), data=None)
     async with bus:
         with pytest.raises(InvalidEventError, match="must be printable words"):
             await bus.publish_many([event])
 
 
-async def test_models_of_pydantic_are_published_and_validated(bus):
+async def test_pydantic_models_are_published_and_validated(bus):
     class Order(pydantic.BaseModel):
         id: int
         on: datetime

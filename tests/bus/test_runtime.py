@@ -1,4 +1,4 @@
-"""Everything starts and stops in order, and nothing is left behind, however it ends."""
+"""The parts of a bus start and stop in order, and release all resources."""
 
 import asyncio
 import gc
@@ -23,7 +23,7 @@ from evmon._events import encode
 from evmon.testing import make_event
 
 
-async def test_leaving_the_bus_handles_what_was_published(bus, orders):
+async def test_stopping_handles_all_published_events(bus, orders):
     async with bus:
         await bus.publish_many([("order.created", n) for n in range(100)])
         bus.publish_nowait("order.shipped", 1)
@@ -48,7 +48,7 @@ async def test_stopping_releases_every_task_timer_thread_and_reference(orders):
     assert not [t for t in asyncio.get_running_loop()._scheduled if not t.cancelled()]
 
 
-async def test_unregistered_and_dropped_a_provider_is_freed(bus):
+async def test_an_unregistered_provider_is_freed(bus):
     async with bus:
         provider = Orders()
         bus.register(provider)
@@ -61,7 +61,7 @@ async def test_unregistered_and_dropped_a_provider_is_freed(bus):
         assert reference() is None
 
 
-async def test_a_failing_body_still_drains(bus, orders):
+async def test_the_bus_drains_when_the_body_of_async_with_raises(bus, orders):
     with pytest.raises(ZeroDivisionError):
         async with bus:
             await bus.publish("order.created")
@@ -70,7 +70,7 @@ async def test_a_failing_body_still_drains(bus, orders):
     assert len(orders.seen) == 2
 
 
-async def test_a_cancelled_body_ends_the_bus_at_once():
+async def test_cancelling_while_draining_ends_the_bus_at_once():
     started = asyncio.Event()
 
     async def hang(event):
@@ -97,7 +97,7 @@ async def test_a_cancelled_body_ends_the_bus_at_once():
     assert len(asyncio.all_tasks()) == 1
 
 
-async def test_the_bus_may_be_entered_and_left_in_different_tasks(bus, orders):
+async def test_the_bus_can_be_started_and_stopped_in_different_tasks(bus, orders):
     await asyncio.create_task(bus.start())
     await bus.publish("order.created")
     await asyncio.create_task(bus.stop())
@@ -105,7 +105,7 @@ async def test_the_bus_may_be_entered_and_left_in_different_tasks(bus, orders):
     assert len(orders.seen) == 2
 
 
-async def test_nobody_waits_for_a_bus_that_fell(monkeypatch):
+async def test_waiting_publishers_are_released_when_the_bus_fails(monkeypatch):
     bus = EventBus(service="shop", batching=Batching(max_size=1, max_buffered=2))
     await bus.start()
     monkeypatch.setattr(bus._runtime.transport, "publish", _broken)
@@ -122,7 +122,9 @@ async def test_nobody_waits_for_a_bus_that_fell(monkeypatch):
     assert {type(result) for result in results} <= {PublishError, BusStateError}
 
 
-async def test_a_part_that_breaks_is_heard_of(bus, monkeypatch, caplog):
+async def test_the_error_of_a_failed_part_is_logged_and_raised_by_stop(
+    bus, monkeypatch, caplog
+):
     await bus.start()
     monkeypatch.setattr("evmon._publisher.Publisher._send", _broken)
     bus.publish_nowait("order.created")
@@ -154,7 +156,7 @@ async def test_preview_shows_what_would_be_discovered_and_starts_nothing(bus):
     assert len(asyncio.all_tasks()) == 1
 
 
-async def test_whoever_stops_second_waits_for_the_first(bus):
+async def test_a_second_stop_waits_for_the_first(bus):
     release = asyncio.Event()
 
     async def slow(event):
@@ -174,7 +176,7 @@ async def test_whoever_stops_second_waits_for_the_first(bus):
         bus.register(Orders())
 
 
-def test_handlers_may_go_when_the_loop_is_gone(bus, orders):
+def test_handlers_can_be_removed_after_the_event_loop_has_closed(bus, orders):
     async def main():
         async with bus:
             pass
@@ -185,7 +187,7 @@ def test_handlers_may_go_when_the_loop_is_gone(bus, orders):
     assert bus.unregister(orders) == 2
 
 
-async def test_what_arrives_while_the_bus_stops_is_left_to_those_who_know_it(
+async def test_events_without_a_handler_during_stop_are_left_to_other_processes(
     server, client
 ):
     class Never(Orders):
@@ -205,7 +207,7 @@ async def test_what_arrives_while_the_bus_stops_is_left_to_those_who_know_it(
     assert client.xlen("evmon:{shop}:dead") == 0
 
 
-async def test_a_provider_that_hangs_is_not_waited_for_for_ever(clock):
+async def test_a_hanging_provider_delays_unknown_events_for_a_limited_time(clock):
     hang = threading.Event()
 
     class Hangs(Orders):
@@ -223,7 +225,7 @@ async def test_a_provider_that_hangs_is_not_waited_for_for_ever(clock):
         hang.set()
 
 
-async def test_a_bus_that_stops_takes_no_more_providers(bus):
+async def test_a_stopping_bus_refuses_providers(bus):
     refused = []
 
     async def register(event):

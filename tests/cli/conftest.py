@@ -1,16 +1,20 @@
-"""A running service, for commands that look at one."""
+"""A running service and dead letters, for commands that read them."""
 
 import asyncio
 import threading
 
 import pytest
+from tests.cli.dead_letters import raw
 
 from evmon import EventBus, MetricsConfig, Thresholds
+from evmon._cli.app import main
+from evmon._transports.base import DeadLetter
+from evmon._transports.redis import RedisTransport
 
 
 @pytest.fixture
 def running():
-    """Runs a service, in a thread of its own; returns its URL and its bus."""
+    """Runs a service in its own thread; returns its URL and its bus."""
     threads, stop = [], threading.Event()
 
     def run(**options):
@@ -46,3 +50,38 @@ def running():
 def service(running):
     """A running service: its URL and its bus."""
     return running()
+
+
+@pytest.fixture
+def put(server):
+    """Dead-letters events as a consumer does."""
+
+    def put(*letters):
+        async def fill():
+            transport = RedisTransport(server.url, "shop")
+            await transport.open()
+            for number, (event_type, reason) in enumerate(letters, 1):
+                await transport.publish([raw(event_type, number)])
+                (received,) = await transport.read(1, 0.01)
+                letter = DeadLetter(
+                    *(reason, "builtins.ValueError", f"bad {number}", ("shop.h",)),
+                    *(3, event_type, str(number)),
+                )
+                assert await transport.settle(received, letter, None)
+            await transport.close()
+
+        asyncio.run(fill())
+
+    return put
+
+
+@pytest.fixture
+def dlq(server, capsys):
+    """Runs `evmon dlq`; returns exit code, output and errors."""
+
+    def dlq(*arguments):
+        where = ("--service", "shop", "--transport", server.url)
+        code = main(["dlq", *arguments, *where])
+        return code, *capsys.readouterr()
+
+    return dlq

@@ -1,4 +1,4 @@
-"""The command line: what it prints, how it ends, and one line for every error."""
+"""The commands: output, exit codes, and one line for every error."""
 
 import json
 import os
@@ -61,7 +61,7 @@ def test_help_shows_examples(arguments, capsys):
     assert "evmon " in output
 
 
-def test_the_version_is_told(capsys):
+def test_the_version_is_printed(capsys):
     assert main(["--version"]) == 0
     assert f"evmon, version {__version__}\n" == capsys.readouterr().out
 
@@ -78,7 +78,7 @@ def test_the_version_is_told(capsys):
         (["run", "x:y", "--metrics-port", "70000"], "70000 is not in the range"),
     ],
 )
-def test_wrong_usage_is_one_line_with_the_way_out(arguments, message, capsys):
+def test_wrong_usage_is_one_line_that_names_help(arguments, message, capsys):
     assert main(arguments) == 2
     error = capsys.readouterr().err
     assert error.startswith("evmon: ")
@@ -97,7 +97,7 @@ def test_wrong_usage_is_one_line_with_the_way_out(arguments, message, capsys):
     ],
 )
 @pytest.mark.parametrize("command", ["run", "handlers"])
-def test_a_target_that_cannot_be_loaded_is_one_line(
+def test_a_target_that_cannot_be_loaded_is_reported_in_one_line(
     app, command, target, message, capsys
 ):
     assert main([command, target.format(app=app)]) == 1
@@ -106,7 +106,7 @@ def test_a_target_that_cannot_be_loaded_is_one_line(
     assert error.count("\n") == 1
 
 
-def test_an_error_in_a_module_tells_its_place(tmp_path, monkeypatch, capsys):
+def test_an_error_in_a_module_is_reported_with_its_line(tmp_path, monkeypatch, capsys):
     (tmp_path / "broken_app.py").write_text("import os\nbus = nonsense\n")
     monkeypatch.syspath_prepend(tmp_path)
 
@@ -114,7 +114,7 @@ def test_an_error_in_a_module_tells_its_place(tmp_path, monkeypatch, capsys):
     assert f"({tmp_path / 'broken_app.py'}:2)" in capsys.readouterr().err
 
 
-def test_handlers_are_shown_as_a_table(app, capsys):
+def test_handlers_are_printed_as_a_table(app, capsys):
     assert main(["handlers", f"{app}:bus"]) == 0
 
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]
@@ -125,7 +125,7 @@ def test_handlers_are_shown_as_a_table(app, capsys):
     ]
 
 
-def test_handlers_are_shown_as_json(app, capsys):
+def test_handlers_are_printed_as_json(app, capsys):
     assert main(["handlers", f"{app}:bus", "--json"]) == 0
     shown = json.loads(capsys.readouterr().out)
 
@@ -139,7 +139,7 @@ def test_handlers_are_shown_as_json(app, capsys):
     } in shown["handlers"]
 
 
-def test_a_provider_that_cannot_be_looked_at_is_told(app, capsys):
+def test_a_provider_that_cannot_be_scanned_is_reported(app, capsys):
     assert main(["handlers", f"{app}:broken"]) == 1
     assert "register an instance instead" in capsys.readouterr().err
 
@@ -190,7 +190,7 @@ def test_run_serves_until_a_signal(app):
     assert "MemoryTransport(), metrics: http://127.0.0.1:" in started
 
 
-def test_run_hears_a_signal_while_it_waits_for_a_server(app, own_server):
+def test_run_stops_on_a_signal_while_it_waits_for_a_server(app, own_server):
     server = own_server()
     server.stop()
     process = _start(
@@ -214,7 +214,7 @@ def test_a_group_without_a_command_shows_its_help(command, capsys):
     assert shown.startswith("Usage: evmon")
 
 
-def test_a_taken_port_is_one_line(service, app):
+def test_a_port_in_use_is_reported_in_one_line(service, app):
     url, _ = service
     port = url.split(":")[2].split("/")[0]
     process = _start("run", f"{app}:bus", "--metrics-port", port)
@@ -287,6 +287,6 @@ def test_each_fault_makes_its_own_warning_appear_and_clear(faulty_demos, fault):
     assert {alert} == breached
 
 
-def test_output_is_plain_where_no_terminal_is():
+def test_output_is_plain_without_a_terminal():
     assert not console().is_terminal
     assert console().color_system is None

@@ -1,83 +1,11 @@
-"""`evmon dlq`: dead letters are seen, replayed once, and deleted only when meant."""
+"""`evmon dlq` lists and shows dead letters, and reports errors in one line."""
 
-import asyncio
-import io
 import json
-import threading
-from types import SimpleNamespace
 
 import pytest
+from tests.cli.dead_letters import DEAD, MIXED, STREAM, handle, raw
 
-from evmon import Event, EventBus, RedisConfig, Reject, RetryPolicy
-from evmon._cli import dlq as dlq_module
 from evmon._cli.app import main
-from evmon._events import encode, now
-from evmon._transports.base import DeadLetter
-from evmon._transports.redis import RedisTransport
-
-STREAM = "evmon:{shop}:events"
-DEAD = "evmon:{shop}:dead"
-
-
-def raw(event_type, number=1):
-    return encode(
-        Event(id=str(number), source="s", type=event_type, time=now(), data=number)
-    )
-
-
-@pytest.fixture
-def put(server):
-    """Puts dead letters aside as a consumer does."""
-
-    def put(*letters):
-        async def fill():
-            transport = RedisTransport(server.url, "shop")
-            await transport.open()
-            for number, (event_type, reason) in enumerate(letters, 1):
-                await transport.publish([raw(event_type, number)])
-                (received,) = await transport.read(1, 0.01)
-                letter = DeadLetter(
-                    *(reason, "builtins.ValueError", f"bad {number}", ("shop.h",)),
-                    *(3, event_type, str(number)),
-                )
-                assert await transport.settle(received, letter, None)
-            await transport.close()
-
-        asyncio.run(fill())
-
-    return put
-
-
-@pytest.fixture
-def dlq(server, capsys):
-    """Runs the command; returns exit code, output and errors."""
-
-    def dlq(*arguments):
-        where = ("--service", "shop", "--transport", server.url)
-        code = main(["dlq", *arguments, *where])
-        return code, *capsys.readouterr()
-
-    return dlq
-
-
-def handle(url, function, until, pattern="**"):
-    """Run a service until `until()` is true."""
-
-    async def run():
-        bus = EventBus(service="shop", transport=url, retry=RetryPolicy(max_retries=0))
-        for one in function if isinstance(function, tuple) else (function,):
-            bus.add_handler(pattern, one)
-        async with bus:
-            await pytest.eventually(until)
-
-    asyncio.run(run())
-
-
-MIXED = [
-    ("order.created", "handler_error"),
-    ("order.shipped", "rejected"),
-    ("user.left", "handler_error"),
-]
 
 
 @pytest.mark.parametrize(
@@ -100,7 +28,7 @@ def test_an_empty_list_is_empty(put, dlq):
     assert dlq("list")[0] == 0
 
 
-def test_the_list_shows_each_letter_the_oldest_first(dlq, put):
+def test_list_prints_dead_letters_oldest_first(dlq, put):
     put(*MIXED)
     code, output, _ = dlq("list")
 
@@ -114,7 +42,7 @@ def test_the_list_shows_each_letter_the_oldest_first(dlq, put):
     ]
 
 
-def test_the_list_as_json_tells_all_facts(dlq, put, client):
+def test_list_as_json_contains_all_recorded_facts(dlq, put, client):
     put(MIXED[0])
     code, output, _ = dlq("list", "--json")
 
@@ -149,7 +77,7 @@ def test_the_list_as_json_tells_all_facts(dlq, put, client):
         (["--type", "nothing"], []),
     ],
 )
-def test_letters_are_chosen_by_type_and_reason(dlq, put, arguments, expected):
+def test_dead_letters_are_filtered_by_type_and_reason(dlq, put, arguments, expected):
     put(*MIXED)
     code, output, _ = dlq("list", "--json", *arguments)
 
@@ -157,7 +85,7 @@ def test_letters_are_chosen_by_type_and_reason(dlq, put, arguments, expected):
     assert [letter["event_type"] for letter in json.loads(output)] == expected
 
 
-def test_more_letters_than_fit_a_page_are_all_found(dlq, put, client):
+def test_all_pages_of_dead_letters_are_read(dlq, put, client):
     put(*[("a", "rejected")] * 250, ("b", "rejected"))
     _, output, _ = dlq("list", "--json", "--limit", "1000")
     assert len(json.loads(output)) == 251
@@ -167,7 +95,7 @@ def test_more_letters_than_fit_a_page_are_all_found(dlq, put, client):
     assert len(json.loads(output)) == 1
 
 
-def test_show_tells_the_payload(dlq, put, client):
+def test_show_prints_the_payload(dlq, put, client):
     put(MIXED[0])
     letter_id = client.xrange(DEAD)[0][0]
     code, output, _ = dlq("show", letter_id)
@@ -183,7 +111,7 @@ def test_show_tells_the_payload(dlq, put, client):
 
 
 @pytest.mark.parametrize("letter_id", ["1-1", "nonsense", "-", "+", "1-1-1", "\x1b[2J"])
-def test_an_unknown_letter_is_one_line_and_exit_code_1(dlq, put, letter_id):
+def test_an_unknown_dead_letter_is_one_line_and_exit_code_1(dlq, put, letter_id):
     put(MIXED[0])
     code, output, errors = dlq("show", letter_id)
 
@@ -194,7 +122,7 @@ def test_an_unknown_letter_is_one_line_and_exit_code_1(dlq, put, letter_id):
     assert "\x1b" not in errors
 
 
-def test_what_strangers_wrote_cannot_steer_the_terminal(dlq, server, client):
+def test_control_characters_in_entries_are_not_printed(dlq, server, client):
     client.xadd(STREAM, {b"event": b"\x1b[2Jhello \xff", "x": "\x1b[31m"})
     client.xadd(STREAM, {"event": raw("b")})
     handle(server.url, lambda e: None, lambda: client.xlen(DEAD) == 2, pattern="a")
@@ -210,200 +138,8 @@ def test_what_strangers_wrote_cannot_steer_the_terminal(dlq, server, client):
             json.loads(output)
 
 
-def test_a_dry_run_replays_nothing(dlq, put, client):
-    put(*MIXED)
-    assert dlq("replay", "--dry-run") == (0, "3 dead letters would be replayed\n", "")
-    code, output, _ = dlq("replay", "--dry-run", "--type", "order.*", "--limit", "1")
-    assert (code, output) == (0, "1 dead letters would be replayed\n")
-
-    assert client.xlen(DEAD) == 3
-    assert client.xlen(STREAM) == 3
-
-
-def test_only_what_was_chosen_is_replayed(dlq, put, client):
-    put(*MIXED)
-    code, output, _ = dlq("replay", "--reason", "handler_error", "--type", "order.*")
-
-    assert (code, output) == (0, "1 dead letters replayed\n")
-    assert [f["dead.event_type"] for _, f in client.xrange(DEAD)] == [
-        "order.shipped",
-        "user.left",
-    ]
-    _, fields = client.xrange(STREAM)[-1]
-    assert json.loads(fields.pop("event"))["type"] == "order.created"
-    assert fields == {"handlers": "shop.h", "group": "shop", "redriven": "1"}
-
-
-def test_replaying_twice_doubles_nothing(dlq, put, client):
-    put(*MIXED)
-    assert dlq("replay")[1] == "3 dead letters replayed\n"
-    assert dlq("replay")[1] == "0 dead letters replayed\n"
-
-    assert client.xlen(STREAM) == 6
-    assert client.xlen(DEAD) == 0
-
-
-def test_two_replays_at_once_double_nothing(server, put, client):
-    put(*[("a", "rejected")] * 60)
-    where = ["--service", "shop", "--transport", server.url, "--rate", "10000"]
-    threads = [
-        threading.Thread(target=main, args=(["dlq", "replay", *where],))
-        for _ in range(3)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-
-    assert client.xlen(STREAM) == 120
-    assert client.xlen(DEAD) == 0
-
-
-def test_the_rate_is_kept(dlq, put, monkeypatch):
-    slept = []
-
-    async def sleep(seconds):
-        slept.append(seconds)
-
-    monkeypatch.setattr(
-        dlq_module, "asyncio", SimpleNamespace(run=asyncio.run, sleep=sleep)
-    )
-    put(*MIXED)
-    assert dlq("replay", "--rate", "4")[0] == 0
-
-    assert slept == [0.25] * 3
-
-
-def test_a_replayed_event_is_handled_by_who_gave_it_up_alone(dlq, server, client):
-    seen, healed = [], threading.Event()
-
-    async def fails(event: Event) -> None:
-        seen.append("fails")
-        if not healed.is_set():
-            raise Reject("not yet")
-
-    async def works(event: Event) -> None:
-        seen.append("works")
-
-    client.xadd(STREAM, {"event": raw("a")})
-    handle(server.url, (fails, works), lambda: client.xlen(DEAD) == 1)
-    assert dlq("replay")[1] == "1 dead letters replayed\n"
-    handle(server.url, (fails, works), lambda: client.xlen(DEAD) == 1)
-    (letter,) = json.loads(dlq("list", "--json")[1])
-    assert letter["redriven"] == "1"
-    assert letter["attempts"] == "1"
-    assert dlq("replay")[1] == "1 dead letters replayed\n"
-    healed.set()
-    handle(
-        server.url,
-        (fails, works),
-        lambda: (
-            seen.count("fails") == 3 and not client.xpending(STREAM, "shop")["pending"]
-        ),
-    )
-
-    assert seen.count("works") == 1
-    assert client.xlen(DEAD) == 0
-
-
-def test_what_fails_again_while_it_is_replayed_is_not_replayed_for_ever(
-    dlq, put, server, client
-):
-    calls = []
-
-    async def fail(event: Event) -> None:
-        calls.append(event)
-        raise Reject("no")
-
-    fail.__qualname__, fail.__module__ = "h", "shop"
-    put(*[("a", "rejected")] * 20)
-    replayed = threading.Event()
-    outcome = []
-
-    def replay():
-        outcome.append(dlq("replay", "--rate", "200")[1])
-        replayed.set()
-
-    thread = threading.Thread(target=replay)
-    thread.start()
-    handle(server.url, fail, lambda: replayed.is_set() and client.xlen(DEAD) == 20)
-    thread.join()
-
-    assert outcome == ["20 dead letters replayed\n"]
-    assert client.xlen(STREAM) == 40
-
-
-def test_a_letter_returns_to_its_own_stream(dlq, server, client):
-    async def fill():
-        config = RedisConfig(streams=("x",), stream_for=lambda kind: "x")
-        transport = RedisTransport(server.url, "shop", config=config)
-        await transport.open()
-        await transport.publish([raw("a")], ["a"])
-        (received,) = await transport.read(10, 0.01)
-        await transport.settle(received, DeadLetter("rejected", event_type="a"), None)
-        await transport.close()
-
-    asyncio.run(fill())
-    assert dlq("replay")[1] == "1 dead letters replayed\n"
-
-    assert client.xlen(f"{STREAM}:x") == 2
-    assert client.xlen(STREAM) == 0
-
-
-def test_a_letter_that_names_another_key_returns_to_the_service_s_stream(dlq, client):
-    client.xadd(DEAD, {"event": raw("a"), "dead.stream": "somebody-elses-key"})
-    assert dlq("replay")[1] == "1 dead letters replayed\n"
-
-    assert client.xlen(STREAM) == 1
-    assert client.exists("somebody-elses-key") == 0
-
-
-@pytest.mark.parametrize("count", [200, 3490, 20_000])
-def test_an_entry_of_a_stranger_holds_no_replay_up(dlq, put, server, client, count):
-    client.xadd(STREAM, {f"f{n}": "v" for n in range(count)})
-    handle(server.url, lambda e: None, lambda: client.xlen(DEAD) == 1)
-    put(("a", "rejected"))
-    code, output, errors = dlq("replay")
-    if count < 3500:
-        assert (code, output, errors) == (0, "2 dead letters replayed\n", "")
-    else:
-        assert (code, output) == (1, "1 dead letters replayed\n")
-        assert errors == "evmon: 1 have too many fields to be replayed\n"
-
-    left = [letter["event_type"] for letter in json.loads(dlq("list", "--json")[1])]
-    assert "a" not in left
-    assert client.xlen(STREAM) + client.xlen(DEAD) == 4
-
-
-def test_purge_deletes_only_what_is_chosen(dlq, put, client):
-    put(*MIXED)
-    code, output, _ = dlq("purge", "--yes", "--type", "order.*")
-
-    assert (code, output) == (0, "2 dead letters purged\n")
-    assert [f["dead.event_type"] for _, f in client.xrange(DEAD)] == ["user.left"]
-
-
-def test_a_dry_run_purges_nothing(dlq, put, client):
-    put(*MIXED)
-    code, output, _ = dlq("purge", "--dry-run", "--yes", "--reason", "rejected")
-
-    assert (code, output) == (0, "1 dead letters would be purged\n")
-    assert client.xlen(DEAD) == 3
-
-
-@pytest.mark.parametrize(("answer", "left"), [("y\n", 0), ("n\n", 3), ("", 3)])
-def test_purge_asks_first(dlq, put, client, monkeypatch, answer, left):
-    put(*MIXED)
-    monkeypatch.setattr("sys.stdin", io.StringIO(answer))
-    code, output, errors = dlq("purge")
-
-    assert "Delete 3 dead letters of shop?" in output + errors
-    assert code == (0 if not left else 130)
-    assert client.xlen(DEAD) == left
-
-
 @pytest.mark.parametrize("command", ["list", "show 1-1", "replay", "purge --yes"])
-def test_a_server_that_is_not_there_is_one_line(command, capsys):
+def test_an_unreachable_server_is_reported_in_one_line(command, capsys):
     url = "redis://user:hunter2@127.0.0.1:1/0"
     assert main(["dlq", *command.split(), "--transport", url]) == 1
     output, errors = capsys.readouterr()
@@ -417,7 +153,7 @@ def test_a_server_that_is_not_there_is_one_line(command, capsys):
 @pytest.mark.parametrize(
     "url", ["memory://", "redys://u:hunter2@h", "redis://u:hunter2@h/x", "redis://[::"]
 )
-def test_a_wrong_transport_is_one_line(url, capsys):
+def test_an_invalid_transport_is_reported_in_one_line(url, capsys):
     assert main(["dlq", "list", "--transport", url]) == 1
     errors = capsys.readouterr().err
 
@@ -438,7 +174,7 @@ def test_a_wrong_transport_is_one_line(url, capsys):
         ["dance"],
     ],
 )
-def test_wrong_usage_is_one_line_with_the_way_out(arguments, capsys):
+def test_wrong_usage_is_one_line_that_names_help(arguments, capsys):
     assert main(["dlq", *arguments]) == 2
     errors = capsys.readouterr().err
 
@@ -446,7 +182,9 @@ def test_wrong_usage_is_one_line_with_the_way_out(arguments, capsys):
     assert "--help" in errors
 
 
-def test_the_environment_says_where_and_who(put, server, monkeypatch, capsys):
+def test_transport_and_service_come_from_the_environment(
+    put, server, monkeypatch, capsys
+):
     put(*MIXED)
     monkeypatch.setenv("EVMON_SERVICE", "shop")
     monkeypatch.setenv("EVMON_TRANSPORT", server.url)
@@ -462,34 +200,10 @@ def test_a_password_comes_from_the_environment(own_server, monkeypatch, capsys):
     assert "no stream or dead letters for service" in capsys.readouterr().err
 
 
-def test_a_service_that_was_never_here_is_told(server, capsys):
+def test_an_unknown_service_is_reported(server, capsys):
     code = main(["dlq", "list", "--service", "shpo", "--transport", server.url])
 
     assert (code, capsys.readouterr().err) == (
         1,
         "evmon: no stream or dead letters for service 'shpo' here; check --service\n",
     )
-
-
-def test_single_letters_are_replayed_by_their_ids(dlq, put, client):
-    put(*MIXED)
-    first, second, third = (
-        letter["id"] for letter in json.loads(dlq("list", "--json")[1])
-    )
-    assert dlq("replay", third, first) == (0, "2 dead letters replayed\n", "")
-
-    code, output, errors = dlq("replay", first, second)
-    assert (code, output) == (1, "1 dead letters replayed\n")
-    assert errors == f"evmon: no dead letter {first}\n"
-    assert client.xlen(DEAD) == 0
-
-
-def test_what_dies_while_somebody_is_asked_is_not_purged(dlq, put, client, monkeypatch):
-    put(*MIXED)
-
-    def confirm(*_, **__):
-        put(("late", "rejected"))
-
-    monkeypatch.setattr(dlq_module.click, "confirm", confirm)
-    assert dlq("purge")[1] == "3 dead letters purged\n"
-    assert client.xlen(DEAD) == 1

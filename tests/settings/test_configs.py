@@ -1,4 +1,4 @@
-"""Every setting explains itself, cannot change, and refuses what it does not allow."""
+"""Every setting has a help text, is immutable and refuses invalid values."""
 
 import dataclasses
 
@@ -15,11 +15,11 @@ from evmon import (
     RedisConfig,
     Thresholds,
 )
-from evmon._settings.environment import CONFIGS
+from evmon._settings.settings import CONFIGS
 
 
 @pytest.mark.parametrize("kind", CONFIGS, ids=lambda kind: kind.__name__)
-def test_every_setting_says_what_it_means_and_is_frozen(kind):
+def test_every_setting_has_a_help_text_and_is_frozen(kind):
     value = kind()
     for field in dataclasses.fields(kind):
         assert field.metadata["help"].endswith(".")
@@ -33,7 +33,7 @@ def test_every_setting_says_what_it_means_and_is_frozen(kind):
         (DiscoveryConfig, "batch_size", 0, "a whole number, 1 or more"),
         (DiscoveryConfig, "batch_size", "ten", "a whole number, 1 or more"),
         (DiscoveryConfig, "cache_ttl_seconds", 0, "a number above 0"),
-        (Batching, "enabled", "yes", "true or false"),
+        (ConsumerConfig, "ignore_unknown", "yes", "true or false"),
         (Batching, "max_wait", -1, "a number, 0 or more"),
         (ConsumerConfig, "handler_timeout", 0, "a number above 0"),
         (MetricsConfig, "port", 65536, "a whole number from 0 to 65535"),
@@ -43,7 +43,7 @@ def test_every_setting_says_what_it_means_and_is_frozen(kind):
         (EventLimits, "max_depth", 1.5, "a whole number, 1 or more"),
     ],
 )
-def test_nonsense_is_refused_at_construction(kind, setting, value, allowed):
+def test_an_invalid_value_is_refused_at_construction(kind, setting, value, allowed):
     with pytest.raises(ConfigError) as caught:
         kind(**{setting: value})
 
@@ -53,6 +53,6 @@ def test_nonsense_is_refused_at_construction(kind, setting, value, allowed):
 
 
 @pytest.mark.parametrize("streams", ["mail", ("a b",), (1,), ["a"]])
-def test_names_of_streams_are_a_tuple_of_names(streams):
+def test_streams_must_be_a_tuple_of_valid_names(streams):
     with pytest.raises(ConfigError, match="a tuple of names"):
         RedisConfig(streams=streams, stream_for=lambda _: "mail")

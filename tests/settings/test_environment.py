@@ -1,4 +1,4 @@
-"""Variables override what the code says, and a slip in a name is told."""
+"""Variables override the code; unknown names close to a known one are logged."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from evmon import ConfigError, EventBus, MetricsConfig
 from evmon._settings.environment import environment, resolve, warn_of_slips
 
 
-def test_the_environment_overrides_what_the_code_says(monkeypatch):
+def test_the_environment_overrides_the_code(monkeypatch):
     monkeypatch.setenv("EVMON_SERVICE", "other")
     monkeypatch.setenv("EVMON_RETRY_MAX_RETRIES", "9")
     monkeypatch.setenv("EVMON_CONSUMER_BATCH_SIZE", "7")
@@ -22,24 +22,24 @@ def test_the_environment_overrides_what_the_code_says(monkeypatch):
     assert settings.auto_discovery is False
 
 
-def test_the_standard_variables_of_opentelemetry_are_read_under_our_names():
+def test_standard_opentelemetry_variables_are_read():
     environ = environment(
         {
             "OTEL_EXPORTER_PROMETHEUS_PORT": "9999",
             "OTEL_EXPORTER_PROMETHEUS_HOST": "::1",
         }
     )
-    config = resolve(MetricsConfig, MetricsConfig(), environ)
+    config = resolve(MetricsConfig(), environ)
 
     assert (config.host, config.port) == ("::1", 9999)
 
 
-def test_our_variable_wins_over_the_standard_one():
+def test_an_evmon_variable_takes_precedence_over_the_standard_one():
     environ = environment(
         {"OTEL_EXPORTER_PROMETHEUS_PORT": "9999", "EVMON_METRICS_PORT": "1234"}
     )
 
-    assert resolve(MetricsConfig, MetricsConfig(), environ).port == 1234
+    assert resolve(MetricsConfig(), environ).port == 1234
 
 
 @pytest.mark.parametrize(
@@ -57,14 +57,14 @@ def test_our_variable_wins_over_the_standard_one():
         ("retry", 3, "retry=3: must be a RetryPolicy(...)"),
     ],
 )
-def test_a_bus_refuses_what_is_no_setting(name, value, message):
+def test_an_argument_of_the_wrong_type_is_refused(name, value, message):
     with pytest.raises(ConfigError) as caught:
         EventBus(**{name: value})
 
     assert message in str(caught.value)
 
 
-def test_a_slip_in_the_name_of_a_variable_is_told(caplog):
+def test_a_typo_in_a_variable_name_is_logged(caplog):
     warn_of_slips(
         {
             "EVMON_TRANSPROT": "redis://x",
@@ -78,7 +78,28 @@ def test_a_slip_in_the_name_of_a_variable_is_told(caplog):
     assert second == "unknown variable EVMON_TRANSPROT; did you mean EVMON_TRANSPORT?"
 
 
-def test_what_kubernetes_sets_for_services_of_our_name_is_no_slip(caplog):
+@pytest.mark.parametrize(
+    ("name", "instead"),
+    [
+        (
+            "EVMON_BATCHING_ENABLED",
+            "EVMON_BATCHING_MAX_SIZE=1 sends events one by one",
+        ),
+        (
+            "EVMON_CONSUMER_MAX_WAIT",
+            "use EVMON_CONSUMER_RETRY_CHECK_INTERVAL",
+        ),
+    ],
+)
+def test_a_variable_of_an_earlier_version_is_logged_with_its_replacement(
+    name, instead, caplog
+):
+    warn_of_slips({name: "1"})
+
+    assert [f"variable {name} is no longer read; {instead}"] == caplog.messages
+
+
+def test_variables_that_kubernetes_sets_for_services_are_no_typos(caplog):
     warn_of_slips(
         {
             f"{service}_{name}": "tcp://10.0.0.1:9464"
@@ -90,13 +111,13 @@ def test_what_kubernetes_sets_for_services_of_our_name_is_no_slip(caplog):
     assert caplog.messages == []
 
 
-def test_a_variable_of_opentelemetry_is_named_as_it_was_set():
+def test_an_error_names_the_opentelemetry_variable_that_was_set():
     environ = environment({"OTEL_EXPORTER_PROMETHEUS_PORT": "abc"})
     with pytest.raises(ConfigError, match=r"^OTEL_EXPORTER_PROMETHEUS_PORT='abc'"):
-        resolve(MetricsConfig, MetricsConfig(), environ)
+        resolve(MetricsConfig(), environ)
 
 
-def test_an_empty_variable_of_opentelemetry_is_unset():
+def test_an_empty_opentelemetry_variable_counts_as_unset():
     environ = environment({"OTEL_EXPORTER_PROMETHEUS_PORT": ""})
 
-    assert MetricsConfig() == resolve(MetricsConfig, MetricsConfig(), environ)
+    assert MetricsConfig() == resolve(MetricsConfig(), environ)

@@ -1,84 +1,35 @@
-"""A wrong setting is one line: its name, its value, what is allowed."""
+"""Fields know their allowed values, and whether text can set them."""
 
 import pytest
 
-from evmon import (
-    Batching,
-    ConfigError,
-    ConsumerConfig,
-    MetricsConfig,
-    RetryPolicy,
-    Thresholds,
-)
-from evmon._settings.environment import resolve
-from evmon._settings.fields import environment_fields
+from evmon import RetryPolicy
+from evmon._settings.fields import ANY, above, allowed, environment_fields
+from evmon._settings.settings import Settings
 
 
 @pytest.mark.parametrize(
-    ("variable", "text", "read"),
+    ("rule", "hint", "words"),
     [
-        ("EVMON_CONSUMER_BATCH_SIZE", "7", lambda c: c.batch_size == 7),
-        ("EVMON_CONSUMER_HANDLER_TIMEOUT", " 2.5 ", lambda c: c.handler_timeout == 2.5),
-        ("EVMON_CONSUMER_GROUP", "blue", lambda c: c.group == "blue"),
+        (above(0), float, "a number above 0"),
+        (above(0), float | None, "a number above 0"),
+        (above(0), int, "a whole number above 0"),
+        (ANY, bool, "true or false"),
+        (ANY, str, "a string"),
+        (ANY, tuple[str, ...], "a value of its type"),
     ],
 )
-def test_a_variable_overrides_its_field(variable, text, read):
-    assert read(
-        resolve(ConsumerConfig, ConsumerConfig(batch_size=50), {variable: text})
-    )
+def test_allowed_values_are_described_by_rule_and_type(rule, hint, words):
+    assert words == allowed(rule, hint)
 
 
-@pytest.mark.parametrize(
-    ("text", "value"),
-    [("1", True), ("TRUE", True), ("on", True), ("0", False), ("No", False)],
-)
-def test_a_switch_may_be_said_in_several_words(text, value):
-    assert (
-        value is resolve(Batching, Batching(), {"EVMON_BATCHING_ENABLED": text}).enabled
-    )
-
-
-@pytest.mark.parametrize(
-    ("kind", "variable", "text", "allowed"),
-    [
-        (Batching, "EVMON_BATCHING_MAX_SIZE", "many", "a whole number, 1 or more"),
-        (Batching, "EVMON_BATCHING_MAX_SIZE", "0", "a whole number, 1 or more"),
-        (Batching, "EVMON_BATCHING_ENABLED", "maybe", "true or false"),
-        (Batching, "EVMON_BATCHING_MAX_WAIT", "nan", "a number, 0 or more"),
-        (
-            MetricsConfig,
-            "EVMON_METRICS_PORT",
-            "99999",
-            "a whole number from 0 to 65535",
-        ),
-        (
-            Thresholds,
-            "EVMON_THRESHOLDS_MEMORY_WARNING_MB",
-            "256MB",
-            "a number above 0, without a unit",
-        ),
-    ],
-)
-def test_a_wrong_variable_is_named(kind, variable, text, allowed):
-    with pytest.raises(ConfigError) as caught:
-        resolve(kind, kind(), {variable: text})
-
-    assert f"{variable}={text!r}: must be {allowed}" == str(caught.value)
-
-
-def test_a_word_that_is_none_of_the_choices_is_refused():
-    with pytest.raises(ConfigError, match="'full' or 'none'"):
-        resolve(RetryPolicy, RetryPolicy(), {"EVMON_RETRY_JITTER": "half"})
-
-
-def test_an_untouched_setting_is_returned_as_it_is():
-    config = Batching()
-
-    assert config is resolve(Batching, config, {})
-
-
-def test_what_text_cannot_say_is_no_variable():
+def test_settings_without_a_text_form_have_no_variable():
     names = {field.name for field in environment_fields(RetryPolicy)}
 
     assert "retry_on" not in names
     assert {"max_retries", "jitter"} <= names
+
+
+def test_settings_in_sections_are_no_fields_of_their_parent():
+    names = [field.name for field in environment_fields(Settings)]
+
+    assert ["service", "transport", "auto_discovery"] == names

@@ -1,4 +1,4 @@
-"""Limits are in order: a critical one follows its warning unless somebody set it."""
+"""A critical limit stays beyond its warning limit."""
 
 import pytest
 
@@ -22,7 +22,7 @@ from evmon._settings.environment import resolve
         ),
     ],
 )
-def test_a_warning_beyond_the_critical_limit_is_refused(limits, message):
+def test_a_warning_limit_beyond_the_critical_limit_is_refused(limits, message):
     with pytest.raises(ConfigError) as caught:
         Thresholds(**limits)
 
@@ -38,24 +38,24 @@ def test_a_warning_beyond_the_critical_limit_is_refused(limits, message):
         ("handler_errors_warning_percent", 60, "handler_errors_critical_percent", 100),
     ],
 )
-def test_a_critical_limit_that_is_not_set_moves_with_its_warning(
+def test_a_critical_limit_at_its_default_moves_with_its_warning_limit(
     warning, value, critical, moved
 ):
     assert getattr(Thresholds(**{warning: value}), critical) == moved
     variable = {f"EVMON_THRESHOLDS_{warning.upper()}": str(value)}
-    assert getattr(resolve(Thresholds, Thresholds(), variable), critical) == moved
+    assert getattr(resolve(Thresholds(), variable), critical) == moved
 
 
-def test_a_limit_that_somebody_set_does_not_move():
+def test_a_critical_limit_other_than_its_default_does_not_move():
     with pytest.raises(ConfigError, match="memory_critical_mb"):
-        Thresholds(memory_warning_mb=600, memory_critical_mb=500)
+        Thresholds(memory_warning_mb=600, memory_critical_mb=550)
 
 
-def test_a_limit_that_moved_moves_again_with_the_environment():
+def test_a_moved_critical_limit_moves_again_with_the_environment():
     code = Thresholds(memory_warning_mb=1000)
     variable = {"EVMON_THRESHOLDS_MEMORY_WARNING_MB": "8000"}
 
     assert code.memory_critical_mb == 5000
-    assert resolve(Thresholds, code, variable).memory_critical_mb == 40_000
+    assert resolve(code, variable).memory_critical_mb == 40_000
     back = {"EVMON_THRESHOLDS_MEMORY_WARNING_MB": "50"}
-    assert resolve(Thresholds, code, back).memory_critical_mb == 500
+    assert resolve(code, back).memory_critical_mb == 500

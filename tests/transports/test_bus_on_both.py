@@ -25,13 +25,6 @@ from evmon._telemetry import instruments as i
 QUICK = RetryPolicy(max_retries=2, base_delay=0.001)
 
 
-@pytest.fixture(params=["memory", "redis"])
-def url(request):
-    if request.param == "memory":
-        return "memory://"
-    return request.getfixturevalue("server").url
-
-
 class Stage:
     """A bus and a look at what it measured."""
 

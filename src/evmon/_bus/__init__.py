@@ -1,1 +1,1 @@
-"""The bus: the central object of an application, its parts and its life."""
+"""The bus: its public methods, its parts, and running it as a service."""

@@ -1,17 +1,18 @@
 """`EventBus`: the central object of an application."""
 
 import asyncio
-import threading
+import dataclasses
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from types import ModuleType, TracebackType
 from typing import Any
 
 from typing_extensions import Self
 
-from evmon._bus.publish import PublishMethods, in_event_loop
-from evmon._bus.run import run_until_signal, serve_until_signal
-from evmon._bus.runtime import Runtime, Settings, preview
+from evmon._bus.publish import PublishMethods
+from evmon._bus.registrations import Registrations
+from evmon._bus.run import check_can_run, run_until_signal, serve_until_signal
+from evmon._bus.runtime import Runtime, preview
 from evmon._clock import SYSTEM_CLOCK, Clock
 from evmon._discovery.discovery import Discovery
 from evmon._handlers.handlers import Handler, handler_of
@@ -28,14 +29,15 @@ from evmon._settings.configs import (
     MonitorConfig,
     RedisConfig,
 )
-from evmon._settings.environment import Basics, environment, resolve, warn_of_slips
+from evmon._settings.environment import environment, resolve, warn_of_slips
 from evmon._settings.retry_policy import RetryPolicy
+from evmon._settings.settings import Settings
 from evmon._settings.thresholds import Thresholds
 from evmon._transports import check_transport
 from evmon.errors import BusStateError
 
 running_buses: "weakref.WeakSet[EventBus]" = weakref.WeakSet()
-"""The started buses of this process."""
+"""The started buses of this process, for `metrics_app`."""
 
 
 class EventBus(PublishMethods):
@@ -59,7 +61,7 @@ class EventBus(PublishMethods):
         metrics: where ``/metrics`` is served. None serves it only from `run` and
             `serve`, or if the environment names a host or port.
         limits: maximum size and depth of an event.
-        clock: time source and jitter, for tests.
+        clock: source of time and jitter, for tests.
 
     Raises:
         ConfigError: a setting has an invalid value.
@@ -90,32 +92,26 @@ class EventBus(PublishMethods):
     ) -> None:
         environ = environment()
         warn_of_slips(environ)
-        basics = Basics(
-            service=service, transport=transport, auto_discovery=auto_discovery
+        settings = Settings(
+            service=service,
+            transport=transport,
+            auto_discovery=auto_discovery,
+            discovery=discovery,
+            batching=batching,
+            consumer=consumer,
+            redis=redis,
+            retry=retry,
+            thresholds=thresholds,
+            monitor=monitor,
+            metrics=metrics,
+            limits=limits,
         )
-        basics = resolve(Basics, basics, environ)
-        self._settings = Settings(
-            service=basics.service,
-            transport=basics.transport,
-            auto_discovery=basics.auto_discovery,
-            discovery=resolve(DiscoveryConfig, discovery, environ),
-            batching=resolve(Batching, batching, environ),
-            consumer=resolve(ConsumerConfig, consumer, environ),
-            redis=resolve(RedisConfig, redis, environ),
-            retry=resolve(RetryPolicy, retry, environ),
-            thresholds=resolve(Thresholds, thresholds, environ),
-            monitor=resolve(MonitorConfig, monitor, environ),
-            limits=resolve(EventLimits, limits, environ),
-        )
-        check_transport(self._settings.transport, self._settings.redis)
-        self._metrics = _metrics_config(metrics, environ)
+        self._settings = resolve(settings, environ)
+        check_transport(self._settings)
         self._clock = clock
         self._registry = Registry()
-        self._providers: list[Any] = []
-        self._packages: list[str] = []
+        self._registrations = Registrations(enabled=self._settings.auto_discovery)
         self._runtime: Runtime | None = None
-        self._starting = threading.Lock()
-        self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping = False
         self._stopped = False
 
@@ -180,12 +176,7 @@ class EventBus(PublishMethods):
         Example:
             >>> bus.register(Orders())
         """
-        self._wants_discovery("register")
-        with self._starting:
-            if self._runtime is None:
-                self._providers.append(provider)
-                return
-        self._runtime.discovery.register(provider)
+        self._registrations.register(provider)
 
     def discover(self, package: str | ModuleType) -> None:
         """Queue a package and its modules for discovery; thread-safe, returns at once.
@@ -202,13 +193,7 @@ class EventBus(PublishMethods):
         Example:
             >>> bus.discover("shop.handlers")
         """
-        self._wants_discovery("discover")
-        with self._starting:
-            if self._runtime is None:
-                name = package if isinstance(package, str) else package.__name__
-                self._packages.append(name)
-                return
-        self._runtime.discovery.discover(package)
+        self._registrations.discover(package)
 
     def unregister(self, provider: Any) -> int:
         """Remove the handlers of a provider, or withdraw it from the queue.
@@ -223,10 +208,7 @@ class EventBus(PublishMethods):
             >>> bus.unregister(orders)
             2
         """
-        if self._runtime is not None:
-            return self._runtime.discovery.unregister(provider)
-        self._providers = [p for p in self._providers if p is not provider]
-        return 0
+        return self._registrations.unregister(provider)
 
     def add_handler(
         self,
@@ -269,16 +251,15 @@ class EventBus(PublishMethods):
         """
         if self._runtime is not None:
             raise BusStateError("the bus was already started: make a new EventBus")
-        runtime = Runtime(self._settings, self._registry, self._metrics, self._clock)
-        self._loop = asyncio.get_running_loop()
-        with self._starting:
-            self._runtime = runtime
-            providers, self._providers = self._providers, []
+        runtime = Runtime(self._settings, self._registry, self._clock)
+        self._runtime = runtime
+        self._registrations.pass_to(runtime.discovery)
         running_buses.add(self)
         try:
-            await runtime.start(providers, self._packages)
+            await runtime.start()
         except BaseException:
             running_buses.discard(self)
+            self._registrations.close()
             self._stopping = self._stopped = True
             raise
 
@@ -302,6 +283,7 @@ class EventBus(PublishMethods):
             await self._runtime.wait()
             return
         self._stopping = True
+        self._registrations.close()
         try:
             await self._runtime.stop()
         finally:
@@ -354,12 +336,7 @@ class EventBus(PublishMethods):
             >>> if __name__ == "__main__":
             ...     bus.run()
         """
-        if threading.current_thread() is not threading.main_thread():
-            raise BusStateError("run() handles signals: call it from the main thread")
-        if in_event_loop():
-            raise BusStateError(
-                "run() starts an event loop; within one, use await bus.serve()"
-            )
+        check_can_run()
         self._serve_metrics()
         run_until_signal(self)
 
@@ -395,30 +372,21 @@ class EventBus(PublishMethods):
         """
         registry = Registry()
         registry.add(self._registry.handlers)
-        packages = self._packages if self._runtime is None else ()
         discovery = await preview(
-            self._settings, registry, self._providers, packages, self._clock
+            self._settings, registry, self._registrations, self._clock
         )
         return registry.handlers, discovery
 
     def _serve_metrics(self) -> None:
-        if self._metrics is None:
-            self._metrics = resolve(MetricsConfig, MetricsConfig(), environment())
-
-    def _wants_discovery(self, verb: str) -> None:
-        if not self._settings.auto_discovery:
-            raise BusStateError(
-                f"{verb}() needs auto_discovery=True; use add_handler() without it"
-            )
-        if self._stopping:
-            raise BusStateError("the bus has stopped: create a new EventBus")
+        if self._settings.metrics is None:
+            metrics = resolve(MetricsConfig(), environment())
+            self._settings = dataclasses.replace(self._settings, metrics=metrics)
 
     def _publisher(self) -> Publisher:
         return self._live().publisher
 
     def _event_loop(self) -> asyncio.AbstractEventLoop:
-        assert self._loop is not None  # noqa: S101 - `start` found it
-        return self._loop
+        return self._live().loop
 
     def _started(self) -> Runtime:
         if self._runtime is None:
@@ -429,13 +397,3 @@ class EventBus(PublishMethods):
         if self._stopped:
             raise BusStateError("the bus has stopped: make a new EventBus")
         return self._started()
-
-
-def _metrics_config(
-    metrics: MetricsConfig | None, environ: Mapping[str, str]
-) -> MetricsConfig | None:
-    named = "EVMON_METRICS_HOST" in environ or "EVMON_METRICS_PORT" in environ
-    if metrics is None and not named:
-        return None
-    metrics = MetricsConfig() if metrics is None else metrics
-    return resolve(MetricsConfig, metrics, environ)

@@ -1,4 +1,4 @@
-"""Health: liveness and readiness are separate checks."""
+"""The liveness and readiness checks."""
 
 import asyncio
 import logging
@@ -25,44 +25,44 @@ class HealthChecks:
     heartbeat timer while nobody asks.
 
     Args:
-        transport: reports why it is not usable, if so.
-        meter: binds the gauges.
-        clock: time source.
+        transport: transport that reports why it is not usable, if so.
+        meter: meter that binds the gauges.
+        clock: source of time.
     """
 
     def __init__(self, transport: Transport, meter: Meter, clock: Clock) -> None:
         self._transport = transport
         self._clock = clock
-        self._show = meter.bind(CONSUMER_READY)
-        self._show_uptime = meter.bind(UPTIME)
-        self._since = clock.monotonic()
+        self._set_ready = meter.bind(CONSUMER_READY)
+        self._set_uptime = meter.bind(UPTIME)
+        self._started_at = clock.monotonic()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._asked: float | None = None
+        self._probe_sent_at: float | None = None
         self._state = "starting"
         self._problem = ""
-        self._show(0)
+        self._set_ready(0)
 
     def started(self) -> None:
-        """All parts are running."""
+        """Report readiness: all parts are running."""
         self._loop = asyncio.get_running_loop()
         self._state = ""
-        self.look()
+        self.update_gauges()
 
     def draining(self) -> None:
-        """The bus is stopping and takes no new work."""
+        """Report that the bus is stopping and takes no new work."""
         self._state = "draining"
-        self.look()
+        self.update_gauges()
 
     def livez(self) -> Health:
         """Whether the event loop responds."""
         now = self._clock.monotonic()
-        asked = self._asked
-        if asked is not None and now - asked > ALIVE_FOR:
-            detail = f"the event loop has not responded for {now - asked:.0f} s"
+        sent = self._probe_sent_at
+        if sent is not None and now - sent > ALIVE_FOR:
+            detail = f"the event loop has not responded for {now - sent:.0f} s"
             return Health(ok=False, detail=detail)
-        if asked is None and self._loop is not None and not self._loop.is_closed():
-            self._asked = now
-            self._loop.call_soon_threadsafe(self._answer)
+        if sent is None and self._loop is not None and not self._loop.is_closed():
+            self._probe_sent_at = now
+            self._loop.call_soon_threadsafe(self._probe_answered)
         return Health(ok=True, detail="alive")
 
     def readyz(self) -> Health:
@@ -72,14 +72,14 @@ class HealthChecks:
             return Health(ok=False, detail=reason)
         return Health(ok=True, detail="ready")
 
-    def look(self) -> None:
+    def update_gauges(self) -> None:
         """Update the uptime and readiness gauges; log a change of readiness."""
-        self._show_uptime(self._clock.monotonic() - self._since)
+        self._set_uptime(self._clock.monotonic() - self._started_at)
         problem = self._state or self._transport.problem
         if problem != self._problem:
             _log.info("not ready: %s" if problem else "ready%s", problem)
         self._problem = problem
-        self._show(0 if problem else 1)
+        self._set_ready(0 if problem else 1)
 
-    def _answer(self) -> None:
-        self._asked = None
+    def _probe_answered(self) -> None:
+        self._probe_sent_at = None

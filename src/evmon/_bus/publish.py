@@ -1,4 +1,4 @@
-"""The publishing half of the bus: from a type and data to an event on its way."""
+"""The methods of the bus that publish events."""
 
 import asyncio
 from abc import ABC, abstractmethod
@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, Final
 
+from evmon._bus.run import in_event_loop
 from evmon._events import Event, check_event, check_type, new_id, now
 from evmon._publisher import Publisher
 from evmon.errors import BusStateError, PublishError
@@ -14,7 +15,7 @@ _NOTHING_GIVEN: Final = (None, None, None, None)
 
 
 class PublishMethods(ABC):
-    """What publishes events, given a publisher and the event loop that it runs on."""
+    """Publishing, for a class that provides a publisher and its event loop."""
 
     @property
     @abstractmethod
@@ -174,14 +175,5 @@ class PublishMethods(ABC):
             traceparent=traceparent,
         )
         given = (event_id, source, time, traceparent)
-        # What evmon makes itself need not be checked.
+        # Generated attributes are valid.
         return event if given == _NOTHING_GIVEN else check_event(event)
-
-
-def in_event_loop() -> bool:
-    """Whether an event loop runs in this thread, which a blocking call would stop."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True

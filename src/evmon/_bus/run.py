@@ -3,9 +3,12 @@
 import asyncio
 import os
 import signal
+import threading
 from collections.abc import Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from typing import Any, Final, Protocol
+
+from evmon.errors import BusStateError
 
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
@@ -16,6 +19,29 @@ class Service(AbstractAsyncContextManager[Any], Protocol):
     async def wait(self) -> None:
         """Wait until it has stopped by itself."""
         ...
+
+
+def check_can_run() -> None:
+    """Check that an event loop with signal handlers can be started here.
+
+    Raises:
+        BusStateError: this is not the main thread, or it runs an event loop.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        raise BusStateError("run() handles signals: call it from the main thread")
+    if in_event_loop():
+        raise BusStateError(
+            "run() starts an event loop; within one, use await bus.serve()"
+        )
+
+
+def in_event_loop() -> bool:
+    """Whether an event loop runs in this thread; a blocking call would stop it."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 def run_until_signal(service: Service) -> None:

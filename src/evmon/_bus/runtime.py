@@ -1,16 +1,15 @@
-"""A running bus: its parts, started and stopped in order."""
+"""The parts of a running bus, started and stopped in order."""
 
 import asyncio
 import dataclasses
 import logging
 import sys
-from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Awaitable, Callable
 
 import anyio
 
 from evmon._bus.health import HealthChecks
+from evmon._bus.registrations import Registrations
 from evmon._clock import Clock
 from evmon._consumer.consumer import Consumer
 from evmon._discovery.cache import MetadataCache
@@ -22,17 +21,8 @@ from evmon._http.server import MetricsServer
 from evmon._monitor import Monitor
 from evmon._publisher import Publisher
 from evmon._retry import Retrier
-from evmon._settings.configs import (
-    Batching,
-    ConsumerConfig,
-    DiscoveryConfig,
-    EventLimits,
-    MetricsConfig,
-    MonitorConfig,
-    RedisConfig,
-)
-from evmon._settings.retry_policy import RetryPolicy
-from evmon._settings.thresholds import Thresholds
+from evmon._settings.configs import MetricsConfig
+from evmon._settings.settings import Settings
 from evmon._telemetry.instruments import DISCOVERY_HANDLERS
 from evmon._telemetry.meter import Meter, NoMeter
 from evmon._telemetry.provider import Telemetry
@@ -49,23 +39,6 @@ if sys.version_info < (3, 11):
     from exceptiongroup import BaseExceptionGroup
 
 _log = logging.getLogger("evmon.bus")
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """All settings of a bus, with the overrides of the environment applied."""
-
-    service: str
-    transport: str
-    auto_discovery: bool
-    discovery: DiscoveryConfig
-    batching: Batching
-    consumer: ConsumerConfig
-    redis: RedisConfig
-    retry: RetryPolicy
-    thresholds: Thresholds
-    monitor: MonitorConfig
-    limits: EventLimits
 
 
 def make_discovery(
@@ -91,100 +64,90 @@ class Runtime:
     """The parts of a bus between start and stop.
 
     Args:
-        settings: of the bus.
-        registry: already holds handlers added with `add_handler`.
-        metrics: where ``/metrics`` is served; None does not serve it.
-        clock: time source.
+        settings: settings of the bus; ``metrics=None`` does not serve ``/metrics``.
+        registry: registry of handlers; holds those added with `add_handler`.
+        clock: source of time.
     """
 
-    def __init__(
-        self,
-        settings: Settings,
-        registry: Registry,
-        metrics: MetricsConfig | None,
-        clock: Clock,
-    ) -> None:
+    def __init__(self, settings: Settings, registry: Registry, clock: Clock) -> None:
         self._settings = settings
         self._registry = registry
+        self._clock = clock
         self.telemetry = telemetry = Telemetry(settings.service)
         meter = telemetry.meter
-        group = settings.consumer.group or settings.service
-        self.transport = transport = open_transport(
-            settings.transport,
-            settings.service,
-            clock,
-            group=group,
-            redis=settings.redis,
-            meter=meter,
-        )
+        self.transport = transport = open_transport(settings, meter, clock)
         self.discovery, self._cache = make_discovery(settings, registry, meter, clock)
         self._count_handlers = meter.bind(DISCOVERY_HANDLERS)
         self._uncount_handlers = registry.observe(self._count_handlers)
-        telemetry.before_collect(self._cache.sweep)
-        system, destination = transport.system, transport.destination
-        publish_recorder = PublishRecorder(meter, system, destination)
-        self.publisher = Publisher(
-            transport,
-            settings.batching,
-            # `retry_on` is about handlers; publishing retries transport errors.
-            dataclasses.replace(settings.retry, retry_on=(TransportError,)),
-            Retrier(clock, RetryRecorder(meter, "publish")),
-            publish_recorder,
-            lambda event_type: registry.match(event_type).label,
-            clock,
-            settings.limits,
-        )
-        self.consumer = Consumer(
-            transport,
-            registry,
-            settings.consumer,
-            settings.retry,
-            Retrier(clock, RetryRecorder(meter, "handler")),
-            ConsumeRecorder(meter, system, destination, group),
-            clock,
-            settings.limits,
-            awaits_handlers=lambda: (
-                self._left_unfinished or self.discovery.expects_more
-            ),
-        )
+        self.publisher = self._make_publisher(meter)
+        self.consumer = self._make_consumer(meter)
         self.monitor: Monitor | None = None
         if settings.auto_discovery:
             self.monitor = Monitor(
                 telemetry, settings.thresholds, settings.monitor, clock
             )
         self.health = health = HealthChecks(transport, meter, clock)
-        telemetry.before_collect(health.look)
+        telemetry.before_collect(self._cache.sweep)
+        telemetry.before_collect(health.update_gauges)
         telemetry.before_collect(transport.observe)
+        metrics = settings.metrics
+        cache_seconds = (metrics or MetricsConfig()).cache_seconds
         self.routes = Routes(
-            Exposition(
-                telemetry.scrape,
-                (metrics or MetricsConfig()).cache_seconds,
-                clock.monotonic,
-            ),
+            Exposition(telemetry.scrape, cache_seconds, clock.monotonic),
             {"/livez": health.livez, "/readyz": health.readyz},
         )
         self._server = MetricsServer(metrics, self.routes) if metrics else None
+        self.loop: asyncio.AbstractEventLoop
+        """The event loop of the bus; set by `start`."""
         self._left_unfinished = False
         self._stop = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+
+    def _make_publisher(self, meter: Meter) -> Publisher:
+        settings, transport = self._settings, self.transport
+        return Publisher(
+            transport,
+            settings.batching,
+            # `retry_on` is about handlers; publishing retries transport errors.
+            dataclasses.replace(settings.retry, retry_on=(TransportError,)),
+            Retrier(self._clock, RetryRecorder(meter, "publish")),
+            PublishRecorder(meter, transport.system, transport.destination),
+            lambda event_type: self._registry.match(event_type).label,
+            self._clock,
+            settings.limits,
+        )
+
+    def _make_consumer(self, meter: Meter) -> Consumer:
+        settings, transport = self._settings, self.transport
+        group = settings.consumer.group or settings.service
+        return Consumer(
+            transport,
+            self._registry,
+            settings.consumer,
+            settings.retry,
+            Retrier(self._clock, RetryRecorder(meter, "handler")),
+            ConsumeRecorder(meter, transport.system, transport.destination, group),
+            self._clock,
+            settings.limits,
+            awaits_handlers=lambda: (
+                self._left_unfinished or self.discovery.expects_more
+            ),
+        )
 
     @property
     def metrics_url(self) -> str | None:
         """URL of ``/metrics``; None if it is not served."""
         return f"{self._server.url}/metrics" if self._server else None
 
-    async def start(self, providers: Iterable[Any], packages: Iterable[str]) -> None:
-        """Start everything; returns when what was queued before has been scanned.
+    async def start(self) -> None:
+        """Start everything; returns when all queued providers have been scanned once.
 
         Raises:
             ConfigError: the metrics address is not available.
             TransportError: the transport cannot be opened.
         """
-        for provider in providers:
-            self.discovery.register(provider)
-        for package in packages:
-            self.discovery.discover(package)
-        started = asyncio.get_running_loop().create_future()
+        self.loop = asyncio.get_running_loop()
+        started = self.loop.create_future()
         # One task owns all others, independent of the task that starts the bus.
         task = self._task = asyncio.create_task(self._main(started), name="evmon")
         task.add_done_callback(lambda task: _pass_on(task, started))
@@ -233,7 +196,7 @@ class Runtime:
                 with anyio.CancelScope(shield=True):
                     await self.transport.close()
         finally:
-            # However it ended: release those who wait for unsent events.
+            # Also after a failure: release callers that wait for unsent events.
             self.publisher.abandon()
             self._uncount_handlers()
             self._count_handlers(-len(self._registry))
@@ -266,46 +229,47 @@ class Runtime:
                 self.metrics_url or "not served",
             )
             await self._stop.wait()
-            self.health.draining()
-            _log.info(
-                "%s stopping: %d events in flight, waiting up to %g s",
-                self._settings.service,
-                self.consumer.in_flight,
-                self._settings.consumer.drain_timeout,
-            )
-            # Another process may know the handlers that did not make it here.
-            self._left_unfinished = self.transport.shared and (
-                self.discovery.expects_more
-            )
             discovering.cancel()
-            deadline = anyio.current_time() + self._settings.consumer.drain_timeout
-            if not self.transport.shared:
-                # No other process can handle what is buffered.
-                with anyio.CancelScope(deadline=deadline):
-                    await self.publisher.flushed()
-            self.consumer.stop(max(deadline - anyio.current_time(), 0))
-            await consumer_done.wait()
-            self.publisher.close()
-            with anyio.CancelScope(deadline=deadline):
-                await publisher_done.wait()
-            self.publisher.abandon()
+            await self._drain(consumer_done, publisher_done)
             parts.cancel_scope.cancel()
             _log.info("%s stopped", self._settings.service)
+
+    async def _drain(
+        self, consumer_done: asyncio.Event, publisher_done: asyncio.Event
+    ) -> None:
+        """Finish the events in flight, within the drain timeout."""
+        self.health.draining()
+        timeout = self._settings.consumer.drain_timeout
+        _log.info(
+            "%s stopping: %d events in flight, waiting up to %g s",
+            self._settings.service,
+            self.consumer.in_flight,
+            timeout,
+        )
+        # Another process may know the handlers that were not registered here in time.
+        self._left_unfinished = self.transport.shared and self.discovery.expects_more
+        deadline = anyio.current_time() + timeout
+        if not self.transport.shared:
+            # No other process can handle what is buffered.
+            with anyio.CancelScope(deadline=deadline):
+                await self.publisher.flushed()
+        self.consumer.stop(max(deadline - anyio.current_time(), 0))
+        await consumer_done.wait()
+        self.publisher.close()
+        with anyio.CancelScope(deadline=deadline):
+            await publisher_done.wait()
+        self.publisher.abandon()
 
 
 async def preview(
     settings: Settings,
     registry: Registry,
-    providers: Iterable[Any],
-    packages: Iterable[str],
+    registrations: Registrations,
     clock: Clock,
 ) -> Discovery:
     """Discover into `registry` without starting anything else."""
     discovery, _ = make_discovery(settings, registry, NoMeter(), clock)
-    for provider in providers:
-        discovery.register(provider)
-    for package in packages:
-        discovery.discover(package)
+    registrations.copy_to(discovery)
     async with anyio.create_task_group() as group:
         group.start_soon(discovery.run)
         while discovery.pending:
@@ -333,7 +297,7 @@ def _innermost(error: BaseException | None) -> BaseException | None:
 
 
 def _pass_on(task: "asyncio.Task[None]", started: "asyncio.Future[None]") -> None:
-    """Pass a failure to whoever starts the bus; log it if the bus was running."""
+    """Raise a failure in `start`; log it if the bus had already started."""
     if task.cancelled():
         started.cancel()
         return

@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code.
 
     Args:
-        arguments: without the program name; by default those of the process.
+        arguments: arguments without the program name; by default those of the process.
     """
     try:
         outcome = cli.main(
@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             standalone_mode=False,
         )
     except click.UsageError as error:
-        if error.ctx and _bare(error):
+        if error.ctx and _lacks_command(error):
             click.echo(error.ctx.get_help(), err=True)
             return USAGE_ERROR
         command = error.ctx.command_path if error.ctx else "evmon"
@@ -227,8 +227,8 @@ def check_command(url: str, timeout: float, *, as_json: bool) -> int:
     return check(url, timeout, as_json=as_json)
 
 
-def _bare(error: click.UsageError) -> bool:
-    """Whether a group was called without a command; older clicks print the help."""
+def _lacks_command(error: click.UsageError) -> bool:
+    """Whether a group was called without a command; click before 8.2 prints help."""
     return type(error).__name__ == "NoArgsIsHelpError"
 
 

@@ -9,7 +9,7 @@ import click
 from rich.text import Text
 
 from evmon._cli.output import console
-from evmon._cli.problems import events, events_line, problems
+from evmon._cli.problems import event_counts, event_counts_line, problems
 from evmon._cli.scrape import Samples, full_url, scrape, total, total_of, why_not_ready
 from evmon._monitor import (
     CacheMetrics,
@@ -37,17 +37,17 @@ def check(url: str, timeout: float, *, as_json: bool) -> int:
 
     Args:
         url: URL of ``/metrics``; the path is added to a bare address.
-        timeout: seconds.
+        timeout: seconds to wait for a response.
         as_json: print JSON instead of text.
     """
     # The service exposes the limits of its monitor, but not those of event ages.
-    limits = resolve(Thresholds, Thresholds(), environment())
+    limits = resolve(Thresholds(), environment())
     try:
         url = full_url(url)
         samples = scrape(url, timeout)
         metrics, uptime = _metrics(samples)
         findings = _findings(samples)
-        figures = events(samples)
+        counts = event_counts(samples)
     except (OSError, HTTPException, ValueError, ArithmeticError, LookupError) as error:
         reason = " ".join(str(getattr(error, "reason", error)).split())
         reason = reason or type(error).__name__
@@ -60,25 +60,27 @@ def check(url: str, timeout: float, *, as_json: bool) -> int:
         )
         return UNREACHABLE
     not_ready = why_not_ready(url, timeout)
-    advice = problems(samples, not_ready, limits)
-    advice += [recommend(finding) for finding in findings]
-    watched = "evmon_threshold_limit" in samples
+    recommendations = problems(samples, not_ready, limits)
+    recommendations += [recommend(finding) for finding in findings]
+    monitored = "evmon_threshold_limit" in samples
     if as_json:
-        seen = {
+        report = {
             "url": url,
             "ready": None if not_ready is None else not not_ready,
-            "monitored": watched,
+            "monitored": monitored,
             "uptime_seconds": uptime,
             "metrics": metrics.to_dict(),
-            "events": figures,
-            "warnings": [dataclasses.asdict(entry.finding) for entry in advice],
-            "recommendations": [dataclasses.asdict(entry) for entry in advice],
+            "events": counts,
+            "warnings": [
+                dataclasses.asdict(entry.finding) for entry in recommendations
+            ],
+            "recommendations": [dataclasses.asdict(entry) for entry in recommendations],
         }
-        click.echo(json.dumps(seen, indent=2))
+        click.echo(json.dumps(report, indent=2))
     else:
-        summary = (performance_summary(metrics, uptime), events_line(figures))
-        _print("\n".join(filter(None, summary)), advice, watched=watched)
-    return BREACHED if advice else 0
+        summary = (performance_summary(metrics, uptime), event_counts_line(counts))
+        _print("\n".join(filter(None, summary)), recommendations, monitored=monitored)
+    return BREACHED if recommendations else 0
 
 
 def _metrics(samples: Samples) -> tuple[Metrics, float]:
@@ -144,15 +146,17 @@ def _findings(samples: Samples) -> list[Finding]:
     return found
 
 
-def _print(summary: str, advice: list[Recommendation], *, watched: bool) -> None:
+def _print(
+    summary: str, recommendations: list[Recommendation], *, monitored: bool
+) -> None:
     out = console()
     out.print(Text(summary))
-    if not watched:
+    if not monitored:
         text = "The monitor is off (auto_discovery=False): its limits are not checked."
         out.print(Text(text, style="yellow"))
-    elif not advice:
+    elif not recommendations:
         out.print(Text("No limit is breached.", style="green"))
-    for entry in advice:
+    for entry in recommendations:
         finding = entry.finding
         style = "bold red" if finding.severity == "critical" else "yellow"
         out.print(Text(f"{finding.severity.upper()} {finding.alert}", style=style))

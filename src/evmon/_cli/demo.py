@@ -1,4 +1,4 @@
-"""``evmon demo``: the shop, with a live summary."""
+"""``evmon demo``: runs the sample shop with a live summary."""
 
 import asyncio
 import logging
@@ -27,12 +27,12 @@ async def run_demo(
     fault: str | None,
     transport: str = "memory://",
 ) -> int:
-    """Run the shop until `duration` is over or a signal comes; returns the exit code.
+    """Run the shop for `duration` seconds or until a signal; returns the exit code.
 
     Args:
-        duration: seconds; None runs until a signal.
-        rate: events per second.
-        fault: name of a fault, or None.
+        duration: seconds to run; None runs until a signal.
+        rate: events to publish per second.
+        fault: name of the fault to inject; None injects none.
         transport: URL of the transport.
     """
     out = console()
@@ -42,7 +42,7 @@ async def run_demo(
     logging.basicConfig(level="INFO", format="%(message)s", handlers=[handler])
     if not logging.getLogger("evmon.consumer").isEnabledFor(logging.DEBUG):
         logging.getLogger("evmon.consumer").setLevel(logging.CRITICAL)
-    # What these would say is printed below.
+    # The live summary below prints the same.
     logging.getLogger("evmon.bus").setLevel(logging.WARNING)
     logging.getLogger("evmon.discovery").setLevel(logging.ERROR)
     shop = Shop(rate, fault, transport)
@@ -89,10 +89,10 @@ def _view(shop: Shop, rate: float) -> RenderableType:
     lines: list[RenderableType] = [Text(monitor.get_performance_summary())]
     if rate:
         lines.append(Text(f"  Events: {rate:.0f}/s ({shop.published} published)"))
-    for advice in monitor.get_recommendations():
-        finding = advice.finding
+    for recommendation in monitor.get_recommendations():
+        finding = recommendation.finding
         style = "bold red" if finding.severity == "critical" else "yellow"
         text = f"{finding.severity.upper()} {finding.alert}: {finding.message}"
         lines.append(Text(text, style=style))
-        lines.append(Text(f"  Next: {advice.next_step}", style="dim"))
+        lines.append(Text(f"  Next: {recommendation.next_step}", style="dim"))
     return Group(*lines)

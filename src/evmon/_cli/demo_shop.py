@@ -38,7 +38,7 @@ class OrderData(TypedDict):
 
 
 class Payments:
-    """Charges orders; the handler into which faults are injected."""
+    """Charges orders; faults are injected into its handler."""
 
     def __init__(self) -> None:
         self.fault: str | None = None
@@ -52,13 +52,13 @@ class Payments:
             raise Reject("the card was declined")
         if event.id in self._failed_once:
             self._failed_once.remove(event.id)
-        elif self.fault == "retries" and self._is_unlucky():
+        elif self.fault == "retries" and self._fails_once():
             self._failed_once.add(event.id)
             raise ConnectionError("the payment provider did not answer")
         await asyncio.sleep(random.uniform(0.001, 0.005))  # noqa: S311 - a demo
 
-    def _is_unlucky(self) -> bool:
-        """One charge in six: many retries, and still a small share of all calls."""
+    def _fails_once(self) -> bool:
+        """Whether this is one charge in six: many retries, but few failed calls."""
         self._charged += 1
         return self._charged % 6 == 0
 
@@ -69,11 +69,11 @@ class Warehouse:
     @event_handler("order.created")
     @event_handler("order.cancelled")
     async def reserve(self, order: OrderData) -> None:
-        """Reserve what was ordered, or free it again."""
+        """Reserve the ordered items, or release them."""
 
     @event_handler("order.shipped")
     def label(self, order: OrderData) -> None:
-        """Print a label: a plain function, so it runs in a thread."""
+        """Print a label; a plain function, so it runs in a thread."""
 
 
 class Audit:
@@ -90,10 +90,10 @@ async def welcome(event: Event[Any]) -> None:
 
 
 class Shop:
-    """The bus of the shop, its traffic, and its fault.
+    """The bus of the shop, its traffic, and the injected fault.
 
     Args:
-        rate: events per second.
+        rate: events to publish per second.
         fault: name of one of `FAULTS`, active from second 5 to second 20.
         transport: URL of the transport.
     """
@@ -125,14 +125,14 @@ class Shop:
             self.bus.register(provider)
 
     async def live(self) -> None:
-        """Run traffic, registrations every second, and the fault, until cancelled."""
+        """Publish events, register providers and inject the fault, until cancelled."""
         async with anyio.create_task_group() as group:
             group.start_soon(self._traffic)
             group.start_soon(self._reload)
             group.start_soon(self._inject_fault)
 
     async def _traffic(self) -> None:
-        kinds = itertools.cycle(
+        event_types = itertools.cycle(
             [
                 *("order.created", "order.created", "order.shipped", "user.signed_up"),
                 *("order.created", "order.created", "order.shipped", "order.cancelled"),
@@ -141,13 +141,13 @@ class Shop:
         started = time.monotonic()
         for number in itertools.count(1):
             order = {"id": number, "cents": 1999}
-            await self.bus.publish(next(kinds), order)
+            await self.bus.publish(next(event_types), order)
             self.published = number
             due = started + number / self._rate
             await asyncio.sleep(max(due - time.monotonic(), 0))
 
     async def _reload(self) -> None:
-        """Register the same providers again, as a plug-in host does."""
+        """Register the same providers every second, as an application with plug-ins may."""
         while True:
             await asyncio.sleep(1)
             for provider in self._providers:
@@ -175,7 +175,7 @@ class Shop:
 
 
 def _ballast(megabytes: float) -> bytearray:
-    """Allocate resident memory: untouched pages would not count."""
+    """Allocate resident memory; pages that are not written to would not count."""
     return bytearray(b"x") * int(megabytes * BYTES_PER_MB)
 
 

@@ -1,4 +1,4 @@
-"""Types of options that click does not bring."""
+"""Option types that click does not provide."""
 
 import math
 from typing import Any
@@ -7,12 +7,12 @@ import click
 
 
 class FiniteRange(click.FloatRange):
-    """A range of numbers in which NaN and infinity are none."""
+    """A range of floats that rejects NaN and infinity."""
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> float:
-        """Refuse what compares as if it were in the range."""
+        """Check that the number is finite; NaN passes every range check."""
         number: float = super().convert(value, param, ctx)
         if not math.isfinite(number):
             self.fail(f"{value!r} is not a finite number.", param, ctx)

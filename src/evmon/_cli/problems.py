@@ -74,15 +74,15 @@ def problems(
     """Problems and what to do about them, readiness first.
 
     Args:
-        samples: of the service.
-        not_ready: why the service is not ready, from ``/readyz``.
+        samples: samples scraped from the service.
+        not_ready: reason from ``/readyz`` why the service is not ready.
         limits: limits on the ages of events.
     """
     found = []
     if not_ready:
         message = f"/readyz reports: {not_ready}"
         finding = Finding(NOT_READY.alert, "critical", 0, 1, "", message)
-        found.append(_advice(NOT_READY, finding))
+        found.append(_recommendation(NOT_READY, finding))
     outcome = prometheus_label(i.DISCOVERY_OUTCOME)
     for reading in (
         Reading(
@@ -98,7 +98,7 @@ def problems(
         ),
         Reading(
             PENDING_OLD,
-            _held(samples),
+            _pending_delay(samples),
             limits.pending_age_warning_seconds,
             limits.pending_age_critical_seconds,
         ),
@@ -111,40 +111,40 @@ def problems(
     ):
         breach = finding_of(reading)
         if breach is not None:
-            found.append(_advice(reading.monitored, breach))
+            found.append(_recommendation(reading.monitored, breach))
     return found
 
 
-def _held(samples: Samples) -> float | None:
-    """How much older the oldest pending event is than the oldest unread one."""
+def _pending_delay(samples: Samples) -> float | None:
+    """Seconds by which the oldest pending event is older than the oldest unread one."""
     pending = highest(samples, i.CONSUMER_PENDING_AGE)
     unread = highest(samples, i.CONSUMER_UNREAD_AGE)
     return None if pending is None else pending - (unread or 0)
 
 
-def events(samples: Samples) -> dict[str, int | None]:
+def event_counts(samples: Samples) -> dict[str, int | None]:
     """Number of unread, pending and dead-lettered events; None if unknown."""
-    figures = {
+    counts = {
         "unread": highest(samples, i.CONSUMER_LAG),
         "pending": highest(samples, i.CONSUMER_PENDING),
         "dead_letters": highest(samples, i.DEAD_LETTER_QUEUE_SIZE),
     }
     return {
-        name: None if value is None else int(value) for name, value in figures.items()
+        name: None if value is None else int(value) for name, value in counts.items()
     }
 
 
-def events_line(figures: dict[str, int | None]) -> str:
-    """The same as a line of the summary; empty if nothing is known."""
+def event_counts_line(counts: dict[str, int | None]) -> str:
+    """The known counts as a line of the summary; empty if none is known."""
     known = [
         f"{value} {name.replace('_', ' ')}"
-        for name, value in figures.items()
+        for name, value in counts.items()
         if value is not None
     ]
     return f"  Events: {', '.join(known)}" if known else ""
 
 
-def _advice(monitored: MonitoredLimit, finding: Finding) -> Recommendation:
+def _recommendation(monitored: MonitoredLimit, finding: Finding) -> Recommendation:
     return Recommendation(
         finding, monitored.causes, monitored.next_step, monitored.alert
     )

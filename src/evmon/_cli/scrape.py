@@ -79,7 +79,7 @@ def total(samples: Samples, row: Instrument, suffix: str = "", **labels: str) ->
 
 
 def total_of(samples: Samples, name: str, **labels: str) -> float:
-    """The same, by the name on ``/metrics``."""
+    """Sum of the samples of this name that have `labels`; 0 if there are none."""
     return sum(
         value
         for found, value in samples.get(name, [])

@@ -164,7 +164,9 @@ class Consumer:
             started = self._clock.monotonic()
             wanted = min(free, self._config.batch_size)
             try:
-                entries = await self._transport.read(wanted, self._config.max_wait)
+                entries = await self._transport.read(
+                    wanted, self._config.retry_check_interval
+                )
             except TransportError as error:
                 self._recorder.received(self._clock.monotonic() - started, error)
                 delay = _RECONNECT.delay(failures) * self._clock.random()

@@ -1,1 +1,1 @@
-"""Settings: how a setting is declared, the settings classes, and the environment."""
+"""Settings: declaration, the settings classes, their list, and the environment."""

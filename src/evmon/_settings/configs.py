@@ -55,8 +55,11 @@ class Batching:
         0.05
     """
 
-    enabled: bool = setting(True, ANY, "Send events in batches; if false, one by one.")
-    max_size: int = setting(1000, at_least(1), "Maximum number of events in a batch.")
+    max_size: int = setting(
+        1000,
+        at_least(1),
+        "Maximum number of events in a batch; 1 sends them one by one.",
+    )
     max_wait: float = setting(
         0.05,
         at_least(0),
@@ -88,7 +91,7 @@ class ConsumerConfig:
     batch_size: int = setting(
         100, at_least(1), "Maximum number of events requested in one read."
     )
-    max_wait: float = setting(
+    retry_check_interval: float = setting(
         0.1, above(0), "Seconds between checks of the retry schedule while reading."
     )
     max_concurrency: int = setting(

@@ -1,9 +1,8 @@
 """Settings: dataclass fields with a rule for valid values and a help text.
 
-A settings class is a frozen dataclass with fields made by `setting` and the decorator
-`documented`. `validate` rejects invalid values at construction; `from_environment`
-overrides fields from ``EVMON_*`` variables. Both name the setting, its value and the
-allowed values, in one line.
+A settings class is a frozen dataclass with fields made by `setting`, or by `section` for
+another settings class, and the decorator `documented`. `validate` rejects invalid values
+at construction, in one line that names the setting, its value and the allowed values.
 """
 
 import dataclasses
@@ -19,9 +18,6 @@ from evmon.errors import ConfigError
 
 T = TypeVar("T")
 C = TypeVar("C", bound=type)
-
-_TRUE = frozenset({"1", "true", "yes", "on"})
-_FALSE = frozenset({"0", "false", "no", "off"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +64,35 @@ def setting(
     """Declare a field.
 
     Args:
-        default: its default value.
-        rule: the values that it allows.
-        help: one sentence, for ``help()`` and ``docs/configuration.md``.
-        secret: omit the value from the object's repr.
+        default: default value.
+        rule: rule for the allowed values.
+        help: one sentence for ``help()`` and ``docs/configuration.md``.
+        secret: whether to omit the value from the object's repr.
     """
     metadata = {"rule": rule, "help": help, "secret": secret}
     return dataclasses.field(default=default, repr=not secret, metadata=metadata)
+
+
+def section(kind: type[T]) -> T:
+    """Declare a field that holds another settings class, by default with its defaults."""
+    return typing.cast("T", _section(kind, kind(), ()))
+
+
+def optional_section(kind: type[T], unless_set: tuple[str, ...]) -> T | None:
+    """Declare a field that holds another settings class, by default None.
+
+    Args:
+        kind: the settings class.
+        unless_set: names of its settings; if the variable of one is set, None becomes an
+            instance.
+    """
+    return typing.cast("T | None", _section(kind, None, unless_set))
+
+
+def _section(kind: type[T], default: Any, unless_set: tuple[str, ...]) -> Any:
+    rule = Rule(lambda v: isinstance(v, kind), f"a {kind.__name__}(...)")
+    metadata = {"rule": rule, "section": kind, "unless_set": unless_set}
+    return dataclasses.field(default=default, metadata=metadata)
 
 
 def documented(cls: C) -> C:
@@ -92,8 +110,8 @@ def validate(settings: Any, name: str = "") -> None:
     """Check every field of a settings object; call it from ``__post_init__``.
 
     Args:
-        settings: the object.
-        name: name for messages; by default that of its class.
+        settings: instance of a settings class.
+        name: name of the object in messages; by default that of its class.
 
     Raises:
         ConfigError: a value is not allowed; names the first such setting.
@@ -102,53 +120,15 @@ def validate(settings: Any, name: str = "") -> None:
     for field in dataclasses.fields(settings):
         value = getattr(settings, field.name)
         rule: Rule = field.metadata.get("rule", ANY)
-        if not _is_of(value, hints[field.name]) or not _holds(rule, value):
+        if not _is_of(value, hints[field.name]) or not holds(rule, value):
             label = f"{name or type(settings).__name__}.{field.name}"
             words = allowed(rule, hints[field.name])
             raise ConfigError(f"{label}={value!r:.100}: must be {words}")
 
 
-def from_environment(
-    settings: T,
-    prefix: str,
-    environ: Mapping[str, str],
-    said_as: Mapping[str, str] = {},
-) -> T:
-    """Return `settings` with the fields that ``PREFIX_FIELD`` variables override.
-
-    Args:
-        settings: an instance of a settings class.
-        prefix: for example ``EVMON_DISCOVERY``.
-        environ: usually ``os.environ``.
-        said_as: variables that the user set by another name.
-
-    Raises:
-        ConfigError: names the variable, its value and the allowed values.
-    """
-    hints = typing.get_type_hints(type(settings))
-    changes: dict[str, Any] = {}
-    for field in environment_fields(type(settings)):
-        variable = f"{prefix}_{field.name.upper()}"
-        if variable not in environ:
-            continue
-        rule: Rule = field.metadata.get("rule", ANY)
-        text = environ[variable].strip()
-        try:
-            value = _parse(text, hints[field.name])
-        except ValueError:
-            value = None
-        if value is None or not _holds(rule, value):
-            words = allowed(rule, hints[field.name])
-            with_unit = text[:1].isdigit() and text[-1:].isalpha()
-            unit = ", without a unit" if with_unit else ""
-            name = said_as.get(variable, variable)
-            raise ConfigError(f"{name}={text!r:.100}: must be {words}{unit}")
-        changes[field.name] = value
-    if not changes:
-        return settings
-    return typing.cast(
-        "T", dataclasses.replace(typing.cast("Any", settings), **changes)
-    )
+def section_fields(settings_type: Any) -> Iterable["dataclasses.Field[Any]"]:
+    """The fields that hold another settings class, the metadata's ``section``."""
+    return [f for f in dataclasses.fields(settings_type) if "section" in f.metadata]
 
 
 def environment_fields(settings_type: Any) -> Iterable["dataclasses.Field[Any]"]:
@@ -157,15 +137,15 @@ def environment_fields(settings_type: Any) -> Iterable["dataclasses.Field[Any]"]
     return [
         field
         for field in dataclasses.fields(settings_type)
-        if _scalar(hints[field.name]) is not None
+        if scalar(hints[field.name]) is not None
     ]
 
 
 def allowed(rule: Rule, hint: Any) -> str:
     """The allowed values of a setting of this type, in words."""
     if rule is ANY:
-        return _WORDS.get(_scalar(hint), rule.allowed)
-    if _scalar(hint) is int:
+        return _WORDS.get(scalar(hint), rule.allowed)
+    if scalar(hint) is int:
         return rule.allowed.replace("a number", "a whole number", 1)
     return rule.allowed
 
@@ -177,7 +157,7 @@ def _shown(default: Any) -> str:
     return default.__name__ if isinstance(default, type) else repr(default)
 
 
-def _scalar(hint: Any) -> type | None:
+def scalar(hint: Any) -> type | None:
     """The plain type behind a hint (`float | None` is float), or None."""
     if get_origin(hint) is typing.Literal:
         return str
@@ -186,21 +166,12 @@ def _scalar(hint: Any) -> type | None:
     return hint if hint in (bool, int, float, str) else None
 
 
-def _parse(text: str, hint: Any) -> bool | float | str:
-    kind = _scalar(hint)
-    if kind is bool:
-        if text.lower() not in _TRUE | _FALSE:
-            raise ValueError(text)
-        return text.lower() in _TRUE
-    if kind is int:
-        return int(text)
-    return float(text) if kind is float else text
-
-
 def _is_of(value: Any, hint: Any) -> bool:
-    if isinstance(hint, types.UnionType) and value is None:
+    if value is None and (
+        isinstance(hint, types.UnionType) or dataclasses.is_dataclass(hint)
+    ):
         return types.NoneType in get_args(hint)
-    kind = _scalar(hint)
+    kind = scalar(hint)
     if kind is None:
         return True
     if kind is float:
@@ -211,7 +182,8 @@ def _is_of(value: Any, hint: Any) -> bool:
     return isinstance(value, kind)
 
 
-def _holds(rule: Rule, value: Any) -> bool:
+def holds(rule: Rule, value: Any) -> bool:
+    """Whether a rule allows a value of the right type."""
     if isinstance(value, float) and not math.isfinite(value):
         return False
     return value is None or rule.holds(value)

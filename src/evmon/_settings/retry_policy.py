@@ -86,7 +86,7 @@ class RetryPolicy:
 
         Args:
             n: number of the retry, from 0.
-            error: what the last attempt raised.
+            error: error that the last attempt raised.
 
         Returns:
             False if retries are exhausted, or the error is permanent or not listed in

@@ -5,8 +5,9 @@ Warnings, alert rules, dashboards and the tables of the runbooks are all generat
 """
 
 import dataclasses
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from evmon._settings.fields import (
     above,
@@ -22,16 +23,12 @@ BYTES_PER_MB = 1_000_000
 """MB is 10^6 bytes, as in the International System of Units."""
 
 
-class Unset(float):
-    """A limit left at its default: it may move, unlike one that was set."""
-
-
 @documented
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Thresholds:
     """Limits of a healthy service.
 
-    Rates, averages and counts cover the last window. A critical limit that is not set
+    Rates, averages and counts cover the last window. A critical limit at its default
     moves in proportion if its warning limit would pass it.
 
     Example:
@@ -44,7 +41,7 @@ class Thresholds:
         50.0, between(0, 100), "Metadata cache hit rate below which to warn."
     )
     cache_hit_rate_critical_percent: float = setting(
-        Unset(20),
+        20.0,
         between(0, 100),
         "Metadata cache hit rate below which it is critical.",
     )
@@ -55,7 +52,7 @@ class Thresholds:
         100.0, above(0), "Resident memory of the process above which to warn."
     )
     memory_critical_mb: float = setting(
-        Unset(500),
+        500.0,
         above(0),
         "Resident memory of the process above which it is critical.",
     )
@@ -69,7 +66,7 @@ class Thresholds:
         5.0, between(0, 100), "Percentage of failed handler calls above which to warn."
     )
     handler_errors_critical_percent: float = setting(
-        Unset(50),
+        50.0,
         between(0, 100),
         "Percentage of failed handler calls above which it is critical.",
     )
@@ -90,7 +87,7 @@ class Thresholds:
         300.0, above(0), "Age of the oldest unread event above which to warn."
     )
     lag_age_critical_seconds: float = setting(
-        Unset(1800),
+        1800.0,
         above(0),
         "Age of the oldest unread event above which it is critical.",
     )
@@ -104,7 +101,7 @@ class Thresholds:
         300.0, above(0), "Age of the oldest pending event above which to warn."
     )
     pending_age_critical_seconds: float = setting(
-        Unset(3600),
+        3600.0,
         above(0),
         "Age of the oldest pending event above which it is critical.",
     )
@@ -119,30 +116,46 @@ class Thresholds:
 
     def __post_init__(self) -> None:
         validate(self)
-        defaults = {field.name: field.default for field in dataclasses.fields(self)}
-        for warning, default in defaults.items():
-            critical = warning.replace("_warning_", "_critical_")
-            if critical != warning and critical in defaults:
-                self._put_in_order(warning, default, critical, defaults[critical])
+        for pair in _pairs(type(self)):
+            first, second = getattr(self, pair.warning), getattr(self, pair.critical)
+            falls = pair.critical_default < pair.warning_default
+            if (first >= second) if falls else (first <= second):
+                continue
+            if second != pair.critical_default:
+                word = "least" if falls else "most"
+                raise ConfigError(
+                    f"Thresholds.{pair.warning}={first:g}: must be at {word}"
+                    f" {pair.critical} ({second:g})"
+                )
+            object.__setattr__(self, pair.critical, pair.in_proportion(first))
 
-    def _put_in_order(
-        self, warning: str, warning_default: Any, critical: str, critical_default: Any
-    ) -> None:
-        """Keep the critical limit beyond the warning limit."""
-        first, second = getattr(self, warning), getattr(self, critical)
-        may_move = isinstance(second, Unset)
-        if may_move:
-            second = critical_default
-            object.__setattr__(self, critical, second)
-        falls = critical_default < warning_default
-        if (first >= second) if falls else (first <= second):
-            return
-        if not may_move:
-            word = "least" if falls else "most"
-            raise ConfigError(
-                f"Thresholds.{warning}={first:g}: must be at {word} {critical}"
-                f" ({second:g})"
-            )
-        moved = first * critical_default / warning_default
-        most = 100.0 if critical.endswith("_percent") else moved
-        object.__setattr__(self, critical, Unset(min(moved, most)))
+    def _derived_fields(self) -> set[str]:
+        """Critical limits in default proportion; a changed copy derives them again."""
+        return {
+            pair.critical
+            for pair in _pairs(type(self))
+            if getattr(self, pair.critical)
+            == pair.in_proportion(getattr(self, pair.warning))
+        }
+
+
+class _Pair(NamedTuple):
+    """Names and defaults of a warning limit and its critical limit."""
+
+    warning: str
+    critical: str
+    warning_default: float
+    critical_default: float
+
+    def in_proportion(self, warning: float) -> float:
+        """The critical limit in default proportion to a warning limit."""
+        limit = warning * self.critical_default / self.warning_default
+        return min(limit, 100.0) if self.critical.endswith("_percent") else limit
+
+
+def _pairs(cls: Any) -> Iterator[_Pair]:
+    defaults: dict[str, Any] = {f.name: f.default for f in dataclasses.fields(cls)}
+    for warning, default in defaults.items():
+        critical = warning.replace("_warning_", "_critical_")
+        if critical != warning and critical in defaults:
+            yield _Pair(warning, critical, default, defaults[critical])

@@ -1,4 +1,4 @@
-"""The in-process transport: no server, same semantics."""
+"""The in-process transport: same semantics as Redis, without a server."""
 
 import asyncio
 import heapq
@@ -16,6 +16,7 @@ from evmon._telemetry.transport_recorder import (
     no_recorder,
 )
 from evmon._transports.base import DeadLetter, Received, Redelivery
+from evmon._transports.factory import TransportFactory, TransportOptions
 from evmon.errors import TransportError
 
 T = TypeVar("T")
@@ -36,7 +37,7 @@ class DeadEntry:
 
 
 def _first(queue: "deque[T]") -> "list[T]":
-    """The first entry of a queue, if any; safe from other threads."""
+    """The first entry of a queue, if any; may be called from other threads."""
     try:
         return [queue[0]]
     except IndexError:
@@ -51,9 +52,9 @@ class MemoryTransport:
 
     Args:
         destination: name of the queue in metrics.
-        clock: time source of the retry schedule.
+        clock: source of time for the retry schedule.
         capacity: maximum number of events kept, unread and scheduled together.
-        recorder: records metrics.
+        recorder: recorder of metrics; by default none.
     """
 
     system = "memory"
@@ -198,9 +199,9 @@ class MemoryTransport:
             self._timer = None
 
     def _stats(self) -> TransportStats:
-        """How things stand; the token of an entry is when it was published."""
+        """The current state; the token of an entry is the time of its publication."""
         now = self._clock.monotonic()
-        # Each copy is made in one step: the loop may be at work meanwhile.
+        # Copy in one step: the event loop may change the queues meanwhile.
         pending = [entry.token for entry in list(self._pending.values())]
         unread = [entry.token for entry in _first(self._ready)]
         dead = [entry.dead_at for entry in _first(self.dead_letters)]
@@ -230,3 +231,10 @@ class MemoryTransport:
             wait = max(self._scheduled[0][0] - self._clock.monotonic(), 0.0)
             loop = asyncio.get_running_loop()
             self._timer = loop.call_later(wait, self._wake.set)
+
+
+def _open(options: TransportOptions) -> MemoryTransport:
+    return MemoryTransport(options.service, options.clock, recorder=options.recorder)
+
+
+FACTORY: Final = TransportFactory(open=_open)

@@ -1,0 +1,91 @@
+"""Selects and prints dead letters."""
+
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import click
+from rich.table import Table
+from rich.text import Text
+
+from evmon._handlers.registry import matches
+from evmon._transports.dead_letters import DeadLetters, StoredDeadLetter
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which dead letters to select.
+
+    Attributes:
+        event_type: event type or pattern; None selects all.
+        reason: reason for dead-lettering; None selects all.
+        limit: maximum number; None selects all.
+        ids: ids of dead letters; empty selects all.
+    """
+
+    event_type: str | None
+    reason: str | None
+    limit: int | None = None
+    ids: tuple[str, ...] = ()
+
+    async def select(self, queue: DeadLetters) -> AsyncIterator[StoredDeadLetter]:
+        """The selected dead letters, oldest first."""
+        left = -1 if self.limit is None else self.limit
+        async for letter in self._by_id(queue) if self.ids else queue.letters():
+            if not left:
+                return
+            if self._matches(letter):
+                left -= 1
+                yield letter
+
+    async def _by_id(self, queue: DeadLetters) -> AsyncIterator[StoredDeadLetter]:
+        for letter_id in self.ids:
+            letter = await queue.letter(letter_id)
+            if letter is None:
+                click.echo(f"evmon: no dead letter {printable(letter_id)}", err=True)
+            else:
+                yield letter
+
+    def _matches(self, letter: StoredDeadLetter) -> bool:
+        if self.reason is not None and letter.reason != self.reason:
+            return False
+        return self.event_type is None or (
+            bool(letter.event_type) and matches(self.event_type, letter.event_type)
+        )
+
+
+def recorded_facts(letter: StoredDeadLetter) -> dict[str, str]:
+    """Recorded facts; `id` is the id of the dead letter, `entry_id` that of its entry."""
+    recorded = letter.facts
+    return {**recorded, "id": letter.id, "entry_id": recorded.get("id", "")}
+
+
+def letter_as_json(letter: StoredDeadLetter) -> dict[str, Any]:
+    """Recorded facts, with the handlers as a list."""
+    facts = recorded_facts(letter)
+    names = facts.get("handlers", "").split("\n")
+    return {**facts, "handlers": [name for name in names if name]}
+
+
+def letters_table(letters: Iterable[StoredDeadLetter]) -> Table:
+    """A table of dead letters."""
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for heading in ("ID", "DEAD SINCE (UTC)", "REASON", "TYPE", "ATTEMPTS", "ERROR"):
+        table.add_column(heading, overflow="fold")
+    for letter in letters:
+        facts = letter.facts
+        cells = (
+            letter.id,
+            facts.get("dead_at", "")[:19],
+            letter.reason,
+            letter.event_type,
+            facts.get("attempts", ""),
+            facts.get("error_message", ""),
+        )
+        table.add_row(*(Text(printable(cell)) for cell in cells))
+    return table
+
+
+def printable(text: str) -> str:
+    """Untrusted text without terminal control characters."""
+    return "".join(c if c.isprintable() else "?" for c in text)

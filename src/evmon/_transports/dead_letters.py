@@ -1,0 +1,76 @@
+"""The interface between `evmon dlq` and the dead letters of a transport."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any, Protocol
+
+
+class StoredDeadLetter(Protocol):
+    """A dead letter as it is stored."""
+
+    @property
+    def id(self) -> str:
+        """Id of the dead letter."""
+        ...
+
+    @property
+    def facts(self) -> Mapping[str, str]:
+        """What was recorded with it, by name; for example ``error_message``."""
+        ...
+
+    @property
+    def raw(self) -> bytes:
+        """The encoded event; empty if the entry had none."""
+        ...
+
+    @property
+    def reason(self) -> str:
+        """Why the event was dead-lettered."""
+        ...
+
+    @property
+    def event_type(self) -> str:
+        """Type of the event; empty if it could not be decoded."""
+        ...
+
+    @property
+    def can_be_replayed(self) -> bool:
+        """Whether the transport can publish the entry again."""
+        ...
+
+
+class DeadLetters(Protocol):
+    """The dead letters of one service.
+
+    Failures of the server or the network are raised as `TransportError`.
+    """
+
+    async def exists(self) -> bool:
+        """Whether the transport knows the service."""
+        ...
+
+    def letters(self) -> AsyncIterator[StoredDeadLetter]:
+        """The dead letters stored when the iteration starts, oldest first."""
+        ...
+
+    async def letter(self, letter_id: str) -> StoredDeadLetter | None:
+        """The dead letter with this id; None if there is none."""
+        ...
+
+    async def replay(self, letter: Any) -> bool:
+        """Publish an event again, for the handlers that failed, and delete its letter.
+
+        Args:
+            letter: dead letter from `letters` or `letter` of the same object.
+
+        Returns:
+            False if the dead letter no longer exists.
+        """
+        ...
+
+    async def purge(self, letter_ids: Sequence[str]) -> int:
+        """Delete dead letters; returns how many existed."""
+        ...
+
+    async def close(self) -> None:
+        """Release all resources."""
+        ...

@@ -1,0 +1,78 @@
+"""Providers are kept until the bus starts, and then passed to its discovery."""
+
+import pytest
+
+from evmon import BusStateError
+from evmon._bus.registrations import Registrations
+
+
+class RecordedDiscovery:
+    """The part of a discovery that registrations use."""
+
+    def __init__(self):
+        self.queued = []
+
+    def register(self, provider):
+        self.queued.append(provider)
+
+    def discover(self, package):
+        self.queued.append(package)
+
+    def unregister(self, provider):
+        self.queued.remove(provider)
+        return 2
+
+
+@pytest.fixture
+def registrations():
+    return Registrations(enabled=True)
+
+
+def test_providers_and_packages_are_passed_on_once(registrations):
+    first, second = RecordedDiscovery(), RecordedDiscovery()
+    registrations.register("provider")
+    registrations.discover(pytest)
+    registrations.pass_to(first)
+    registrations.copy_to(second)
+
+    assert ["provider", "pytest"] == first.queued
+    assert [] == second.queued
+
+
+def test_later_providers_go_to_the_discovery_directly(registrations):
+    discovery = RecordedDiscovery()
+    registrations.pass_to(discovery)
+    registrations.register("provider")
+    registrations.discover("package")
+
+    assert ["provider", "package"] == discovery.queued
+    assert 2 == registrations.unregister("provider")
+
+
+def test_a_copy_leaves_everything_for_the_bus(registrations):
+    first, second = RecordedDiscovery(), RecordedDiscovery()
+    registrations.register("provider")
+    registrations.copy_to(first)
+    registrations.pass_to(second)
+
+    assert ["provider"] == first.queued == second.queued
+
+
+def test_an_unregistered_provider_is_not_passed_on(registrations):
+    discovery, provider = RecordedDiscovery(), object()
+    registrations.register(provider)
+
+    assert 0 == registrations.unregister(provider)
+    registrations.pass_to(discovery)
+    assert [] == discovery.queued
+
+
+@pytest.mark.parametrize("method", ["register", "discover"])
+def test_nothing_is_taken_without_discovery_or_after_the_end(method, registrations):
+    with pytest.raises(
+        BusStateError, match=rf"^{method}\(\) needs auto_discovery=True"
+    ):
+        getattr(Registrations(enabled=False), method)("x")
+    registrations.close()
+    with pytest.raises(BusStateError, match="the bus has stopped"):
+        getattr(registrations, method)("x")

@@ -1,0 +1,240 @@
+"""`evmon dlq` replays and purges the selected dead letters."""
+
+import asyncio
+import io
+import json
+import threading
+from types import SimpleNamespace
+
+import pytest
+from tests.cli.dead_letters import DEAD, MIXED, STREAM, handle, raw
+
+from evmon import Event, RedisConfig, Reject
+from evmon._cli import dlq as dlq_module
+from evmon._cli.app import main
+from evmon._transports.base import DeadLetter
+from evmon._transports.redis import RedisTransport
+
+
+def test_a_dry_run_replays_nothing(dlq, put, client):
+    put(*MIXED)
+    assert dlq("replay", "--dry-run") == (0, "3 dead letters would be replayed\n", "")
+    code, output, _ = dlq("replay", "--dry-run", "--type", "order.*", "--limit", "1")
+    assert (code, output) == (0, "1 dead letters would be replayed\n")
+
+    assert client.xlen(DEAD) == 3
+    assert client.xlen(STREAM) == 3
+
+
+def test_only_selected_dead_letters_are_replayed(dlq, put, client):
+    put(*MIXED)
+    code, output, _ = dlq("replay", "--reason", "handler_error", "--type", "order.*")
+
+    assert (code, output) == (0, "1 dead letters replayed\n")
+    assert [f["dead.event_type"] for _, f in client.xrange(DEAD)] == [
+        "order.shipped",
+        "user.left",
+    ]
+    _, fields = client.xrange(STREAM)[-1]
+    assert json.loads(fields.pop("event"))["type"] == "order.created"
+    assert fields == {"handlers": "shop.h", "group": "shop", "redriven": "1"}
+
+
+def test_replaying_twice_publishes_no_event_twice(dlq, put, client):
+    put(*MIXED)
+    assert dlq("replay")[1] == "3 dead letters replayed\n"
+    assert dlq("replay")[1] == "0 dead letters replayed\n"
+
+    assert client.xlen(STREAM) == 6
+    assert client.xlen(DEAD) == 0
+
+
+def test_concurrent_replays_publish_no_event_twice(server, put, client):
+    put(*[("a", "rejected")] * 60)
+    where = ["--service", "shop", "--transport", server.url, "--rate", "10000"]
+    threads = [
+        threading.Thread(target=main, args=(["dlq", "replay", *where],))
+        for _ in range(3)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert client.xlen(STREAM) == 120
+    assert client.xlen(DEAD) == 0
+
+
+def test_replay_keeps_to_the_rate(dlq, put, monkeypatch):
+    slept = []
+
+    async def sleep(seconds):
+        slept.append(seconds)
+
+    monkeypatch.setattr(
+        dlq_module, "asyncio", SimpleNamespace(run=asyncio.run, sleep=sleep)
+    )
+    put(*MIXED)
+    assert dlq("replay", "--rate", "4")[0] == 0
+
+    assert slept == [0.25] * 3
+
+
+def test_a_replayed_event_is_handled_only_by_the_handlers_that_failed(
+    dlq, server, client
+):
+    seen, healed = [], threading.Event()
+
+    async def fails(event: Event) -> None:
+        seen.append("fails")
+        if not healed.is_set():
+            raise Reject("not yet")
+
+    async def works(event: Event) -> None:
+        seen.append("works")
+
+    client.xadd(STREAM, {"event": raw("a")})
+    handle(server.url, (fails, works), lambda: client.xlen(DEAD) == 1)
+    assert dlq("replay")[1] == "1 dead letters replayed\n"
+    handle(server.url, (fails, works), lambda: client.xlen(DEAD) == 1)
+    (letter,) = json.loads(dlq("list", "--json")[1])
+    assert letter["redriven"] == "1"
+    assert letter["attempts"] == "1"
+    assert dlq("replay")[1] == "1 dead letters replayed\n"
+    healed.set()
+    handle(
+        server.url,
+        (fails, works),
+        lambda: (
+            seen.count("fails") == 3 and not client.xpending(STREAM, "shop")["pending"]
+        ),
+    )
+
+    assert seen.count("works") == 1
+    assert client.xlen(DEAD) == 0
+
+
+def test_events_that_fail_again_during_a_replay_are_replayed_once(
+    dlq, put, server, client
+):
+    calls = []
+
+    async def fail(event: Event) -> None:
+        calls.append(event)
+        raise Reject("no")
+
+    fail.__qualname__, fail.__module__ = "h", "shop"
+    put(*[("a", "rejected")] * 20)
+    replayed = threading.Event()
+    outcome = []
+
+    def replay():
+        outcome.append(dlq("replay", "--rate", "200")[1])
+        replayed.set()
+
+    thread = threading.Thread(target=replay)
+    thread.start()
+    handle(server.url, fail, lambda: replayed.is_set() and client.xlen(DEAD) == 20)
+    thread.join()
+
+    assert outcome == ["20 dead letters replayed\n"]
+    assert client.xlen(STREAM) == 40
+
+
+def test_a_dead_letter_is_replayed_to_its_own_stream(dlq, server, client):
+    async def fill():
+        config = RedisConfig(streams=("x",), stream_for=lambda kind: "x")
+        transport = RedisTransport(server.url, "shop", config=config)
+        await transport.open()
+        await transport.publish([raw("a")], ["a"])
+        (received,) = await transport.read(10, 0.01)
+        await transport.settle(received, DeadLetter("rejected", event_type="a"), None)
+        await transport.close()
+
+    asyncio.run(fill())
+    assert dlq("replay")[1] == "1 dead letters replayed\n"
+
+    assert client.xlen(f"{STREAM}:x") == 2
+    assert client.xlen(STREAM) == 0
+
+
+def test_a_dead_letter_that_names_a_foreign_key_is_replayed_to_the_stream_of_the_service(
+    dlq, client
+):
+    client.xadd(DEAD, {"event": raw("a"), "dead.stream": "somebody-elses-key"})
+    assert dlq("replay")[1] == "1 dead letters replayed\n"
+
+    assert client.xlen(STREAM) == 1
+    assert client.exists("somebody-elses-key") == 0
+
+
+@pytest.mark.parametrize("count", [200, 3490, 20_000])
+def test_a_foreign_entry_with_too_many_fields_does_not_stop_a_replay(
+    dlq, put, server, client, count
+):
+    client.xadd(STREAM, {f"f{n}": "v" for n in range(count)})
+    handle(server.url, lambda e: None, lambda: client.xlen(DEAD) == 1)
+    put(("a", "rejected"))
+    code, output, errors = dlq("replay")
+    if count < 3500:
+        assert (code, output, errors) == (0, "2 dead letters replayed\n", "")
+    else:
+        assert (code, output) == (1, "1 dead letters replayed\n")
+        assert errors == "evmon: 1 have too many fields to be replayed\n"
+
+    left = [letter["event_type"] for letter in json.loads(dlq("list", "--json")[1])]
+    assert "a" not in left
+    assert client.xlen(STREAM) + client.xlen(DEAD) == 4
+
+
+def test_purge_deletes_only_selected_dead_letters(dlq, put, client):
+    put(*MIXED)
+    code, output, _ = dlq("purge", "--yes", "--type", "order.*")
+
+    assert (code, output) == (0, "2 dead letters purged\n")
+    assert [f["dead.event_type"] for _, f in client.xrange(DEAD)] == ["user.left"]
+
+
+def test_a_dry_run_purges_nothing(dlq, put, client):
+    put(*MIXED)
+    code, output, _ = dlq("purge", "--dry-run", "--yes", "--reason", "rejected")
+
+    assert (code, output) == (0, "1 dead letters would be purged\n")
+    assert client.xlen(DEAD) == 3
+
+
+@pytest.mark.parametrize(("answer", "left"), [("y\n", 0), ("n\n", 3), ("", 3)])
+def test_purge_asks_for_confirmation(dlq, put, client, monkeypatch, answer, left):
+    put(*MIXED)
+    monkeypatch.setattr("sys.stdin", io.StringIO(answer))
+    code, output, errors = dlq("purge")
+
+    assert "Delete 3 dead letters of shop?" in output + errors
+    assert code == (0 if not left else 130)
+    assert client.xlen(DEAD) == left
+
+
+def test_dead_letters_are_replayed_by_id(dlq, put, client):
+    put(*MIXED)
+    first, second, third = (
+        letter["id"] for letter in json.loads(dlq("list", "--json")[1])
+    )
+    assert dlq("replay", third, first) == (0, "2 dead letters replayed\n", "")
+
+    code, output, errors = dlq("replay", first, second)
+    assert (code, output) == (1, "1 dead letters replayed\n")
+    assert errors == f"evmon: no dead letter {first}\n"
+    assert client.xlen(DEAD) == 0
+
+
+def test_dead_letters_that_arrive_during_confirmation_are_not_purged(
+    dlq, put, client, monkeypatch
+):
+    put(*MIXED)
+
+    def confirm(*_, **__):
+        put(("late", "rejected"))
+
+    monkeypatch.setattr(dlq_module.click, "confirm", confirm)
+    assert dlq("purge")[1] == "3 dead letters purged\n"
+    assert client.xlen(DEAD) == 1
