@@ -1,11 +1,16 @@
 """Events are CloudEvents, travel as JSON, and nothing that comes in breaks the codec."""
 
+import decimal
+import enum
 import json
+import math
 import os
+import uuid
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
 import msgspec
+import pydantic
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,6 +18,7 @@ from hypothesis import strategies as st
 from evmon import Event, EventLimits, InvalidEventError
 from evmon._events import _depth as depth_of
 from evmon._events import check_event, check_type, decode, encode, new_id, now
+from evmon._handlers.conversion import converter
 
 WORDS = st.lists(
     st.text(st.characters(codec="ascii", categories=["L", "N"]), min_size=1), min_size=1
@@ -223,3 +229,69 @@ def test_a_time_without_a_zone_is_taken_for_utc_so_that_it_can_be_forwarded():
 
     assert decode(raw).time == datetime(2026, 1, 1, tzinfo=timezone.utc)
     assert check_event(decode(raw))
+
+
+@dataclass
+class NotFinite:
+    value: float
+
+
+class Colour(enum.Enum):
+    RED = "red"
+
+
+class StrictOrder(pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(strict=True, extra="forbid")
+
+    id: uuid.UUID
+    at: datetime
+    colour: Colour
+    price: decimal.Decimal
+    sizes: tuple[int, str]
+    note: str = pydantic.Field(default="none", alias="orderNote")
+
+    @pydantic.computed_field
+    @property
+    def total(self) -> int:
+        return 7
+
+
+class NamedInOneDirection(pydantic.BaseModel):
+    id: int = pydantic.Field(serialization_alias="orderId")
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        StrictOrder(
+            id=uuid.uuid4(),
+            at=datetime(2026, 11, 26, tzinfo=timezone.utc),
+            colour=Colour.RED,
+            price=decimal.Decimal("1.10"),
+            sizes=(1, "a"),
+            orderNote="kept",
+        ),
+        NamedInOneDirection(id=7),
+    ],
+    ids=lambda model: type(model).__name__,
+)
+def test_a_published_model_comes_back_as_it_was(model):
+    sent = decode(encode(event(data=model))).data
+
+    assert model == converter(type(model), "handler")(sent)
+
+
+@pytest.mark.parametrize(
+    ("data", "place"),
+    [
+        (math.nan, "data is nan"),
+        ({"a": [1.0, -math.inf]}, r"data\['a'\]\[1\] is -inf"),
+        ({"a": b"raw"}, r"data\['a'\] is bytes"),
+        ({1: "a"}, r"data has the key 1 \(int\)"),
+        ([{2.5: 1}], r"data\[0\] has the key 2.5"),
+        (NotFinite(math.nan), r"data\['value'\] is nan"),
+    ],
+)
+def test_data_that_json_would_change_is_refused_with_its_place(data, place):
+    with pytest.raises(InvalidEventError, match=place):
+        encode(event(data=data))

@@ -224,7 +224,7 @@ def _plain(value: Any) -> Any:
     dump = getattr(value, "model_dump", None)
     if dump is None:
         raise TypeError(f"type {type(value).__qualname__} is not supported")
-    by_alias = _validates_by_alias(type(value))
+    by_alias = _validates_by_alias(type(value))  # type: ignore[arg-type]
     return dump(mode="json", by_alias=by_alias, round_trip=True)
 
 

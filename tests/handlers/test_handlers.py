@@ -1,6 +1,5 @@
 """Handlers are found wherever a class may hide them, and are bound to it by name."""
 
-import asyncio
 import functools
 import types
 
@@ -273,26 +272,6 @@ def test_a_builtin_takes_the_event():
     handler_of(seen.append, "a").call(event, FIRST_DELIVERY)
 
     assert seen == [event]
-
-
-def test_a_plain_wrapper_of_a_coroutine_function_is_awaited_if_there_is_something_to():
-    async def inner(event):
-        seen.append(event.id)
-
-    @functools.wraps(inner)
-    def returns_it(event):
-        return inner(event)
-
-    @functools.wraps(inner)
-    def runs_it_itself(event):
-        seen.append("alone")
-
-    seen = []
-    for function in (returns_it, runs_it_itself):
-        handler = handler_of(function, "a")
-        assert handler.is_async
-        asyncio.run(handler.call(event(), FIRST_DELIVERY))
-    assert ["1", "alone"] == seen
 
 
 def test_a_class_is_no_handler():

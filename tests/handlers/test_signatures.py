@@ -222,7 +222,7 @@ def handle_unresolved(event: "Missing"): ...  # noqa: F821
         ),
         (handle_nothing, "has no parameter for the event"),
         (handle_keyword, "'event' is keyword-only and has no default; make it"),
-        (handle_unresolved, "cannot resolve its annotations"),
+        (handle_unresolved, "cannot resolve the annotation of 'event'"),
     ],
 )
 def test_a_signature_that_no_event_can_fill_is_refused(function, message):
@@ -242,14 +242,14 @@ async def async_function(event): ...
     [
         (async_function, True),
         (functools.partial(async_function), True),
-        (decorated(async_function), True),
+        (decorated(async_function), False),
         (CallableObject(), True),
         (handle_bare, False),
         (lambda event: None, False),
         (functools.partial(handle_bare), False),
     ],
 )
-def test_coroutine_functions_are_known_through_what_wraps_them(function, is_async):
+def test_a_handler_is_async_if_calling_it_gives_a_coroutine(function, is_async):
     assert is_async == handler_of(function, "a").is_async
 
 
