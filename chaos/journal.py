@@ -1,4 +1,4 @@
-"""Ground truth: append-only files that survive whatever happens to who writes them."""
+"""Append-only files in which processes record event ids; they survive ``kill -9``."""
 
 import hashlib
 import os
@@ -7,37 +7,37 @@ from dataclasses import dataclass
 from pathlib import Path
 
 POISON = "p"
-"""Ids that end so make the handler refuse their event for good."""
+"""Last character of the ids of poison events, which the handler rejects."""
 
 
 class Journal:
-    """A file that lines are appended to, each in one write.
+    """A file to which each call appends whole lines in one write.
 
-    What was written is with the kernel when `write` returns, so kill -9 takes none of it
-    back, and lines of several processes do not mix.
+    The kernel has the lines when `write` returns, so ``kill -9`` loses none, and lines of
+    several processes are not interleaved.
 
     Args:
-        path: of the file.
+        path: path of the file, which is created.
     """
 
     def __init__(self, path: Path) -> None:
         self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
 
     def write(self, lines: str) -> None:
-        """Append whole lines."""
+        """Append lines, each with its newline."""
         os.write(self._fd, lines.encode())
 
 
 @dataclass(frozen=True, slots=True)
-class Handling:
+class HandlerRun:
     """One completed run of a handler.
 
     Attributes:
-        id: of the event.
-        pid: of the process.
-        start: by the machine's monotonic clock.
-        end: likewise.
-        latency: seconds from its publication until it was handled, if measured.
+        id: id of the event.
+        pid: process that ran the handler.
+        start: start by the machine's monotonic clock, in seconds.
+        end: end by the same clock.
+        latency: seconds from publishing to the end, or 0 if not measured.
     """
 
     id: str
@@ -47,38 +47,38 @@ class Handling:
     latency: float = 0.0
 
 
-def chance(event_id: str) -> float:
-    """A number in [0, 1) that belongs to an id, the same for everybody."""
+def id_fraction(event_id: str) -> float:
+    """A number in [0, 1) derived from the id, the same in every process."""
     digest = hashlib.blake2b(event_id.encode(errors="replace"), digest_size=4)
     return int.from_bytes(digest.digest(), "big") / 2**32
 
 
-def lines(folder: Path, pattern: str) -> Iterator[str]:
-    """All whole lines of all files that match."""
+def read_lines(folder: Path, pattern: str) -> Iterator[str]:
+    """All complete lines of all files that match the pattern."""
     for path in sorted(folder.glob(pattern)):
         text = path.read_text()
         yield from text[: text.rfind("\n") + 1].splitlines()
 
 
-def published(folder: Path) -> list[str]:
+def published_ids(folder: Path) -> list[str]:
     """Ids whose publish returned."""
-    return list(lines(folder, "published-*"))
+    return list(read_lines(folder, "published-*"))
 
 
-def refused(folder: Path) -> list[str]:
-    """Ids whose publish raised; they may appear or not."""
-    return list(lines(folder, "refused-*"))
+def refused_ids(folder: Path) -> list[str]:
+    """Ids whose publish raised; their events may be in the stream or not."""
+    return list(read_lines(folder, "refused-*"))
 
 
-def handled(folder: Path) -> list[str]:
-    """Ids that a handler was through with, as often as it was."""
-    return [line.split(" ", 1)[0] for line in lines(folder, "handled-*")]
+def handled_ids(folder: Path) -> list[str]:
+    """Id of each completed handler run; repeated if an event was handled again."""
+    return [line.split(" ", 1)[0] for line in read_lines(folder, "handled-*")]
 
 
-def handlings(folder: Path) -> list[Handling]:
-    """The runs of handlers with their times."""
+def handler_runs(folder: Path) -> list[HandlerRun]:
+    """All completed handler runs, with their times."""
     found = []
-    for line in lines(folder, "handled-*"):
+    for line in read_lines(folder, "handled-*"):
         event_id, pid, *times = line.split()
-        found.append(Handling(event_id, int(pid), *map(float, times)))
+        found.append(HandlerRun(event_id, int(pid), *map(float, times)))
     return found

@@ -1,18 +1,18 @@
-"""What ``/metrics`` says, read with the parser of the Prometheus client."""
+"""Reads ``/metrics`` with the parser of the Prometheus client."""
 
 from collections.abc import Iterable
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from chaos.files import lines
-from chaos.world import World
+from chaos.journal import read_lines
+from chaos.testbed import Testbed
 
 
-def parse(text: str) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
-    """Every sample by its name and labels.
+def parse_samples(text: str) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
+    """The value of each sample by its name and labels.
 
     Raises:
-        ValueError: this is no exposition.
+        ValueError: the text is not in Prometheus' exposition format.
     """
     families = text_string_to_metric_families(text)
     return {
@@ -22,59 +22,63 @@ def parse(text: str) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
     }
 
 
-def total(texts: Iterable[str], name: str, **labels: str) -> int:
-    """The sum of a metric over processes, and over its labels but those given."""
+def metric_sum(texts: Iterable[str], name: str, **labels: str) -> int:
+    """The sum over all samples of a metric that have these labels.
+
+    Args:
+        texts: scrapes of several processes.
+        name: name of the metric.
+        labels: labels that a sample must have.
+    """
     wanted = set(labels.items())
     return round(
         sum(
             value
             for text in texts
-            for (found, has), value in parse(text).items()
+            for (found, has), value in parse_samples(text).items()
             if found == name and wanted <= has
         )
     )
 
 
-async def scrape_all(w: World) -> list[str]:
-    """The metrics of all consumers, now."""
-    return [await w.scrape(worker) for worker in w.workers]
+async def scrape_all(bed: Testbed) -> list[str]:
+    """A scrape of each running consumer."""
+    return [await bed.scrape(consumer) for consumer in bed.consumers]
 
 
-async def untrue(w: World) -> tuple[int, list[str]]:
-    """Where the metrics of processes tell something else than their journals.
+async def compare_with_journals(bed: Testbed) -> tuple[int, list[str]]:
+    """Compare the handler runs that consumers report with those they recorded.
 
-    A process that lives must have counted every run of a handler that it wrote down;
-    where another consumer took an event over in the middle of its run, the run may be
-    written down and not counted. Of one that was killed the last scrape is known, which
-    may lag behind but must not run ahead.
+    A running consumer must report every recorded run, except those whose lease it lost:
+    these may be recorded and not counted. Of a killed consumer only the last scrape is
+    known, which may report fewer runs than recorded, never more.
 
     Returns:
-        Runs that all metrics together tell of, and what is wrong.
+        Runs reported by all consumers together, and the problems found.
     """
-    living = {worker.name: await w.scrape(worker) for worker in w.workers}
-    sum_told, problems = 0, []
-    for path in sorted(w.folder.glob("metrics-*")):
+    running = {c.name: await bed.scrape(c) for c in bed.consumers}
+    all_reported, problems = 0, []
+    for path in sorted(bed.folder.glob("metrics-*")):
         name = path.name.removeprefix("metrics-")
         if path.suffix == ".draft":
             continue
-        text = living.get(name) or path.read_text()
-        told = _runs(text)
-        true = sum(1 for _ in lines(w.folder, f"handled-{name}"))
-        taken = total([text], "evmon_consumer_lease_losses_total")
-        low = true - taken if name in living else 0
-        if not low <= told <= true:
-            problems.append(f"{name} tells of {told} runs, in truth {true}")
-        sum_told += told
-    return sum_told, problems
+        text = running.get(name) or path.read_text()
+        reported = _completed_runs(text)
+        recorded = sum(1 for _ in read_lines(bed.folder, f"handled-{name}"))
+        lease_losses = metric_sum([text], "evmon_consumer_lease_losses_total")
+        least = recorded - lease_losses if name in running else 0
+        if not least <= reported <= recorded:
+            problems.append(f"{name} reports {reported} runs, recorded {recorded}")
+        all_reported += reported
+    return all_reported, problems
 
 
-def _runs(text: str) -> int:
-    """Runs of handlers that returned."""
+def _completed_runs(text: str) -> int:
     name = "messaging_process_duration_seconds_count"
     return round(
         sum(
             value
-            for (found, has), value in parse(text).items()
+            for (found, has), value in parse_samples(text).items()
             if found == name and not dict(has).get("error_type")
         )
     )

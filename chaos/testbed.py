@@ -1,4 +1,4 @@
-"""A server, a proxy before it, and the processes of a run."""
+"""The testbed of a run: a Redis server, a proxy in front of it, and client processes."""
 
 import asyncio
 import contextlib
@@ -18,29 +18,31 @@ from typing import Any
 import anyio
 from redis.exceptions import RedisError
 
-from chaos import files
-from chaos.checker import Truth
+from chaos import journal
+from chaos.checker import Outcome
 from chaos.proxy import Proxy
-from chaos.servers import Server
+from chaos.redis_server import RedisServer
 
 STREAM = "evmon:{chaos}:events"
 DEAD = "evmon:{chaos}:dead"
 RETRY = "evmon:{chaos}:retry"
 GROUP = "chaos"
 READY_WITHIN = 30.0
+UNLIMITED = 10**9
+"""Number of events for a publisher that runs until SIGTERM."""
 
 Options = Mapping[str, object]
 
 
 @dataclass(slots=True)
-class Worker:
+class ConsumerProcess:
     """A consumer process.
 
     Attributes:
-        name: of its files.
-        process: itself.
-        options: that it was started with.
-        env: likewise.
+        name: suffix of the names of its files.
+        process: the process.
+        options: command line options of ``chaos.consumer``.
+        env: additional environment variables.
     """
 
     name: str
@@ -50,169 +52,185 @@ class Worker:
 
     @property
     def alive(self) -> bool:
-        """Whether it runs."""
+        """Whether the process is running."""
         return self.process.poll() is None
 
 
-class World:
-    """What a run plays with.
+class Testbed:
+    """Starts and stops the processes of a run.
 
     Args:
-        folder: for all files.
-        seed: of all chance.
-        fsync: the server's ``appendfsync``.
+        folder: directory for all files.
+        seed: seed of all randomness.
+        fsync: value of ``appendfsync`` of the server.
     """
 
     def __init__(self, folder: Path, seed: int, fsync: str = "always") -> None:
         self.folder = folder
         self.seed = seed
         self.rng = random.Random(seed)
-        self.server = Server(folder, fsync)
+        self.server = RedisServer(folder, fsync)
         self.proxy = Proxy(self.server.port, random.Random(seed + 1))
-        self.workers: list[Worker] = []
+        self.consumers: list[ConsumerProcess] = []
+        """Consumers that are expected to be running."""
         self.publishers: list[subprocess.Popen[bytes]] = []
         self.kills = 0
+        """Consumers killed with SIGKILL."""
         self.crashes: list[str] = []
-        """Consumers that ended by themselves."""
+        """Processes that exited unexpectedly, as problems."""
         self.last_name = ""
-        """Of the process that was started last."""
-        self._names = 0
+        """Name of the process started last."""
+        self._started = 0
 
-    def publisher(
+    def start_publisher(
         self, events: int, rate: float = 0, env: Options | None = None, **options: Any
     ) -> "subprocess.Popen[bytes]":
-        """Start a process that publishes."""
-        name = self._name("g")
+        """Start a publisher.
+
+        Args:
+            events: number of events to publish.
+            rate: events per second; 0 for no limit.
+            env: additional environment variables.
+            options: further command line options of ``chaos.publisher``.
+        """
+        name = self._next_name("g")
         given = {"events": events, "rate": rate, "seed": self.seed, **options}
-        process = self._run("publisher", name, given, env or {})
+        process = self._start("publisher", name, given, env or {})
         self.publishers.append(process)
         return process
 
-    def consumer(self, env: Options | None = None, **options: Any) -> Worker:
-        """Start a process that consumes."""
-        name = self._name("c")
-        process = self._run("consumer", name, options, env or {})
+    def start_consumer(
+        self, env: Options | None = None, **options: Any
+    ) -> ConsumerProcess:
+        """Start a consumer.
+
+        Args:
+            env: additional environment variables.
+            options: command line options of ``chaos.consumer``.
+        """
+        name = self._next_name("c")
+        process = self._start("consumer", name, options, env or {})
         given = {key: str(value) for key, value in (env or {}).items()}
-        worker = Worker(name, process, options, given)
-        self.workers.append(worker)
-        return worker
+        consumer = ConsumerProcess(name, process, options, given)
+        self.consumers.append(consumer)
+        return consumer
 
-    def kill(self, worker: Worker) -> None:
-        """Kill -9."""
-        worker.process.kill()
-        worker.process.wait()
+    def kill(self, consumer: ConsumerProcess) -> None:
+        """Kill a consumer with SIGKILL."""
+        consumer.process.kill()
+        self.forget(consumer)
         self.kills += 1
-        self._gone(worker)
 
-    def restart(self, worker: Worker) -> Worker:
-        """Kill -9, and start another one with the same options."""
-        self.kill(worker)
-        return self.consumer(worker.env, **worker.options)
+    def restart(self, consumer: ConsumerProcess) -> ConsumerProcess:
+        """Kill a consumer with SIGKILL, and start one with the same options."""
+        self.kill(consumer)
+        return self.start_consumer(consumer.env, **consumer.options)
 
-    async def end(self, worker: Worker, within: float = 30.0) -> tuple[int, float]:
-        """SIGTERM; the exit code and the seconds until it came."""
+    async def terminate(
+        self, consumer: ConsumerProcess, within: float = 30.0
+    ) -> tuple[int, float]:
+        """Send SIGTERM to a consumer, and SIGKILL if it is still running after a while.
+
+        Returns:
+            The exit code, and the seconds until the process exited.
+        """
         started = time.monotonic()
-        worker.process.send_signal(signal.SIGTERM)
-        while worker.alive and time.monotonic() - started < within:
+        consumer.process.send_signal(signal.SIGTERM)
+        while consumer.alive and time.monotonic() - started < within:
             await asyncio.sleep(0.005)
         took = time.monotonic() - started
-        if worker.alive:
-            worker.process.kill()
-        self._gone(worker)
-        return worker.process.wait(), took
+        if consumer.alive:
+            consumer.process.kill()
+        return self.forget(consumer), took
 
-    def reap(self, worker: Worker) -> int:
-        """A consumer that was meant to end by itself did; returns its exit code."""
-        self._gone(worker)
-        return worker.process.wait()
+    def forget(self, consumer: ConsumerProcess) -> int:
+        """Wait for a consumer that is expected to exit; returns its exit code."""
+        if consumer in self.consumers:
+            self.consumers.remove(consumer)
+        return consumer.process.wait()
 
-    async def ready(self, *workers: Worker) -> None:
-        """Wait until consumers have started.
+    async def wait_until_ready(self, *consumers: ConsumerProcess) -> None:
+        """Wait until consumers, by default all, report ready.
 
         Raises:
-            RuntimeError: one did not, or ended.
+            RuntimeError: one exited or did not become ready in time.
         """
         deadline = time.monotonic() + READY_WITHIN
-        for worker in workers or tuple(self.workers):
-            while not (self.folder / f"ready-{worker.name}").exists():
-                if not worker.alive or time.monotonic() > deadline:
+        for consumer in consumers or tuple(self.consumers):
+            while not (self.folder / f"ready-{consumer.name}").exists():
+                if not consumer.alive or time.monotonic() > deadline:
                     raise RuntimeError(
-                        f"{worker.name} did not start: {self.log(worker)}"
+                        f"{consumer.name} did not start: {self.log_tail(consumer)}"
                     )
                 await asyncio.sleep(0.02)
 
-    def log(self, worker: Worker, size: int = 2000) -> str:
-        """The end of what a consumer wrote to its standard error."""
-        return (self.folder / f"log-{worker.name}").read_text()[-size:]
+    def log_tail(self, consumer: ConsumerProcess, size: int = 2000) -> str:
+        """The last characters of a consumer's standard error."""
+        return (self.folder / f"log-{consumer.name}").read_text()[-size:]
 
-    async def scrape(self, worker: Worker) -> str:
-        """The metrics of a consumer, now."""
-        url = (self.folder / f"ready-{worker.name}").read_text()
+    async def scrape(self, consumer: ConsumerProcess) -> str:
+        """Scrape the metrics of a consumer."""
+        url = (self.folder / f"ready-{consumer.name}").read_text()
         return await asyncio.to_thread(_get, url)
 
-    async def published(self, within: float = 120.0) -> None:
-        """Wait until the publishers are through.
+    async def wait_until_published(self, within: float = 120.0) -> None:
+        """Wait until all publishers have exited.
 
         Raises:
-            TimeoutError: they are not.
+            TimeoutError: one is still running.
         """
         deadline = time.monotonic() + within
         while any(p.poll() is None for p in self.publishers):
             if time.monotonic() > deadline:
-                raise TimeoutError("the publishers do not end")
+                raise TimeoutError("a publisher does not exit")
             await asyncio.sleep(0.05)
         for process in self.publishers:
             if process.returncode not in (0, -signal.SIGKILL):
-                self.crashes.append(f"a publisher ended with {process.returncode}")
+                self.crashes.append(f"a publisher exited with {process.returncode}")
 
-    async def length(self, entries: int, within: float = 60.0) -> None:
-        """Wait until the stream has that many entries.
+    async def wait_for_entries(self, entries: int, within: float = 60.0) -> None:
+        """Wait until the stream has at least this many entries.
 
         Raises:
-            TimeoutError: it does not get them.
+            TimeoutError: it has fewer.
         """
         with anyio.fail_after(within):
-            while self.server.ask("XLEN", STREAM) < entries:
+            while self.server.execute("XLEN", STREAM) < entries:
                 await asyncio.sleep(0.02)
 
-    async def settled(self, within: float = 60.0) -> bool:
-        """Wait until nothing is left to do; False when that does not come."""
+    async def wait_until_settled(self, within: float = 60.0) -> bool:
+        """Wait until no entry is pending, unread or scheduled.
+
+        Returns:
+            False if some still are.
+        """
         deadline = time.monotonic() + within
         while time.monotonic() < deadline:
-            for worker in self.workers:
-                if not worker.alive:
-                    self.crashes.append(
-                        f"{worker.name} ended with {worker.process.returncode}:"
-                        f" {self.log(worker, 300)}"
-                    )
-                    self.workers.remove(worker)
-                    break
+            self._notice_crashes()
             with contextlib.suppress(RedisError):
-                if not any(self.left()):
+                if not any(self.unfinished()):
                     return True
             await asyncio.sleep(0.1)
         return False
 
-    def left(self) -> tuple[int, int, int]:
-        """Pending and scheduled entries, and whether any is unread (1).
-
-        A group that is gone read nothing.
-        """
-        ask = self.server.ask
-        pending, last = 0, "-"
-        for group in ask("XINFO", "GROUPS", STREAM):
+    def unfinished(self) -> tuple[int, int, int]:
+        """Number of pending entries, 1 if any is unread, number of scheduled entries."""
+        execute = self.server.execute
+        pending, first_unread = 0, "-"
+        for group in execute("XINFO", "GROUPS", STREAM):
             if group["name"] == GROUP:
-                pending, last = group["pending"], f"({group['last-delivered-id']}"
-        unread = len(ask("XRANGE", STREAM, last, "+", "COUNT", 1))
-        return pending, unread, ask("ZCARD", RETRY)
+                pending = group["pending"]
+                first_unread = f"({group['last-delivered-id']}"
+        unread = len(execute("XRANGE", STREAM, first_unread, "+", "COUNT", 1))
+        return pending, unread, execute("ZCARD", RETRY)
 
-    def truth(self) -> Truth:
-        """All that is known."""
-        pending, unread, scheduled = self.left()
-        return Truth(
-            published=files.published(self.folder),
-            refused=files.refused(self.folder),
-            handled=files.handled(self.folder),
+    def outcome(self) -> Outcome:
+        """What the processes recorded and what is left in Redis."""
+        pending, unread, scheduled = self.unfinished()
+        return Outcome(
+            published=journal.published_ids(self.folder),
+            refused=journal.refused_ids(self.folder),
+            handled=journal.handled_ids(self.folder),
             dead=[letter["dead.event_id"] for letter in self.dead_letters()],
             pending=pending,
             unread=unread,
@@ -224,30 +242,32 @@ class World:
         found: list[dict[str, str]] = []
         after = "-"
         while True:
-            page = self.server.ask("XRANGE", DEAD, after, "+", "COUNT", 1000)
+            page = self.server.execute("XRANGE", DEAD, after, "+", "COUNT", 1000)
             found += [fields for _, fields in page]
             if len(page) < 1000:
                 return found
             after = f"({page[-1][0]}"
 
     def stop(self) -> None:
-        """End all processes."""
-        for process in (*(w.process for w in self.workers), *self.publishers):
+        """Kill all processes."""
+        for process in (*(c.process for c in self.consumers), *self.publishers):
             if process.poll() is None:
                 process.kill()
                 process.wait()
         self.server.stop(signal.SIGKILL)
 
-    def _name(self, kind: str) -> str:
-        self._names += 1
-        self.last_name = f"{kind}{self._names}"
+    def _notice_crashes(self) -> None:
+        for consumer in [c for c in self.consumers if not c.alive]:
+            code = self.forget(consumer)
+            tail = self.log_tail(consumer, 300)
+            self.crashes.append(f"{consumer.name} exited with {code}: {tail}")
+
+    def _next_name(self, kind: str) -> str:
+        self._started += 1
+        self.last_name = f"{kind}{self._started}"
         return self.last_name
 
-    def _gone(self, worker: Worker) -> None:
-        if worker in self.workers:
-            self.workers.remove(worker)
-
-    def _run(
+    def _start(
         self, module: str, name: str, options: Options, env: Options
     ) -> "subprocess.Popen[bytes]":
         url = f"redis://127.0.0.1:{self.proxy.port}/0"
@@ -255,26 +275,38 @@ class World:
         command += ["--url", url, "--folder", str(self.folder)]
         for key, value in options.items():
             command += [f"--{key.replace('_', '-')}", str(value)]
-        given = {key: str(value) for key, value in env.items()}
-        path = os.pathsep.join(p or "." for p in sys.path)
         with (self.folder / f"log-{name}").open("wb") as log:
-            return subprocess.Popen(
-                command, stderr=log, env={**os.environ, "PYTHONPATH": path, **given}
-            )
+            return subprocess.Popen(command, stderr=log, env=child_environment(env))
+
+
+def child_environment(extra: Options) -> dict[str, str]:
+    """Environment in which a child process imports the same modules as this one.
+
+    Args:
+        extra: additional environment variables.
+    """
+    path = os.pathsep.join(p or "." for p in sys.path)
+    given = {key: str(value) for key, value in extra.items()}
+    return {**os.environ, "PYTHONPATH": path, **given}
 
 
 @contextlib.asynccontextmanager
-async def world(seed: int, fsync: str = "always") -> AsyncIterator[World]:
-    """A world of its own, with server and proxy; nothing is left of it afterwards."""
+async def start_testbed(seed: int, fsync: str = "always") -> AsyncIterator[Testbed]:
+    """Start a server and a proxy; stop all processes and delete all files afterwards.
+
+    Args:
+        seed: seed of all randomness.
+        fsync: value of ``appendfsync`` of the server.
+    """
     with TemporaryDirectory(prefix="evmon-chaos-", ignore_cleanup_errors=True) as name:
-        made = World(Path(name), seed, fsync)
+        bed = Testbed(Path(name), seed, fsync)
         try:
-            await made.server.start()
-            await made.proxy.start()
-            yield made
+            await bed.server.start()
+            await bed.proxy.start()
+            yield bed
         finally:
-            made.stop()
-            await made.proxy.stop()
+            bed.stop()
+            await bed.proxy.stop()
 
 
 def _get(url: str) -> str:

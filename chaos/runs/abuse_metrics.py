@@ -1,93 +1,104 @@
-"""T12: ``/metrics`` is abused while events are handled."""
+"""Overloads ``/metrics`` with connections, headers and scrapes while events are handled."""
 
 import asyncio
 import contextlib
 import time
 from urllib.parse import urlsplit
 
-from chaos import files
-from chaos.checker import Load, check
+from chaos import journal
+from chaos.checker import FaultCounts, check
+from chaos.metrics import parse_samples
 from chaos.result import Options, Result
-from chaos.scrapes import parse
-from chaos.world import Worker, World, world
+from chaos.testbed import ConsumerProcess, Testbed, start_testbed
 
 RATE = 500.0
-HALF_OPEN = 500
-PARALLEL = 50
+INCOMPLETE_REQUESTS = 500
+PARALLEL_SCRAPES = 50
 ROUNDS = 5
 PHASE = 6.0
-SLOWEST_SCRAPE = 1.0
-SLOWEST_EVENT = 0.25
+"""Seconds of load before the abuse starts, and about as many after."""
+MAX_SCRAPE_SECONDS = 1.0
+MAX_EVENT_SECONDS = 0.25
 
 
 async def run(options: Options) -> list[Result]:
-    """Half-open connections, a huge header, and many scrapes at once."""
+    """Compare the latency of events before and during the abuse."""
     seconds = options.seconds or PHASE
-    async with world(options.seed) as w:
-        worker = w.consumer(latency=1)
-        await w.ready()
-        w.publisher(round(RATE * seconds * 2), RATE, chunk=10)
+    async with start_testbed(options.seed) as bed:
+        consumer = bed.start_consumer(measure_latency=1)
+        await bed.wait_until_ready()
+        bed.start_publisher(round(RATE * seconds * 2), RATE, batch_size=10)
         await asyncio.sleep(seconds)
-        cut = time.monotonic()
-        times, failed, refused = await _abuse(w, worker)
-        ended = time.monotonic()
-        await w.published()
-        settled = await w.settled()
-        text = await w.scrape(worker)
-        verdict = check(w.truth(), Load())
-        runs = files.handlings(w.folder)
-        problems = [*verdict.problems, *w.crashes]
-    calm = [r.latency for r in runs if r.start < cut]
-    busy = [r.latency for r in runs if cut <= r.start < ended]
-    slowest = _p99(times)
+        abuse_start = time.monotonic()
+        times, failed, header_status = await _abuse(bed, consumer)
+        abuse_end = time.monotonic()
+        await bed.wait_until_published()
+        settled = await bed.wait_until_settled()
+        text = await bed.scrape(consumer)
+        verdict = check(bed.outcome(), FaultCounts())
+        runs = journal.handler_runs(bed.folder)
+        problems = [*verdict.problems, *bed.crashes]
+    before = [r.latency for r in runs if r.start < abuse_start]
+    during = [r.latency for r in runs if abuse_start <= r.start < abuse_end]
     if not settled:
-        problems.append("events were left")
-    if not parse(text):
+        problems.append("some events were not handled")
+    if not parse_samples(text):
         problems.append("no metrics at the end")
-    if slowest > SLOWEST_SCRAPE:
-        problems.append(f"p99 of scrapes {slowest:.2f} s")
+    if _p99(times) > MAX_SCRAPE_SECONDS:
+        problems.append(f"scrape p99 {_p99(times):.2f} s")
     if failed:
-        problems.append(f"{failed} scrapes were not answered")
-    if _p99(busy) > SLOWEST_EVENT:
-        problems.append(f"p99 of events {_p99(busy):.2f} s")
+        problems.append(f"{failed} scrapes failed")
+    if _p99(during) > MAX_EVENT_SECONDS:
+        problems.append(f"event p99 {_p99(during):.2f} s")
     figures = {
         **verdict.figures,
-        "half-open": HALF_OPEN,
+        "incomplete requests": INCOMPLETE_REQUESTS,
         "scrapes": len(times),
-        "not answered": failed,
-        "1 MB header": refused,
-        "scrape p99 ms": round(slowest * 1000),
-        "event p99 ms calm": round(_p99(calm) * 1000, 1),
-        "event p99 ms abused": round(_p99(busy) * 1000, 1),
+        "failed scrapes": failed,
+        "1 MB header": header_status,
+        "scrape p99 ms": round(_p99(times) * 1000),
+        "event p99 ms before": round(_p99(before) * 1000, 1),
+        "event p99 ms during": round(_p99(during) * 1000, 1),
     }
     return [Result("T12 /metrics abuse", figures, problems)]
 
 
-async def _abuse(w: World, worker: Worker) -> tuple[list[float], int, str]:
-    url = urlsplit((w.folder / f"ready-{worker.name}").read_text())
+async def _abuse(
+    bed: Testbed, consumer: ConsumerProcess
+) -> tuple[list[float], int, str]:
+    """Send all requests.
+
+    Returns:
+        Seconds of each successful scrape, failed scrapes, status of the huge request.
+    """
+    url = urlsplit((bed.folder / f"ready-{consumer.name}").read_text())
     port = url.port or 0
-    half = [await _half_open(port) for _ in range(HALF_OPEN)]
-    refused = await _huge_header(port)
+    open_requests = [
+        await _incomplete_request(port) for _ in range(INCOMPLETE_REQUESTS)
+    ]
+    header_status = await _huge_header(port)
     times: list[float] = []
     failed = 0
     for _ in range(ROUNDS):
-        answers = await asyncio.gather(*(_scrape(port) for _ in range(PARALLEL)))
-        times += [t for t in answers if t is not None]
-        failed += answers.count(None)
-    for writer in half:
+        durations = await asyncio.gather(
+            *(_scrape(port) for _ in range(PARALLEL_SCRAPES))
+        )
+        times += [t for t in durations if t is not None]
+        failed += durations.count(None)
+    for writer in open_requests:
         writer.close()
-    return times, failed, refused
+    return times, failed, header_status
 
 
-async def _half_open(port: int) -> asyncio.StreamWriter:
-    """A client that begins a request and says no more."""
+async def _incomplete_request(port: int) -> asyncio.StreamWriter:
+    """Send the start of a request and leave the connection open."""
     _, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(b"GET /metrics HTTP/1.1\r\nHost: x\r\n")
     return writer
 
 
 async def _huge_header(port: int) -> str:
-    """The status that a header of 1 MB is answered with."""
+    """Send a header of 1 MB; returns the status of the response."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     answer = b""
     with contextlib.suppress(OSError):
@@ -98,7 +109,7 @@ async def _huge_header(port: int) -> str:
 
 
 async def _scrape(port: int) -> float | None:
-    """Seconds that a scrape took; None when it was not answered."""
+    """Scrape once; returns the seconds it took, or None if it failed."""
     started = time.monotonic()
     try:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
