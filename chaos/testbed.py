@@ -169,7 +169,8 @@ class Testbed:
         return (self.folder / f"log-{consumer.name}").read_text()[-size:]
 
     async def scrape(self, consumer: ConsumerProcess) -> str:
-        """Scrape the metrics of a consumer."""
+        """Scrape the metrics of a consumer, once it is ready."""
+        await self.wait_until_ready(consumer)
         url = (self.folder / f"ready-{consumer.name}").read_text()
         return await asyncio.to_thread(_get, url)
 
