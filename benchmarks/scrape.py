@@ -105,6 +105,7 @@ class StaticCollector(Collector):
         self._families = list(families)
 
     def collect(self) -> Iterable[Metric]:
+        """The metric families."""
         return self._families
 
 

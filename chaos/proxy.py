@@ -46,7 +46,8 @@ class Proxy:
         """Replies dropped."""
         self.cuts = 0
         """Faults that broke all connections."""
-        self._clients: set[_Client] = set()
+        self.clients: set[_Client] = set()
+        """Open connections."""
         self._server: asyncio.Server | None = None
 
     async def start(self) -> None:
@@ -65,7 +66,7 @@ class Proxy:
 
     def reset_connections(self) -> None:
         """Reset all open connections."""
-        for client in list(self._clients):
+        for client in list(self.clients):
             client.abort()
 
     async def cut(self, seconds: float) -> None:
@@ -103,7 +104,7 @@ class _Client(asyncio.Protocol):
         if self._proxy.faults.refuse:
             self._down.abort()
             return
-        self._proxy._clients.add(self)
+        self._proxy.clients.add(self)
         self._task = asyncio.get_running_loop().create_task(self._connect())
 
     def data_received(self, data: bytes) -> None:
@@ -121,7 +122,7 @@ class _Client(asyncio.Protocol):
 
     def abort(self) -> None:
         """Reset both connections."""
-        self._proxy._clients.discard(self)
+        self._proxy.clients.discard(self)
         for side in (self._down, self._up):
             if side is not None and not side.is_closing():
                 side.abort()
