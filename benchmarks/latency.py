@@ -65,14 +65,15 @@ async def feed(url: str, module: str, count: int) -> int:
     """
     client = Redis.from_url(url)
     stream = await _wait_for_stream(client)
-    name, value = await _entry_field(module, {"at": PLACEHOLDER})
-    before, _, after = value.partition(str(PLACEHOLDER).encode())
+
     connection = await client.connection_pool.get_connection()
     started = time.perf_counter()
     sent = 0
     while sent < count:
         due = min(int((time.perf_counter() - started) * RATE), count)
         for _ in range(due - sent):
+            name, value = await _entry_field(module, {"at": PLACEHOLDER})
+            before, _, after = value.partition(str(PLACEHOLDER).encode())
             now = f"{time.time():.6f}".encode()
             command = connection.pack_command(
                 "XADD", stream, "*", name, before + now + after

@@ -1,4 +1,4 @@
-"""Kills processes at each failpoint, at the worst moments of a settlement or publish."""
+"""Kills processes at each failpoint, such as before and after a settlement."""
 
 import asyncio
 import subprocess

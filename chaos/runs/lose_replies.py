@@ -69,7 +69,7 @@ async def _dropped(seed: int, events: int) -> Result:
         await bed.wait_until_published()
         bed.proxy.faults.drop_replies = 0
         await bed.wait_until_settled()
-        # A dropped reply to a script is noticed after the timeout of 2 s.
+        # After a dropped reply a dead letter is counted on retry, after the 2 s timeout.
         await asyncio.sleep(2.5)
         outcome = bed.outcome()
         verdict = check(outcome, FaultCounts(cuts=bed.proxy.dropped, consumers=1))
