@@ -1,1 +1,1 @@
-"""What evmon costs, against what it competes with: ``python -m benchmarks``."""
+"""Benchmarks of evmon against alternatives: ``python -m benchmarks``."""

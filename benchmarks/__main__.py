@@ -1,4 +1,4 @@
-"""Measure, print a table, write JSON; the exit code says whether all bars are met."""
+"""Command line: runs benchmarks, prints a table, exits with 1 if a bar was missed."""
 
 import argparse
 import importlib
@@ -14,10 +14,10 @@ from typing import Any, Final
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.measure import Figure, Settings
-from benchmarks.servers import PrivateRedis
+from benchmarks.figures import Figure, Settings
+from benchmarks.redis_server import PrivateRedis
 
-THEMES: Final = (
+BENCHMARKS: Final = (
     *("consume", "publish", "latency", "routing", "cache", "scrape", "record"),
     *("memory", "discovery", "idle", "imports", "processes"),
 )
@@ -29,27 +29,34 @@ _STYLES: Final = {"reach": "green", "bar": "yellow", "missed": "bold red", "-": 
 
 
 def main() -> int:
-    """Run the benchmarks that are named, or all."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(THEMES))
-    parser.add_argument("--rounds", type=int, default=5, help="5 by default")
-    parser.add_argument("--quick", action="store_true", help="a fifth of the events")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="where to write")
+    """Run the benchmarks of the command line; returns the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="scripts/bench", description="Measures evmon against alternatives."
+    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(BENCHMARKS))
+    parser.add_argument("--rounds", type=int, default=5, help="default: 5")
+    parser.add_argument(
+        "--quick", action="store_true", help="use a fifth of the events"
+    )
+    parser.add_argument(
+        "--json", type=Path, metavar="FILE", help="file to write the figures to"
+    )
     arguments = parser.parse_args()
-    unknown = set(arguments.names) - set(THEMES)
+    unknown = set(arguments.names) - set(BENCHMARKS)
     if unknown:
-        parser.error(f"{', '.join(sorted(unknown))}: not one of {', '.join(THEMES)}")
+        names = ", ".join(sorted(unknown))
+        parser.error(f"unknown: {names}; there are {', '.join(BENCHMARKS)}")
     settings = Settings(max(arguments.rounds, 1), arguments.quick)
     console = Console(stderr=True)
     figures: list[Figure] = []
     with PrivateRedis() as redis:
-        machine = surroundings(redis.version)
-        for name in arguments.names or THEMES:
+        environment = describe_environment(redis.version)
+        for name in arguments.names or BENCHMARKS:
             with console.status(name):
-                theme = importlib.import_module(f"benchmarks.{name}")
-                figures += theme.measure(settings, redis)
+                module = importlib.import_module(f"benchmarks.{name}")
+                figures += module.measure(settings, redis)
             if arguments.json:
-                write(arguments.json, settings, machine, figures)
+                write(arguments.json, settings, environment, figures)
     output = Console()
     if not output.is_terminal:
         output.width = 160
@@ -57,23 +64,23 @@ def main() -> int:
     return 1 if any(figure.verdict == "missed" for figure in figures) else 0
 
 
-def surroundings(redis_version: str) -> dict[str, Any]:
-    """What was measured, and on what kind of machine."""
+def describe_environment(redis_version: str) -> dict[str, Any]:
+    """The kind of machine and the versions of all programs."""
     versions = {"python": platform.python_version(), "redis-server": redis_version}
     versions |= {package: _version(package) for package in PACKAGES}
-    kind = f"{platform.system()} {platform.machine()}"
-    return {"machine": kind, "cores": os.cpu_count(), "versions": versions}
+    machine = f"{platform.system()} {platform.machine()}"
+    return {"machine": machine, "cores": os.cpu_count(), "versions": versions}
 
 
 def write(
     path: Path,
     settings: Settings,
-    machine: dict[str, Any],
+    environment: dict[str, Any],
     figures: Sequence[Figure],
 ) -> None:
-    """Write what was measured so far."""
+    """Write the figures measured so far as JSON."""
     report = {
-        **machine,
+        **environment,
         "rounds": settings.rounds,
         "quick": settings.quick,
         "figures": [figure.as_json() for figure in figures],
@@ -82,8 +89,17 @@ def write(
 
 
 def table(figures: Sequence[Figure]) -> Table:
-    """The figures, for people."""
-    columns = ("theme", "figure", "bar", "reach", "value", "±", "verdict", "medians")
+    """The figures as a table with one row each."""
+    columns = (
+        "benchmark",
+        "figure",
+        "bar",
+        "reach",
+        "value",
+        "±",
+        "verdict",
+        "medians",
+    )
     shown = Table(*columns)
     for figure in figures:
         sign = "≥" if figure.at_least else "≤"
@@ -96,7 +112,7 @@ def table(figures: Sequence[Figure]) -> Table:
         value = f"{figure.value:.4g} {figure.unit}".strip()
         spread = f"{figure.spread:.2g}" if figure.spread else ""
         shown.add_row(
-            *(figure.theme, figure.name, *limits, value, spread, verdict, medians)
+            *(figure.benchmark, figure.name, *limits, value, spread, verdict, medians)
         )
     return shown
 

@@ -1,34 +1,36 @@
-"""How long it takes to find the handlers of very many providers."""
+"""Discovery of the handlers of many providers, compared with `add_handler`."""
 
 import time
 
 from benchmarks.cache import provider_with
-from benchmarks.measure import Figure, Settings, alternate, job
-from benchmarks.servers import PrivateRedis
+from benchmarks.figures import Figure, Settings, alternate
+from benchmarks.job import run_job
+from benchmarks.redis_server import PrivateRedis
 from evmon import EventBus
 
 METHODS = 20
 
 
 def measure(settings: Settings, redis: PrivateRedis) -> list[Figure]:  # noqa: ARG001
-    """Discovered providers, against the same handlers added one by one."""
+    """Compare discovery of providers with adding each of their handlers."""
     count = settings.count(10_000)
     results = alternate(
+        "discovery",
         {
-            "discovered": lambda: job("discovery:discover", count=count),
-            "add_handler": lambda: job("discovery:add", count=count),
+            "discovered": lambda: run_job("discovery:discover", count=count),
+            "add_handler": lambda: run_job("discovery:add", count=count),
         },
         settings,
     )
     name = f"{count:,} providers of {METHODS} methods / add_handler of each"
     ratio = {"name": name, "at_least": False}
-    return [results.ratio("discovery", "discovered", "add_handler", **ratio)]
+    return [results.ratio("discovered", "add_handler", **ratio)]
 
 
 async def discover(count: int) -> float:
-    """Seconds until all providers were looked at."""
-    kind = provider_with(METHODS)
-    providers = [kind() for _ in range(count)]
+    """Seconds to discover all providers."""
+    provider_class = provider_with(METHODS)
+    providers = [provider_class() for _ in range(count)]
     bus = EventBus("bench")
     started = time.perf_counter()
     for provider in providers:
@@ -36,14 +38,14 @@ async def discover(count: int) -> float:
     async with bus:
         took = time.perf_counter() - started
         if len(bus.handlers) != count * METHODS:
-            raise RuntimeError("not all handlers were found")
+            raise RuntimeError("not all handlers were discovered")
     return took
 
 
 async def add(count: int) -> float:
-    """Seconds until all handlers were added by hand."""
-    kind = provider_with(METHODS)
-    providers = [kind() for _ in range(count)]
+    """Seconds to add all handlers with `add_handler`."""
+    provider_class = provider_with(METHODS)
+    providers = [provider_class() for _ in range(count)]
     bus = EventBus("bench")
     started = time.perf_counter()
     for provider in providers:

@@ -1,36 +1,37 @@
-"""What ``import evmon`` costs, and what it leaves alone."""
+"""Time of ``import evmon``, and packages that it must not import."""
 
 import subprocess
 import sys
 import time
 
-from benchmarks.measure import Figure, Settings, alternate
-from benchmarks.servers import PrivateRedis
+from benchmarks.figures import Figure, Settings, alternate
+from benchmarks.redis_server import PrivateRedis
 
-NOT_NEEDED = ("redis", "rich", "click", "uvloop")
-NEEDED = (
+LAZY = ("redis", "rich", "click", "uvloop")
+DEPENDENCIES = (
     "anyio, h11, msgspec, psutil, prometheus_client,"
     " opentelemetry.sdk.metrics, opentelemetry.exporter.prometheus"
 )
 
 
 def measure(settings: Settings, redis: PrivateRedis) -> list[Figure]:  # noqa: ARG001
-    """Against a start of the interpreter that imports only what evmon builds on."""
-    code = f"import evmon, sys; print(*({{*{NOT_NEEDED}}} & {{*sys.modules}}))"
+    """Compare with importing only the dependencies, each in a new interpreter."""
+    code = f"import evmon, sys; print(*({{*{LAZY}}} & {{*sys.modules}}))"
     command = [sys.executable, "-c", code]
     loaded = subprocess.run(command, capture_output=True, text=True, check=True)
     results = alternate(
+        "imports",
         {
             "import evmon": lambda: _seconds("import evmon"),
-            "its dependencies": lambda: _seconds(f"import {NEEDED}"),
+            "its dependencies": lambda: _seconds(f"import {DEPENDENCIES}"),
         },
         settings,
     )
     return [
-        results.ratio("imports", "import evmon", "its dependencies", at_least=False),
+        results.ratio("import evmon", "its dependencies", at_least=False),
         Figure(
             "imports",
-            f"of {', '.join(NOT_NEEDED)} imported",
+            f"of {', '.join(LAZY)} imported",
             len(loaded.stdout.split()),
             bar=0,
             reach=0,

@@ -1,57 +1,64 @@
-"""How many events a publisher sends each second."""
+"""Events per second of one publisher."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
-from benchmarks.measure import OFF, Figure, Settings, alternate, job
-from benchmarks.servers import PrivateRedis
+from benchmarks.figures import Figure, Settings, alternate
+from benchmarks.job import TELEMETRY_OFF, run_job
+from benchmarks.redis_server import PrivateRedis
+
+_BATCHES: Final = "publish_many"
+_CONCURRENT: Final = "100 concurrent publish"
+_SINGLE: Final = "single publish"
 
 
 def measure(settings: Settings, redis: PrivateRedis) -> list[Figure]:
-    """Batches of 1000, and 100 tasks that each await their own events."""
+    """Compare batches of 1000, 100 concurrent tasks, and single events."""
+    ratio = alternate("publish", _contenders(settings, redis), settings).ratio
+    return [
+        ratio(_BATCHES, "bare pipelined XADD", bar=0.60, reach=0.90),
+        ratio(_BATCHES, f"{_BATCHES}, telemetry off"),
+        ratio(_CONCURRENT, "bare pipelined XADD", bar=0.35, reach=0.60),
+        ratio(_CONCURRENT, "FastStream", bar=5, reach=15),
+        ratio(_CONCURRENT, "FastStream, plain"),
+        ratio(_CONCURRENT, "taskiq"),
+        ratio(_SINGLE, "bare single XADD"),
+        ratio(_SINGLE, "FastStream, one by one"),
+    ]
 
-    def publisher(
-        target: str, count: int, environ: Mapping[str, str] | None = None, **more: Any
+
+def _contenders(
+    settings: Settings, redis: PrivateRedis
+) -> dict[str, Callable[[], float]]:
+    def job(
+        function: str,
+        count: int,
+        environ: Mapping[str, str] | None = None,
+        **options: Any,
     ) -> Callable[[], float]:
-        events = settings.count(count)
+        target, events = f"contenders.{function}", settings.count(count)
 
         def publish() -> float:
-            rate: float = job(target, environ, url=redis.empty(), count=events, **more)
-            if redis.stored() != events:
-                raise RuntimeError(f"{target} did not send all events")
+            url = redis.empty()
+            rate: float = run_job(target, environ, url=url, count=events, **options)
+            if redis.entries() != events:
+                raise RuntimeError(f"{target} did not append all events")
             return rate
 
         return publish
 
-    many, together, one = "publish_many", "100 concurrent publish", "single publish"
-    results = alternate(
-        {
-            "bare pipelined XADD": publisher("bare:publish", 100_000),
-            many: publisher("ours:publish_many", 100_000),
-            f"{many}, telemetry off": publisher("ours:publish_many", 100_000, OFF),
-            together: publisher("ours:publish_concurrently", 100_000),
-            "FastStream": publisher("faststream_:publish_concurrently", 10_000),
-            "FastStream, plain": publisher(
-                "faststream_:publish_concurrently", 10_000, plain=True
-            ),
-            one: publisher("ours:publish_concurrently", 5_000, tasks=1),
-            "bare single XADD": publisher("bare:publish_singly", 5_000),
-            "FastStream, one by one": publisher(
-                "faststream_:publish_concurrently", 5_000, tasks=1
-            ),
-            "taskiq": publisher("taskiq_:publish_concurrently", 10_000),
-        },
-        settings,
-    )
-    ratio = partial(results.ratio, "publish")
-    return [
-        ratio(many, "bare pipelined XADD", bar=0.60, reach=0.90),
-        ratio(many, f"{many}, telemetry off"),
-        ratio(together, "bare pipelined XADD", bar=0.35, reach=0.60),
-        ratio(together, "FastStream", bar=5, reach=15),
-        ratio(together, "FastStream, plain"),
-        ratio(together, "taskiq"),
-        ratio(one, "bare single XADD"),
-        ratio(one, "FastStream, one by one"),
-    ]
+    batches = partial(job, "evmon:publish_many", 100_000)
+    faststream = partial(job, "faststream:publish_concurrently")
+    return {
+        "bare pipelined XADD": job("redis_py:publish", 100_000),
+        _BATCHES: batches(),
+        f"{_BATCHES}, telemetry off": batches(TELEMETRY_OFF),
+        _CONCURRENT: job("evmon:publish_concurrently", 100_000),
+        "FastStream": faststream(10_000),
+        "FastStream, plain": faststream(10_000, plain=True),
+        _SINGLE: job("evmon:publish_concurrently", 5_000, tasks=1),
+        "bare single XADD": job("redis_py:publish_singly", 5_000),
+        "FastStream, one by one": faststream(5_000, tasks=1),
+        "taskiq": job("taskiq:publish_concurrently", 10_000),
+    }

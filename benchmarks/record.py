@@ -1,4 +1,4 @@
-"""The candidate ways to record a duration, of which one was chosen."""
+"""Ways to record a duration, compared with the one that evmon uses."""
 
 from collections.abc import Callable
 from random import Random
@@ -8,46 +8,47 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from prometheus_client import CollectorRegistry, Histogram
 
-from benchmarks.measure import Figure, Settings, alternate
-from benchmarks.servers import PrivateRedis
+from benchmarks.figures import Figure, Settings, alternate
+from benchmarks.redis_server import PrivateRedis
 from evmon._telemetry import instruments as i
 from evmon._telemetry.buffered_meter import AggregateMeter
 from evmon._telemetry.meter import InstrumentMeter
 
-ROW = i.PROCESS_DURATION
-NUMBER = 50_000
+INSTRUMENT = i.PROCESS_DURATION
+COUNT = 50_000
 
 
 def measure(settings: Settings, redis: PrivateRedis) -> list[Figure]:  # noqa: ARG001
-    """Nanoseconds for each, adding up included, against the one that was chosen."""
-    attributes = {name: f"value of {name}" for name in ROW.attributes}
-    random = Random(1)
-    values = [random.expovariate(10) for _ in range(NUMBER)]
+    """Compare nanoseconds per measurement, aggregation included."""
+    attributes = {name: f"value of {name}" for name in INSTRUMENT.attributes}
+    rng = Random(1)
+    values = [rng.expovariate(10) for _ in range(COUNT)]
     provider = MeterProvider([InMemoryMetricReader()], shutdown_on_exit=False)
-    family = Histogram(
+    histogram = Histogram(
         "duration",
         "x",
         [name.replace(".", "_") for name in attributes],
         registry=CollectorRegistry(),
-        buckets=ROW.boundaries,
+        buckets=INSTRUMENT.boundaries,
     )
-    chosen = "list append and fold"
+    chosen = "list append and aggregate"
     candidates: dict[str, Callable[[float], None]] = {
         "plain instrument": InstrumentMeter(provider.get_meter("bench")).bind(
-            ROW, attributes
+            INSTRUMENT, attributes
         ),
-        chosen: AggregateMeter().bind(ROW, attributes),
-        "prometheus_client child": family.labels(*attributes.values()).observe,
+        chosen: AggregateMeter().bind(INSTRUMENT, attributes),
+        "prometheus_client child": histogram.labels(*attributes.values()).observe,
     }
 
     def nanoseconds(record: Callable[[float], None]) -> float:
-        def all_of_them() -> None:
+        def record_all() -> None:
             for value in values:
                 record(value)
 
-        return timeit(all_of_them, number=1) / NUMBER * 1e9
+        return timeit(record_all, number=1) / COUNT * 1e9
 
     results = alternate(
+        "record",
         {
             name: lambda record=record: nanoseconds(record)
             for name, record in candidates.items()
@@ -56,7 +57,7 @@ def measure(settings: Settings, redis: PrivateRedis) -> list[Figure]:  # noqa: A
     )
     provider.shutdown()
     return [
-        results.ratio("record", chosen, name, at_least=False)
+        results.ratio(chosen, name, at_least=False)
         for name in candidates
         if name != chosen
     ]

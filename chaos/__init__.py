@@ -1,4 +1,4 @@
-"""Chaos: real processes, a real Redis, and everything that goes wrong between them.
+"""Fault injection: real processes and a real Redis, with every event accounted for.
 
-``python -m chaos`` runs all of it; ``python -m chaos t1 --events 20000`` one run.
+``python -m chaos`` does all runs; ``python -m chaos kill-processes`` does one.
 """

@@ -1,4 +1,4 @@
-"""``python -m chaos``: run, show, and fail if anything is lost."""
+"""Command line: does runs, prints their results, exits with 1 if a check failed."""
 
 import argparse
 import asyncio
@@ -13,29 +13,20 @@ from rich.console import Console
 from rich.table import Table
 
 from chaos.result import Options, Result
-from chaos.runs import NAMES, find
+from chaos.runs import Entry, entries, find
 
 
 def main() -> int:
-    """Run what the command line asks for; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m chaos", description=__doc__)
-    parser.add_argument("runs", nargs="*", metavar="RUN", help=" ".join(NAMES))
-    parser.add_argument("--seed", type=int, default=None, help="of all chance")
-    parser.add_argument("--events", type=int, default=None, help="scales a run")
-    parser.add_argument("--seconds", type=float, default=None, help="that it lasts")
-    parser.add_argument("--json", type=Path, default=None, help="write results here")
-    args = parser.parse_args()
-    unknown = set(args.runs) - set(NAMES)
-    if unknown:
-        parser.error(f"no run is called {min(unknown)!r}: {' '.join(NAMES)}")
+    """Do the runs of the command line; returns the exit code."""
+    args, runs = _parse()
     console = Console(width=None if sys.stdout.isatty() else 110)
     seed = random.randrange(2**31) if args.seed is None else args.seed
     console.print(f"seed {seed}")
     options = Options(seed, args.events, args.seconds)
     results: list[Result] = []
-    for name in args.runs or NAMES:
+    for entry in runs:
         started = time.monotonic()
-        found = asyncio.run(find(name)(options))
+        found = asyncio.run(entry.run(options))
         for result in found:
             result.seconds = result.seconds or time.monotonic() - started
         console.print(table(found))
@@ -47,7 +38,7 @@ def main() -> int:
 
 
 def table(results: list[Result]) -> Table:
-    """The results of a run."""
+    """The results as a table with one row each."""
     made = Table(show_lines=True)
     for column in ("run", "passed", "s", "figures", "problems"):
         made.add_column(column, overflow="fold")
@@ -60,6 +51,31 @@ def table(results: list[Result]) -> Table:
             "\n".join(result.problems),
         )
     return made
+
+
+def _parse() -> tuple[argparse.Namespace, list[Entry]]:
+    parser = argparse.ArgumentParser(
+        prog="scripts/chaos",
+        description="Injects faults into processes, Redis and the network, and accounts"
+        " for every event.",
+        epilog="runs:\n"
+        + "\n".join(f"  {e.id:4} {e.name:20} {e.summary}" for e in entries()),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "runs", nargs="*", metavar="RUN", help="id or name of a run; all by default"
+    )
+    parser.add_argument("--seed", type=int, help="seed of all randomness")
+    parser.add_argument(
+        "--events", type=int, help="events, or kills, of a run; default: its own number"
+    )
+    parser.add_argument("--seconds", type=float, help="duration of t1 and t12")
+    parser.add_argument("--json", type=Path, help="file to write the results to")
+    args = parser.parse_args()
+    try:
+        return args, [find(name) for name in args.runs] or entries()
+    except KeyError as error:
+        parser.error(f"unknown run {error}: see --help")
 
 
 if __name__ == "__main__":

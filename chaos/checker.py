@@ -1,27 +1,27 @@
-"""From what was written down and what stands in Redis to a verdict; pure."""
+"""Compares what processes recorded and what Redis holds with the guarantees."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from chaos.files import POISON, Handling
+from chaos.journal import POISON, HandlerRun
 
 SHOWN = 3
-"""Ids that a problem names."""
+"""Ids named by a problem."""
 
 
 @dataclass(frozen=True, slots=True)
-class Truth:
-    """What is known when a run is over.
+class Outcome:
+    """State at the end of a run.
 
     Attributes:
         published: ids whose publish returned.
         refused: ids whose publish raised.
-        handled: ids that a handler was through with, as often as it was.
-        dead: event ids of the dead letters, as often as they are there.
-        pending: entries that the group was given and has not finished.
-        unread: whether there is an entry that the group was not given.
-        scheduled: entries that wait for another try.
+        handled: id of each completed handler run.
+        dead: event id of each dead letter.
+        pending: entries in the pending entries list of the group.
+        unread: 1 if the stream has entries that the group has not read, else 0.
+        scheduled: entries scheduled for a retry.
     """
 
     published: Sequence[str]
@@ -34,46 +34,45 @@ class Truth:
 
 
 @dataclass(frozen=True, slots=True)
-class Load:
-    """What was done to the processes, which bounds the duplicates.
+class FaultCounts:
+    """Injected faults, which limit how many duplicates are allowed.
 
     Attributes:
-        kills: of consumers.
-        cuts: of the network, and whatever else broke connections.
-        restarts: of Redis.
-        consumers: that ran at the same time.
-        in_flight: events that one of them handles at the most.
-        more: duplicates that the run expects for a reason of its own.
+        kills: consumers killed.
+        cuts: faults that broke connections.
+        restarts: restarts of Redis.
+        consumers: consumers running at the same time.
+        max_concurrency: most events that one consumer handles at once.
+        expected_duplicates: duplicates from a cause specific to the run.
     """
 
     kills: int = 0
     cuts: int = 0
     restarts: int = 0
     consumers: int = 3
-    in_flight: int = 100
-    more: int = 0
+    max_concurrency: int = 100
+    expected_duplicates: int = 0
 
     @property
-    def bound(self) -> int:
-        """Duplicates that may be at the most."""
-        breaks = self.cuts + self.restarts
-        killed = self.kills * self.in_flight
-        return killed + breaks * self.consumers * self.in_flight + self.more
+    def max_duplicates(self) -> int:
+        """Most duplicates that the faults explain."""
+        interruptions = self.kills + (self.cuts + self.restarts) * self.consumers
+        return interruptions * self.max_concurrency + self.expected_duplicates
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What came of a run.
+    """Result of a check.
 
     Attributes:
         published: events whose publish returned.
-        lost: of these, the ones that are nowhere.
-        duplicates: runs of handlers beyond the first of each event.
+        lost: published events that were neither handled nor dead-lettered.
+        duplicates: handler runs beyond the first of each event.
         dead: dead letters.
-        dead_twice: events that are dead letters more than once.
-        unpublished_seen: events that came although their publish did not return.
-        bound: duplicates that may be.
-        problems: what must not be, in words; none means the run is green.
+        dead_twice: events with more than one dead letter.
+        unpublished_seen: events that appeared although their publish did not return.
+        max_duplicates: duplicates that the faults explain.
+        problems: violated guarantees; empty if all hold.
     """
 
     published: int
@@ -82,80 +81,80 @@ class Verdict:
     dead: int
     dead_twice: int
     unpublished_seen: int
-    bound: int
+    max_duplicates: int
     problems: list[str] = field(default_factory=list)
 
     @property
     def figures(self) -> dict[str, int]:
-        """The numbers by name."""
+        """All numbers by the name under which they are printed."""
         return {
             "published": self.published,
             "lost": self.lost,
             "duplicates": self.duplicates,
-            "bound": self.bound,
+            "bound": self.max_duplicates,
             "dead letters": self.dead,
-            "dead twice": self.dead_twice,
+            "dead-lettered twice": self.dead_twice,
             "unpublished but seen": self.unpublished_seen,
         }
 
 
 def is_poison(event_id: str) -> bool:
-    """Whether the handler refuses the event."""
+    """Whether the handler rejects the event."""
     return event_id.endswith(POISON)
 
 
-def check(truth: Truth, load: Load, *, may_lose: bool = False) -> Verdict:
-    """Hold the truth against what is promised.
+def check(
+    outcome: Outcome, faults: FaultCounts, *, allow_loss: bool = False
+) -> Verdict:
+    """Check the guarantees.
 
     Args:
-        truth: all that is known.
-        load: what was done.
-        may_lose: whether events were taken away on purpose.
+        outcome: state at the end of the run.
+        faults: faults injected by the run.
+        allow_loss: whether the run deleted events itself.
     """
     problems: list[str] = []
-    published = set(truth.published)
-    runs = Counter(truth.handled)
-    dead = Counter(truth.dead)
+    published = set(outcome.published)
+    runs = Counter(outcome.handled)
+    dead = Counter(outcome.dead)
     lost = published - runs.keys() - dead.keys()
-    duplicates = len(truth.handled) - len(runs)
+    duplicates = len(outcome.handled) - len(runs)
     twice = [i for i, count in dead.items() if count > 1]
-    wrong = [i for i in dead if not is_poison(i)]
-    missing = [i for i in published if is_poison(i) and i not in dead]
-    escaped = [i for i in runs if is_poison(i)]
+    poison = {i for i in published if is_poison(i)}
     if not published:
         problems.append("nothing was published")
-    if len(truth.published) != len(published):
-        problems.append("ids were published twice: the publisher is wrong")
-    if not may_lose:
-        _say(problems, lost, "lost")
-        _say(problems, missing, "poison events that are no dead letters")
-    _say(problems, twice, "dead letters more than once")
-    _say(problems, wrong, "dead letters that are no poison")
-    _say(problems, escaped, "poison events that were handled")
-    if duplicates > load.bound:
-        problems.append(f"{duplicates} duplicates, {load.bound} are allowed")
+    if len(outcome.published) != len(published):
+        problems.append("the publisher used an id twice")
+    if not allow_loss:
+        _report(problems, lost, "lost")
+        _report(problems, poison - dead.keys(), "poison events not dead-lettered")
+    _report(problems, twice, "dead-lettered more than once")
+    _report(problems, (i for i in dead if not is_poison(i)), "wrongly dead-lettered")
+    _report(problems, filter(is_poison, runs), "poison events handled")
+    if duplicates > faults.max_duplicates:
+        allowed = faults.max_duplicates
+        problems.append(f"{duplicates} duplicates, {allowed} allowed")
     for name in ("pending", "unread", "scheduled"):
-        count = getattr(truth, name)
+        count = getattr(outcome, name)
         if count:
             problems.append(f"{count} {name} at the end")
-    seen = (runs.keys() | dead.keys()) - published
     return Verdict(
-        len(published),
-        len(lost),
-        duplicates,
-        sum(dead.values()),
-        len(twice),
-        len(seen),
-        load.bound,
-        problems,
+        published=len(published),
+        lost=len(lost),
+        duplicates=duplicates,
+        dead=len(outcome.dead),
+        dead_twice=len(twice),
+        unpublished_seen=len((runs.keys() | dead.keys()) - published),
+        max_duplicates=faults.max_duplicates,
+        problems=problems,
     )
 
 
-def parallel_runs(handlings: Iterable[Handling]) -> int:
-    """Runs of a handler that began while another run for the same event went on."""
-    by_id: dict[str, list[Handling]] = {}
-    for handling in handlings:
-        by_id.setdefault(handling.id, []).append(handling)
+def parallel_runs(handler_runs: Iterable[HandlerRun]) -> int:
+    """Handler runs that started while another run for the same event was going on."""
+    by_id: dict[str, list[HandlerRun]] = {}
+    for handler_run in handler_runs:
+        by_id.setdefault(handler_run.id, []).append(handler_run)
     found = 0
     for runs in by_id.values():
         runs.sort(key=lambda run: run.start)
@@ -166,16 +165,18 @@ def parallel_runs(handlings: Iterable[Handling]) -> int:
     return found
 
 
-def differences(told: Mapping[str, int], true: Mapping[str, int]) -> list[str]:
-    """Where the metrics tell something else than the truth."""
+def metric_differences(
+    reported: Mapping[str, int], expected: Mapping[str, int]
+) -> list[str]:
+    """One problem for each metric whose reported value is not the expected one."""
     return [
-        f"metric {name}: {told.get(name, 0)}, in truth {count}"
-        for name, count in true.items()
-        if told.get(name, 0) != count
+        f"metric {name}: {reported.get(name, 0)} reported, {count} expected"
+        for name, count in expected.items()
+        if reported.get(name, 0) != count
     ]
 
 
-def _say(problems: list[str], ids: Iterable[str], what: str) -> None:
+def _report(problems: list[str], ids: Iterable[str], what: str) -> None:
     found = sorted(ids)
     if found:
         problems.append(f"{len(found)} {what}: {', '.join(found[:SHOWN])} …")

@@ -1,7 +1,7 @@
-"""A process that consumes by `EventBus.run`, and writes down what it handled.
+"""The consumer process: runs an `EventBus` and records every handled event.
 
-The line is appended before the handler returns, so an event that is acked is on file. The
-metrics are scraped into a file every half second, and when the bus has stopped.
+The handler records an event before it returns, so every acknowledged event is recorded.
+A thread scrapes the metrics into a file every half second.
 """
 
 import argparse
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from chaos.files import POISON, Journal, chance
+from chaos.journal import POISON, Journal, id_fraction
 from evmon import (
     ConsumerConfig,
     Delivery,
@@ -33,31 +33,46 @@ SCRAPE_INTERVAL = 0.5
 
 
 def arguments() -> argparse.Namespace:
-    """What the process is told."""
+    """Options of the command line."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--url", required=True)
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--name", required=True)
     parser.add_argument("--lease", type=float, default=1.0)
-    parser.add_argument("--in-flight", type=int, default=100)
-    parser.add_argument("--drain", type=float, default=2.0)
+    parser.add_argument("--max-concurrency", type=int, default=100)
+    parser.add_argument("--drain-timeout", type=float, default=2.0)
     parser.add_argument("--timeout", type=float, default=2.0)
-    parser.add_argument("--seconds", type=float, default=0.0, help="each handler takes")
-    parser.add_argument("--slow", type=float, default=0.0, help="share of slow events")
-    parser.add_argument("--slow-seconds", type=float, default=5.0)
-    parser.add_argument("--blocking", type=float, default=0.0, help="share, 2 x lease")
-    parser.add_argument("--latency", type=int, default=0, help="1 measures it")
-    parser.add_argument("--later", type=float, default=0.0, help="share tried twice")
-    parser.add_argument("--many", type=int, default=0, help="1: many in one call")
     parser.add_argument("--pattern", default="chaos.event")
+    parser.add_argument("--handler-seconds", type=float, default=0.0)
+    parser.add_argument(
+        "--slow-share", type=float, default=0.0, help="share of slow events"
+    )
+    parser.add_argument(
+        "--slow-seconds", type=float, default=5.0, help="handler time of slow events"
+    )
+    parser.add_argument(
+        "--blocking-share",
+        type=float,
+        default=0.0,
+        help="share of events that block the event loop for two leases",
+    )
+    parser.add_argument(
+        "--retry-share", type=float, default=0.0, help="share of events retried once"
+    )
+    parser.add_argument(
+        "--measure-latency", type=int, default=0, help="1: record the latency"
+    )
+    parser.add_argument(
+        "--batch-handler", type=int, default=0, help="1: use a batch handler"
+    )
     return parser.parse_args()
 
 
-class Handling:
-    """The handler of the runs.
+class RecordingHandler:
+    """Handles events as the options say, and records them.
 
     Args:
-        args: of the process.
+        args: options of the command line.
     """
 
     def __init__(self, args: argparse.Namespace) -> None:
@@ -66,52 +81,59 @@ class Handling:
         self._journal = Journal(args.folder / f"handled-{args.name}")
 
     async def handle(self, event: Event[Any], delivery: Delivery) -> None:
-        """Take the time that the event takes, and write its id down."""
+        """Reject, retry, or wait and record the event."""
         start = time.monotonic()
         args = self._args
         if event.id.endswith(POISON):
-            await asyncio.sleep(args.seconds)
+            await asyncio.sleep(args.handler_seconds)
             raise Reject("poison")
-        if args.later and delivery.attempt == 1:
-            drawn = chance(f"later {event.id}")
-            if drawn < args.later:
-                # Half of them wait in the process, half in the schedule in Redis.
-                raise RetryLater(0.05 if drawn < args.later / 2 else 1.2)
-        if args.slow or args.blocking:
-            drawn = chance(event.id)
-            if drawn < args.slow:
+        if delivery.attempt == 1:
+            fraction = id_fraction(f"retry {event.id}")
+            if fraction < args.retry_share:
+                # Delays above one second are scheduled in Redis.
+                raise RetryLater(0.05 if fraction < args.retry_share / 2 else 1.2)
+        if args.slow_share or args.blocking_share:
+            fraction = id_fraction(event.id)
+            if fraction < args.slow_share:
                 await asyncio.sleep(args.slow_seconds)
-            elif drawn < args.slow + args.blocking:
+            elif fraction < args.slow_share + args.blocking_share:
                 time.sleep(2 * args.lease)
-        if args.seconds:
-            await asyncio.sleep(args.seconds)
+        if args.handler_seconds:
+            await asyncio.sleep(args.handler_seconds)
         end = time.monotonic()
         event_id = quote(event.id, errors="replace")[:200]
         line = f"{event_id} {self._pid} {start:.4f} {end:.4f}"
-        if args.latency:
+        if args.measure_latency:
             line += f" {time.time() - event.time.timestamp():.4f}"
         self._journal.write(f"{line}\n")
 
-    async def handle_many(self, events: list[Event[Any]]) -> None:
-        """Handle events that came together, unless one of them is poison."""
+    async def handle_batch(self, events: list[Event[Any]]) -> None:
+        """Handle a batch; rejects all of it if one event is poison."""
         if any(event.id.endswith(POISON) for event in events):
             raise Reject("poison")
         for event in events:
             await self.handle(event, Delivery())
 
 
-def keep_metrics(bus: EventBus, path: Path, ready: Path, done: threading.Event) -> None:
-    """Scrape into a file until `done`, and say when it is ready; runs in a thread."""
+def save_scrapes(bus: EventBus, path: Path, ready: Path, done: threading.Event) -> None:
+    """Save scrapes to a file, and create another once the bus is ready.
+
+    Args:
+        bus: bus whose metrics are scraped.
+        path: file for the last scrape.
+        ready: file that is created, with the URL of the metrics in it.
+        done: set to stop.
+    """
     while not done.wait(SCRAPE_INTERVAL if ready.exists() else 0.02):
         url = bus.metrics_url
         if url is None:
             continue
         with contextlib.suppress(OSError):
-            _put(path, _get(url))
+            _write(path, _get(url))
             if not ready.exists():
-                # Refused, with an OSError, until the group exists and was read from.
+                # Raises HTTPError, an OSError, while /readyz replies with 503.
                 _get(url.replace("/metrics", "/readyz"))
-                _put(ready, url.encode())
+                _write(ready, url.encode())
 
 
 def _get(url: str) -> bytes:
@@ -119,8 +141,8 @@ def _get(url: str) -> bytes:
         return bytes(reply.read())
 
 
-def _put(path: Path, content: bytes) -> None:
-    """Write a file in one step, so that nobody reads half of it."""
+def _write(path: Path, content: bytes) -> None:
+    """Replace a file atomically."""
     draft = path.with_suffix(".draft")
     draft.write_bytes(content)
     draft.replace(path)
@@ -141,9 +163,9 @@ def main() -> None:
         args.url,
         auto_discovery=False,
         consumer=ConsumerConfig(
-            max_concurrency=args.in_flight,
+            max_concurrency=args.max_concurrency,
             max_deliveries=1000,
-            drain_timeout=args.drain,
+            drain_timeout=args.drain_timeout,
         ),
         redis=RedisConfig(
             lease=args.lease,
@@ -154,18 +176,18 @@ def main() -> None:
         retry=RetryPolicy(max_retries=3, base_delay=0.05, max_delay=0.5),
         metrics=MetricsConfig(port=0, cache_seconds=0),
     )
-    handling = Handling(args)
+    handler = RecordingHandler(args)
     bus.add_handler(
-        args.pattern, handling.handle_many if args.many else handling.handle
+        args.pattern, handler.handle_batch if args.batch_handler else handler.handle
     )
     done = threading.Event()
     metrics, ready = (
         args.folder / f"{kind}-{args.name}" for kind in ("metrics", "ready")
     )
-    keeper = threading.Thread(
-        target=keep_metrics, args=(bus, metrics, ready, done), daemon=True
+    scraper = threading.Thread(
+        target=save_scrapes, args=(bus, metrics, ready, done), daemon=True
     )
-    keeper.start()
+    scraper.start()
     bus.run()
     done.set()
 

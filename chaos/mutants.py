@@ -1,7 +1,4 @@
-"""Mutants of evmon, each wrong in a way that loses events or hides it.
-
-They prove the checker: a harness that stays green with one of them finds nothing.
-"""
+"""Mutants of evmon: each breaks one guarantee, and the checker must detect it."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -21,7 +18,7 @@ from evmon.errors import TransportError
 
 
 def ack_first() -> None:
-    """Entries are acked when they are read, not when they are handled."""
+    """Acknowledges entries when they are read, before they are handled."""
     read = RedisTransport.read
 
     async def wrong(
@@ -33,24 +30,24 @@ def ack_first() -> None:
             await self._client.call("XACK", inbox.stream, inbox.group, received.id)
         return entries
 
-    _put(RedisTransport, "read", wrong)
+    _patch(RedisTransport, "read", wrong)
 
 
 def noack() -> None:
-    """Entries are read with NOACK."""
+    """Reads entries with NOACK."""
     command = Reader._read_command
 
     def wrong(
         self: Reader, inboxes: Sequence[HeldEntries], count: int, max_wait: float | None
     ) -> Command:
-        words = command(self, inboxes, count, max_wait)
-        return (*words[:4], "NOACK", *words[4:])
+        arguments = command(self, inboxes, count, max_wait)
+        return (*arguments[:4], "NOACK", *arguments[4:])
 
-    _put(Reader, "_read_command", wrong)
+    _patch(Reader, "_read_command", wrong)
 
 
 def group_at_dollar() -> None:
-    """A group that is made reads what comes from then on."""
+    """Creates consumer groups at the end of the stream."""
 
     async def wrong(self: Reader, inbox: HeldEntries) -> bool:
         create = ("XGROUP", "CREATE", inbox.stream, self._group, "$", "MKSTREAM")
@@ -62,32 +59,32 @@ def group_at_dollar() -> None:
             return False
         return True
 
-    _put(Reader, "_make_group", wrong)
+    _patch(Reader, "_make_group", wrong)
 
 
 def no_reclaim() -> None:
-    """Nobody takes over what a dead consumer held."""
+    """Never claims the entries of dead consumers."""
 
     async def wrong(self: Reader, max_count: int) -> list[Received]:  # noqa: ARG001
         return []
 
-    _put(Reader, "_reclaim", wrong)
+    _patch(Reader, "_reclaim", wrong)
 
 
 def delconsumer_at_exit() -> None:
-    """A consumer deletes its name at the end, and what is pending under it."""
+    """Deletes the consumer on close, and its pending entries with it."""
 
     async def wrong(self: RedisTransport) -> None:
         await self.flush()
         for inbox in self._inboxes:
-            forget = ("DELCONSUMER", inbox.stream, inbox.group, self._consumer)
-            await self._client.call("XGROUP", *forget)
+            delete = ("DELCONSUMER", inbox.stream, inbox.group, self._consumer)
+            await self._client.call("XGROUP", *delete)
 
-    _put(RedisTransport, "_say_goodbye", wrong)
+    _patch(RedisTransport, "_say_goodbye", wrong)
 
 
 def non_atomic_dead_letters() -> None:
-    """An entry is acked first, and becomes a dead letter a little later."""
+    """Acknowledges an entry before it appends the dead letter."""
     settle = RedisTransport.settle
 
     async def wrong(
@@ -106,16 +103,16 @@ def non_atomic_dead_letters() -> None:
         inbox.held.pop(received.id, None)
         return True
 
-    _put(RedisTransport, "settle", wrong)
+    _patch(RedisTransport, "settle", wrong)
 
 
 def client_retries() -> None:
-    """The client sends again by itself what may have been carried out already."""
+    """Lets redis-py resend commands that the server may have executed."""
 
     def retry(*_: Any) -> Retry:
         return Retry(NoBackoff(), 3)
 
-    _put(connection, "Retry", retry)
+    _patch(connection, "Retry", retry)
 
 
 MUTANTS: dict[str, Callable[[], None]] = {
@@ -133,11 +130,11 @@ MUTANTS: dict[str, Callable[[], None]] = {
 
 
 def apply(name: str) -> None:
-    """Make this process's evmon wrong."""
+    """Patch evmon in this process with a mutant."""
     MUTANTS[name]()
 
 
-def _put(target: Any, name: str, wrong: Any) -> None:
+def _patch(target: Any, name: str, wrong: Any) -> None:
     if not hasattr(target, name):
-        raise AttributeError(f"{target!r} has no {name}: the mutant is out of date")
+        raise AttributeError(f"{target!r} has no {name}: update the mutant")
     setattr(target, name, wrong)

@@ -1,4 +1,4 @@
-"""A TCP proxy on loopback that breaks connections in the ways that networks do."""
+"""A TCP proxy that delays, drops and cuts connections."""
 
 import asyncio
 import random
@@ -8,32 +8,32 @@ from typing import cast
 
 @dataclass(slots=True)
 class Faults:
-    """What goes wrong now; change it while the proxy runs.
+    """Active faults; can be changed while the proxy runs.
 
     Attributes:
-        delay: seconds by which replies come late.
-        drop_replies: share of replies that never arrive.
-        stall_share: share of those after which the connection stays up and silent; after
-            the others it breaks.
-        half_open: whether nothing goes through, on connections that stay up.
-        refuse: whether new connections are cut at once.
-        rng: decides.
+        delay: seconds by which replies are delayed.
+        drop_replies: share of replies that are dropped.
+        stall_share: share of dropped replies after which the connection stays open
+            without further replies; after the others it is reset.
+        silent: whether connections stay open but nothing is forwarded.
+        refuse: whether new connections are reset at once.
+        rng: random numbers for the choice of replies.
     """
 
     delay: float = 0.0
     drop_replies: float = 0.0
     stall_share: float = 0.0
-    half_open: bool = False
+    silent: bool = False
     refuse: bool = False
     rng: random.Random = field(default_factory=random.Random)
 
 
 class Proxy:
-    """Forwards a port of its own to the server's.
+    """Forwards connections on the loopback interface to a server.
 
     Args:
         target: port of the server.
-        rng: decides which replies are dropped.
+        rng: random numbers for the choice of replies to drop.
     """
 
     def __init__(self, target: int, rng: random.Random) -> None:
@@ -41,16 +41,17 @@ class Proxy:
         self.port = 0
         self.faults = Faults(rng=rng)
         self.replies = 0
-        """Replies seen (pieces of them, as they come from the server)."""
+        """Replies received from the server, counted by chunks of data."""
         self.dropped = 0
-        """Replies that did not arrive."""
+        """Replies dropped."""
         self.cuts = 0
-        """Times that `cut` was called."""
-        self._links: set[_Client] = set()
+        """Faults that broke all connections."""
+        self.clients: set[_Client] = set()
+        """Open connections."""
         self._server: asyncio.Server | None = None
 
     async def start(self) -> None:
-        """Listen on any free port."""
+        """Listen on a free port."""
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(
             lambda: _Client(self), "127.0.0.1", self.port
@@ -58,79 +59,79 @@ class Proxy:
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:
-        """Close everything."""
+        """Stop listening and reset all connections."""
         if self._server is not None:
             self._server.close()
-        self.break_all()
+        self.reset_connections()
 
-    def break_all(self) -> None:
-        """Break all connections there are."""
-        for client in list(self._links):
+    def reset_connections(self) -> None:
+        """Reset all open connections."""
+        for client in list(self.clients):
             client.abort()
 
     async def cut(self, seconds: float) -> None:
-        """No network for some seconds."""
+        """Reset all connections and refuse new ones for some seconds."""
         self.cuts += 1
         self.faults.refuse = True
-        self.break_all()
+        self.reset_connections()
         await asyncio.sleep(seconds)
         self.faults.refuse = False
 
-    async def go_half_open(self, seconds: float) -> None:
-        """Connections stay up, and nothing comes through; then they break."""
+    async def go_silent(self, seconds: float) -> None:
+        """Forward nothing for some seconds, then reset all connections."""
         self.cuts += 1
-        self.faults.half_open = True
+        self.faults.silent = True
         await asyncio.sleep(seconds)
-        self.faults.half_open = False
-        # What was swallowed is gone, so the connections are of no use any more.
-        self.break_all()
+        self.faults.silent = False
+        # Bytes are missing, so these connections cannot be used any more.
+        self.reset_connections()
 
 
 class _Client(asyncio.Protocol):
-    """A connection from a client, and the one to the server that belongs to it."""
+    """A connection from a client, paired with one to the server."""
 
     def __init__(self, proxy: Proxy) -> None:
         self._proxy = proxy
         self._up: asyncio.Transport | None = None
         self._down: asyncio.Transport | None = None
-        self._early = bytearray()
+        self._unsent = bytearray()
         self._stalled = False
         self._task: asyncio.Task[None] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """A client came."""
+        """Connect to the server."""
         self._down = cast("asyncio.Transport", transport)
         if self._proxy.faults.refuse:
             self._down.abort()
             return
-        self._proxy._links.add(self)
+        self._proxy.clients.add(self)
         self._task = asyncio.get_running_loop().create_task(self._connect())
 
     def data_received(self, data: bytes) -> None:
-        """Bytes from the client."""
-        if self._proxy.faults.half_open:
+        """Forward data from the client."""
+        if self._proxy.faults.silent:
             return
         if self._up is None:
-            self._early += data
+            self._unsent += data
         else:
             self._up.write(data)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
-        """The client is gone."""
+        """Reset the connection to the server."""
         self.abort()
 
     def abort(self) -> None:
-        """Break both sides."""
-        self._proxy._links.discard(self)
+        """Reset both connections."""
+        self._proxy.clients.discard(self)
         for side in (self._down, self._up):
             if side is not None and not side.is_closing():
                 side.abort()
 
     def replied(self, data: bytes) -> None:
-        """Bytes from the server."""
+        """Forward data from the server, subject to the faults."""
         faults = self._proxy.faults
         self._proxy.replies += 1
-        if self._stalled or faults.half_open or self._down is None:
+        if self._stalled or faults.silent or self._down is None:
             return
         if faults.drop_replies and faults.rng.random() < faults.drop_replies:
             self._proxy.dropped += 1
@@ -157,21 +158,21 @@ class _Client(asyncio.Protocol):
         self._up = up
         if self._down is None or self._down.is_closing():
             self._up.abort()
-        elif self._early:
-            self._up.write(bytes(self._early))
-            self._early.clear()
+        elif self._unsent:
+            self._up.write(bytes(self._unsent))
+            self._unsent.clear()
 
 
 class _Server(asyncio.Protocol):
-    """The connection to the server."""
+    """A connection to the server."""
 
     def __init__(self, client: _Client) -> None:
         self._client = client
 
     def data_received(self, data: bytes) -> None:
-        """Bytes from the server."""
+        """Forward data from the server."""
         self._client.replied(data)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
-        """The server is gone."""
+        """Reset the connection to the client."""
         self._client.abort()

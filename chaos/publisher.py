@@ -1,6 +1,6 @@
-"""A process that publishes, and writes down the ids whose publish returned.
+"""The publisher process: records the ids whose publish returned.
 
-It ends when enough events were accepted, or on SIGTERM after the batch at hand.
+It exits when enough events were accepted, or after the current batch on SIGTERM.
 """
 
 import argparse
@@ -13,20 +13,20 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from chaos.files import POISON, Journal
+from chaos.journal import POISON, Journal
 from evmon import Batching, Event, EventBus, RedisConfig, RetryPolicy
 
 
 def arguments() -> argparse.Namespace:
-    """What the process is told."""
+    """Options of the command line."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--url", required=True)
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--events", type=int, required=True)
-    parser.add_argument("--name", required=True, help="makes ids unique")
+    parser.add_argument("--name", required=True, help="prefix of event ids")
     parser.add_argument("--rate", type=float, default=0, help="events/s; 0: no limit")
-    parser.add_argument("--chunk", type=int, default=200, help="events in one call")
-    parser.add_argument("--poison", type=float, default=0.01)
+    parser.add_argument("--batch-size", type=int, default=200)
+    parser.add_argument("--poison-share", type=float, default=0.01)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--min-replicas", type=int, default=0)
     parser.add_argument("--timeout", type=float, default=2.0)
@@ -34,7 +34,7 @@ def arguments() -> argparse.Namespace:
 
 
 def make(event_id: str, number: int) -> Event[Any]:
-    """An event."""
+    """An event with this id."""
     return Event(
         id=event_id,
         source="chaos",
@@ -45,39 +45,38 @@ def make(event_id: str, number: int) -> Event[Any]:
 
 
 async def main(args: argparse.Namespace) -> None:
-    """Publish until there is enough."""
+    """Publish until enough events were accepted."""
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     bus = EventBus(
         "chaos",
         args.url,
         auto_discovery=False,
-        batching=Batching(max_size=args.chunk),
+        batching=Batching(max_size=args.batch_size),
         redis=RedisConfig(
             timeout=args.timeout, connect_within=30, min_replicas=args.min_replicas
         ),
         retry=RetryPolicy(max_retries=3, base_delay=0.05, max_delay=0.5),
     )
     accepted = Journal(args.folder / f"published-{args.name}")
-    not_accepted = Journal(args.folder / f"refused-{args.name}")
+    refused = Journal(args.folder / f"refused-{args.name}")
     rng = random.Random(f"{args.seed}/{args.name}")
     count = number = 0
     async with bus:
         started = time.monotonic()
         while count < args.events and not stop.is_set():
             ids = []
-            for _ in range(min(args.chunk, args.events - count)):
+            for _ in range(min(args.batch_size, args.events - count)):
                 number += 1
-                mark = POISON if rng.random() < args.poison else ""
+                mark = POISON if rng.random() < args.poison_share else ""
                 ids.append(f"{args.name}-{number:07}{mark}")
             results = await bus.publish_many(make(i, number) for i in ids)
-            good = [i for i, error in zip(ids, results, strict=True) if error is None]
-            if good:
-                accepted.write("".join(f"{i}\n" for i in good))
-                count += len(good)
-            if len(good) < len(ids):
-                bad = set(ids) - set(good)
-                not_accepted.write("".join(f"{i}\n" for i in sorted(bad)))
+            outcomes = list(zip(ids, results, strict=True))
+            good = [i for i, error in outcomes if error is None]
+            bad = [i for i, error in outcomes if error is not None]
+            accepted.write("".join(f"{i}\n" for i in good))
+            refused.write("".join(f"{i}\n" for i in bad))
+            count += len(good)
             if args.rate:
                 ahead = count / args.rate - (time.monotonic() - started)
                 if ahead > 0:

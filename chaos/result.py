@@ -1,4 +1,4 @@
-"""What a run is told, and what it says."""
+"""Options that a run gets, and the result that it returns."""
 
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
@@ -7,13 +7,13 @@ from typing import Any, TypeAlias
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What the command line says.
+    """Options of the command line.
 
     Attributes:
-        seed: of all chance.
-        events: how much; None means the run's own number.
-        seconds: how long; None likewise.
-        slack: seconds more than promised that a machine busy with other things may take.
+        seed: seed of all randomness.
+        events: number of events or kills; None for the run's default.
+        seconds: duration of the load; None for the run's default.
+        slack: seconds that a busy machine may exceed a time limit by.
     """
 
     seed: int
@@ -24,13 +24,13 @@ class Options:
 
 @dataclass(slots=True)
 class Result:
-    """What a run says.
+    """Result of a run, or of one part of it.
 
     Attributes:
-        name: of the run.
-        figures: what was measured.
-        problems: what must not be; none means that it passed.
-        seconds: that it took.
+        name: id of the run, and what this part did.
+        figures: measured values by name.
+        problems: failed checks; empty if the run passed.
+        seconds: duration.
     """
 
     name: str
@@ -40,7 +40,7 @@ class Result:
 
     @property
     def passed(self) -> bool:
-        """Whether nothing is wrong."""
+        """Whether no check failed."""
         return not self.problems
 
 

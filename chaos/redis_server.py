@@ -1,4 +1,4 @@
-"""A redis-server of a run's own: with an append-only file, killed and started at will."""
+"""A ``redis-server`` with an append-only file that a run can kill and restart."""
 
 import asyncio
 import os
@@ -13,22 +13,22 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 START_WITHIN = 20.0
-"""Seconds that the server may take to load its file."""
+"""Seconds for the server to start and load its append-only file."""
 
 
-class Server:
-    """A private server on a free port of loopback.
+class RedisServer:
+    """A private server on a free port of the loopback interface.
 
     Args:
-        folder: for its files.
-        fsync: the server's ``appendfsync``. With ``everysec`` it holds writes back while a
-            sync is slow, and answers all the same.
+        folder: directory for the files of the server.
+        fsync: value of ``appendfsync``. With ``everysec`` Redis delays writes while a sync
+            is slow, but still replies.
     """
 
     def __init__(self, folder: Path, fsync: str = "always") -> None:
         self.port = free_port()
         self.restarts = 0
-        """Times that it was killed and started again."""
+        """Number of times it was killed and restarted."""
         self._folder = folder
         self._fsync = fsync
         self._process: subprocess.Popen[bytes] | None = None
@@ -36,39 +36,34 @@ class Server:
             port=self.port, decode_responses=True, encoding_errors="replace"
         )
 
-    @property
-    def version(self) -> str:
-        """Of the server, such as 7.0.15."""
-        return str(self.ask("INFO")["redis_version"])
-
-    def ask(self, *command: Any) -> Any:
-        """Send a command past the proxy and return the reply.
+    def execute(self, *command: Any) -> Any:
+        """Send a command directly, not through the proxy, and return the reply.
 
         Raises:
-            RedisError: the server refused, or is not there.
+            RedisError: the server replied with an error or is not reachable.
         """
         return self._client.execute_command(*command)  # type: ignore[no-untyped-call]
 
     def append(self, stream: str, entries: list[dict[Any, Any]]) -> None:
-        """Write raw entries to a stream, in one go."""
+        """Append raw entries to a stream in one pipeline."""
         pipe: Any = self._client.pipeline(transaction=False)
         for fields in entries:
             pipe.xadd(stream, fields)
         pipe.execute()
 
-    def answers(self) -> bool:
-        """Whether it is up, with its data loaded."""
+    def is_up(self) -> bool:
+        """Whether the server replies to PING."""
         try:
-            self.ask("PING")
+            self.execute("PING")
         except RedisError:
             return False
         return True
 
     async def start(self) -> None:
-        """Start and wait until it answers.
+        """Start the server and wait until it is up.
 
         Raises:
-            RuntimeError: it is not installed, or does not come up.
+            RuntimeError: redis-server is not installed or does not start.
         """
         program = shutil.which("redis-server")
         if program is None:
@@ -84,27 +79,27 @@ class Server:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + START_WITHIN
         while loop.time() < deadline:
-            if self.answers():
+            if self.is_up():
                 return
             await asyncio.sleep(0.02)
-        raise RuntimeError("redis-server does not come up")
+        raise RuntimeError("redis-server does not start")
 
     def stop(self, number: int = signal.SIGTERM) -> None:
-        """Send a signal and wait for the end."""
+        """Send a signal to the server and wait until it exits."""
         if self._process is not None:
             os.kill(self._process.pid, number)
             self._process.wait(20)
             self._process = None
 
     async def kill(self) -> None:
-        """Kill -9, and start again with what the file holds."""
+        """Kill the server with SIGKILL and restart it from its append-only file."""
         self.stop(signal.SIGKILL)
         self.restarts += 1
         await self.start()
 
 
 def free_port() -> int:
-    """A port that nobody listens on now."""
+    """A port of the loopback interface that is free at the moment."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -1,4 +1,4 @@
-"""A Redis of our own: on loopback, without persistence, gone afterwards."""
+"""A private redis-server without persistence."""
 
 import socket
 import subprocess
@@ -12,7 +12,7 @@ from typing_extensions import Self
 
 
 class PrivateRedis:
-    """Runs ``redis-server`` on a free port while the block lasts."""
+    """A context manager that runs ``redis-server`` on a free port of loopback."""
 
     def __enter__(self) -> Self:
         with socket.socket() as probe:
@@ -53,16 +53,16 @@ class PrivateRedis:
 
     @property
     def version(self) -> str:
-        """Of the server."""
+        """Version of the server, such as 7.0.15."""
         return str(self.client.info("server")["redis_version"])
 
     def empty(self) -> str:
-        """Forget everything; returns the URL."""
+        """Delete all data; returns the URL of the server."""
         self.client.flushall()
         return self.url
 
-    def stored(self) -> int:
-        """Entries in all streams."""
+    def entries(self) -> int:
+        """Number of entries in all streams."""
         keys = self.client.keys()
         return sum(
             self.client.xlen(k) for k in keys if self.client.type(k) == b"stream"

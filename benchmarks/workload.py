@@ -1,17 +1,21 @@
-"""What travels in every benchmark, and the clock that times its consumers."""
+"""The events that all contenders publish and handle, and how their speed is measured."""
 
 import asyncio
 import time
 from collections.abc import Sequence
 from typing import Any, Final
 
+from benchmarks.figures import percentile
+
 TYPE: Final = "order.created"
 STREAM: Final = "events"
 GROUP: Final = "bench"
-WARM: Final = 0.2
-"""Share of the events after which the clock starts."""
-LATENCY_WARM: Final = 0.05
-"""Share of the events whose waits do not count."""
+BATCH: Final = 1000
+"""Events appended by one pipeline."""
+WARM_UP_SHARE: Final = 0.2
+"""Share of the events before the measurement of a rate starts."""
+LATENCY_WARM_UP_SHARE: Final = 0.05
+"""Share of the events whose latency is ignored."""
 
 
 def payload(number: int) -> dict[str, Any]:
@@ -20,29 +24,34 @@ def payload(number: int) -> dict[str, Any]:
 
 
 def payloads(count: int) -> Sequence[dict[str, Any]]:
-    """The data of many events."""
+    """The data of several events."""
     return [payload(number) for number in range(count)]
 
 
-def p50_and_p99(waited: Sequence[float]) -> list[float]:
-    """The seconds below which half, and 99 %, of the waits lie, once all is warm."""
-    ordered = sorted(waited[int(len(waited) * LATENCY_WARM) :])
-    return [ordered[int(len(ordered) * share)] for share in (0.5, 0.99)]
+def p50_and_p99(latencies: Sequence[float]) -> list[float]:
+    """The median and the 99th percentile after the warm-up."""
+    warm = latencies[int(len(latencies) * LATENCY_WARM_UP_SHARE) :]
+    return [percentile(warm, share) for share in (0.5, 0.99)]
 
 
-class Meter:
-    """Counts what a consumer handles, and tells how many it were each second."""
+class RateCounter:
+    """Counts events and measures their rate after the warm-up.
+
+    Args:
+        count: number of events.
+    """
 
     def __init__(self, count: int) -> None:
-        self._first = int(count * WARM)
+        self._first = int(count * WARM_UP_SHARE)
         self._count = count
         self._seen = 0
         self._started = 0.0
         self._ended = 0.0
         self.done = asyncio.Event()
+        """Set when all events were counted."""
 
-    def seen(self) -> None:
-        """One more event was handled."""
+    def add(self) -> None:
+        """Count one event."""
         self._seen += 1
         if self._seen == self._first:
             self._started = time.perf_counter()
@@ -52,5 +61,5 @@ class Meter:
 
     @property
     def rate(self) -> float:
-        """Events a second."""
+        """Events per second."""
         return (self._count - self._first) / (self._ended - self._started)

@@ -1,6 +1,6 @@
-"""FastStream, with the middlewares that measure what evmon measures.
+"""FastStream, by default with its Prometheus and OpenTelemetry middlewares.
 
-It is treated kindly: no log line for each message, no tracer, entries read by hundreds.
+It logs no messages, has no tracer, and reads up to 100 entries at once.
 """
 
 import asyncio
@@ -15,11 +15,18 @@ from opentelemetry.sdk.metrics import MeterProvider
 from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
 
-from benchmarks.events import GROUP, STREAM, Meter, p50_and_p99, payload, payloads
+from benchmarks.workload import (
+    GROUP,
+    STREAM,
+    RateCounter,
+    p50_and_p99,
+    payload,
+    payloads,
+)
 
 
 def broker_of(url: str, *, plain: bool = False) -> RedisBroker:
-    """A broker that measures, unless it is a plain one."""
+    """A broker, with middlewares unless it is plain."""
     if plain:
         return RedisBroker(url, logger=None)
     registry = CollectorRegistry()
@@ -34,14 +41,14 @@ def broker_of(url: str, *, plain: bool = False) -> RedisBroker:
     )
 
 
-def subscription(*, many: bool = False) -> StreamSub:
-    """All that is in the stream, by a group."""
-    where: dict[str, Any] = {"group": GROUP, "consumer": "c", "last_id": "0"}
-    return StreamSub(STREAM, **where, max_records=100, batch=many)
+def subscription(*, batch_handler: bool = False) -> StreamSub:
+    """A subscription to the stream as a consumer of the group."""
+    consumer: dict[str, Any] = {"group": GROUP, "consumer": "c", "last_id": "0"}
+    return StreamSub(STREAM, **consumer, max_records=100, batch=batch_handler)
 
 
-async def message(data: Any) -> dict[str, bytes]:
-    """The fields of an entry, as its publisher writes them."""
+async def entry_fields(data: Any) -> dict[str, bytes]:
+    """The fields of an entry, as FastStream's publisher writes them."""
     from faststream.redis.parser import BinaryMessageFormatV1
 
     raw = await BinaryMessageFormatV1.encode(
@@ -55,65 +62,65 @@ async def fill(url: str, count: int) -> None:
     client = Redis.from_url(url)
     pipe = client.pipeline(transaction=False)
     for number in range(count):
-        pipe.xadd(STREAM, await message(payload(number)))
+        pipe.xadd(STREAM, await entry_fields(payload(number)))
     await pipe.execute()
     await client.aclose()
 
 
 async def consume(
-    url: str, count: int, *, plain: bool = False, many: bool = False
+    url: str, count: int, *, plain: bool = False, batch_handler: bool = False
 ) -> float:
-    """Handle what is there, one by one or many at once; returns events a second."""
+    """Handle all events of a full stream; returns events per second."""
     await fill(url, count)
-    meter = Meter(count)
+    counter = RateCounter(count)
     broker = broker_of(url, plain=plain)
 
     async def handle(event: dict[str, Any]) -> None:  # noqa: ARG001
-        meter.seen()
+        counter.add()
 
-    async def handle_many(events: list[dict[str, Any]]) -> None:
+    async def handle_batch(events: list[dict[str, Any]]) -> None:
         for _ in events:
-            meter.seen()
+            counter.add()
 
-    subscribe = broker.subscriber(stream=subscription(many=many))
-    subscribe(handle_many if many else handle)
+    subscribe = broker.subscriber(stream=subscription(batch_handler=batch_handler))
+    subscribe(handle_batch if batch_handler else handle)
     async with broker:
         await broker.start()
-        await meter.done.wait()
-    return meter.rate
+        await counter.done.wait()
+    return counter.rate
 
 
 async def publish_concurrently(
     url: str, count: int, tasks: int = 100, *, plain: bool = False
 ) -> float:
-    """Publish from many tasks at once."""
-    meter = Meter(count)
+    """Publish from several tasks, each awaiting its events; returns events per second."""
+    counter = RateCounter(count)
     broker = broker_of(url, plain=plain)
 
     async def publisher() -> None:
         for data in payloads(count // tasks):
             await broker.publish(data, stream=STREAM)
-            meter.seen()
+            counter.add()
 
     async with broker:
         await broker.start()
         await asyncio.gather(*(publisher() for _ in range(tasks)))
-    return meter.rate
+    return counter.rate
 
 
 async def latency(url: str, count: int) -> list[float]:
-    """How long after it was sent an event reaches its handler: p50 and p99, in seconds."""
-    waited: list[float] = []
+    """Seconds from sending to handling an event: p50 and p99."""
+    latencies: list[float] = []
     done = asyncio.Event()
     broker = broker_of(url)
 
     @broker.subscriber(stream=subscription())
     async def handle(event: dict[str, Any]) -> None:
-        waited.append(time.time() - event["at"])
-        if len(waited) >= count:
+        latencies.append(time.time() - event["at"])
+        if len(latencies) >= count:
             done.set()
 
     async with broker:
         await broker.start()
         await asyncio.wait_for(done.wait(), 120)
-    return p50_and_p99(waited)
+    return p50_and_p99(latencies)

@@ -1,0 +1,1 @@
+"""The programs that are compared, each with functions of the same names."""
