@@ -30,6 +30,6 @@ def python(script, **environ):
         timeout=30,
         check=False,
     )
-    assert result.returncode == 0, result.stdout + result.stderr
+    assert 0 == result.returncode, result.stdout + result.stderr
     assert "Traceback" not in result.stderr
     return result.stdout

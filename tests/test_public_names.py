@@ -84,7 +84,7 @@ def test_a_function_describes_what_it_takes_and_returns(function):
         return  # for the bus alone
     described = section(doc, "Args")
     for name in list(signature.parameters):
-        assert name == "self" or re.search(
+        assert "self" == name or re.search(
             rf"^    {name}: ", described, re.MULTILINE
         ), name
     returned = signature.return_annotation
@@ -95,7 +95,7 @@ def test_a_function_describes_what_it_takes_and_returns(function):
 
 
 def test_help_lists_every_setting_with_its_default_and_no_secret():
-    assert len(SETTINGS) == 9
+    assert 9 == len(SETTINGS)
     text = inspect.getdoc(evmon.RedisConfig)
 
     assert "lease: Seconds without renewal" in text

@@ -87,9 +87,9 @@ def sent(measured, **attributes):
 async def test_a_lone_event_leaves_at_once(running, wire, measured):
     await asyncio.wait_for(running.publish(event()), Batching().max_wait * 0.8)
 
-    assert wire.batches == [1]
-    assert sent(measured, **{"evmon.event.type": "order.created"}) == 1
-    assert running.buffered == 0
+    assert [1] == wire.batches
+    assert 1 == sent(measured, **{"evmon.event.type": "order.created"})
+    assert 0 == running.buffered
 
 
 async def test_what_comes_while_a_batch_is_on_its_way_forms_the_next_one(running, wire):
@@ -101,17 +101,17 @@ async def test_what_comes_while_a_batch_is_on_its_way_forms_the_next_one(running
     wire.free.set()
     await asyncio.gather(*tasks)
 
-    assert wire.batches == [1, 99]
+    assert [1, 99] == wire.batches
 
 
 async def test_a_batch_is_never_larger_than_its_limit(make, wire):
     publisher = make(max_size=10)
     task = asyncio.create_task(publisher.run())
-    assert await publisher.publish_many(event(n) for n in range(25)) == [None] * 25
+    assert [None] * 25 == await publisher.publish_many(event(n) for n in range(25))
     publisher.close()
     await task
 
-    assert wire.batches == [10, 10, 5]
+    assert [10, 10, 5] == wire.batches
 
 
 async def test_without_batching_events_go_one_by_one(make, wire):
@@ -121,7 +121,7 @@ async def test_without_batching_events_go_one_by_one(make, wire):
     publisher.close()
     await task
 
-    assert wire.batches == [1, 1, 1]
+    assert [1, 1, 1] == wire.batches
 
 
 async def test_publish_nowait_waits_for_company_and_not_longer(make, wire):
@@ -130,12 +130,12 @@ async def test_publish_nowait_waits_for_company_and_not_longer(make, wire):
     for number in range(5):
         publisher.publish_nowait(event(number))
     await pytest.settle()
-    assert wire.batches == []
+    assert [] == wire.batches
     await pytest.eventually(lambda: wire.batches, within=2)
     publisher.close()
     await task
 
-    assert wire.batches == [5]
+    assert [5] == wire.batches
 
 
 async def test_an_awaited_event_takes_the_waiting_ones_with_it(make, wire):
@@ -147,7 +147,7 @@ async def test_an_awaited_event_takes_the_waiting_ones_with_it(make, wire):
     publisher.close()
     await task
 
-    assert wire.batches == [2]
+    assert [2] == wire.batches
 
 
 async def test_a_full_batch_does_not_wait(make, wire):
@@ -164,20 +164,20 @@ async def test_a_failed_batch_is_sent_again(running, wire, measured, instant_clo
     wire.failures = [TransportError("gone"), TransportError("gone")]
     await running.publish(event())
 
-    assert instant_clock.slept == [0.1, 0.2]
-    assert measured.total(i.RETRY_ATTEMPTS, **{"evmon.retry.component": "publish"}) == 2
-    assert sent(measured) == 1
+    assert [0.1, 0.2] == instant_clock.slept
+    assert 2 == measured.total(i.RETRY_ATTEMPTS, **{"evmon.retry.component": "publish"})
+    assert 1 == sent(measured)
     errors = {"error.type": "TransportError"}
-    assert measured.snapshot.distribution(i.OPERATION_DURATION, errors).count == 2
+    assert 2 == measured.snapshot.distribution(i.OPERATION_DURATION, errors).count
 
 
 async def test_only_the_refused_part_of_a_batch_is_sent_again(running, wire):
     wire.failures = [[False, True, True], [True, False], [True], []]
     results = await running.publish_many(event(n) for n in range(3))
 
-    assert wire.batches == [3, 2, 1]
-    assert [results[0], results[2]] == [None, None]
-    assert results[1].event_id == "1"
+    assert [3, 2, 1] == wire.batches
+    assert [None, None] == [results[0], results[2]]
+    assert "1" == results[1].event_id
 
 
 async def test_a_publisher_hears_that_its_event_was_refused(running, wire, measured):
@@ -185,10 +185,10 @@ async def test_a_publisher_hears_that_its_event_was_refused(running, wire, measu
     with pytest.raises(PublishError, match="event 7 was not published: gone"):
         await running.publish(event(7))
 
-    assert (
-        measured.total(i.RETRY_EXHAUSTED, **{"evmon.retry.component": "publish"}) == 1
+    assert 1 == measured.total(
+        i.RETRY_EXHAUSTED, **{"evmon.retry.component": "publish"}
     )
-    assert sent(measured, **{"error.type": "TransportError"}) == 1
+    assert 1 == sent(measured, **{"error.type": "TransportError"})
 
 
 async def test_a_lost_nowait_event_is_told_whoever_shares_its_batch(
@@ -204,7 +204,7 @@ async def test_a_lost_nowait_event_is_told_whoever_shares_its_batch(
     publisher.close()
     await task
 
-    assert measured.total(i.EVENTS_LOST) == 3
+    assert 3 == measured.total(i.EVENTS_LOST)
     assert "lost 3 events from publish_nowait: down" in caplog.text
 
 
@@ -237,10 +237,10 @@ async def test_what_is_no_event_is_refused_before_it_is_sent(running, wire):
     )
 
     assert first is third is None
-    assert second.event_id == "2"
+    assert "2" == second.event_id
     assert "cannot be encoded as JSON" in str(second)
     assert isinstance(second.__cause__, InvalidEventError)
-    assert sum(wire.batches) == 2
+    assert 2 == sum(wire.batches)
 
 
 async def test_a_full_buffer_makes_publishers_wait(make, wire):
@@ -250,14 +250,14 @@ async def test_a_full_buffer_makes_publishers_wait(make, wire):
     tasks = [asyncio.create_task(publisher.publish(event(n))) for n in range(4)]
     await pytest.settle()
 
-    assert publisher.buffered == 2
+    assert 2 == publisher.buffered
     with pytest.raises(PublishError, match="the buffer is full"):
         publisher.publish_nowait(event(9))
     wire.free.set()
     await asyncio.gather(*tasks)
     publisher.close()
     await task
-    assert wire.batches == [1, 1, 1, 1]
+    assert [1, 1, 1, 1] == wire.batches
 
 
 async def test_a_cancelled_publisher_disturbs_nobody_else(running, wire):
@@ -271,7 +271,7 @@ async def test_a_cancelled_publisher_disturbs_nobody_else(running, wire):
     await second
 
     assert first.cancelled()
-    assert wire.batches == [2]
+    assert [2] == wire.batches
 
 
 async def test_closing_sends_what_is_buffered(make, wire):
@@ -281,7 +281,7 @@ async def test_closing_sends_what_is_buffered(make, wire):
     publisher.close()
     await task
 
-    assert wire.batches == [1]
+    assert [1] == wire.batches
     with pytest.raises(BusStateError, match="accepts no more events"):
         await publisher.publish(event(2))
 
@@ -293,13 +293,13 @@ async def test_abandoned_events_are_counted_and_their_publishers_told(make, wire
     waiting = [asyncio.create_task(publisher.publish(event(n))) for n in range(3)]
     await pytest.settle()
 
-    assert publisher.abandon() == 2
+    assert 2 == publisher.abandon()
     task.cancel()
     results = await asyncio.gather(*waiting, return_exceptions=True)
-    assert [str(r.__cause__) for r in results] == [
-        "the bus stopped before the event was sent"
-    ] * 3
-    assert publisher.buffered == 0
+    assert ["the bus stopped before the event was sent"] * 3 == [
+        str(r.__cause__) for r in results
+    ]
+    assert 0 == publisher.buffered
 
 
 async def test_a_cancelled_caller_waits_for_no_batch(running, wire):

@@ -39,7 +39,7 @@ class Flaky:
 def test_delays_double_up_to_the_cap():
     policy = RetryPolicy(base_delay=0.1, max_delay=5.0, multiplier=2.0)
 
-    assert [policy.delay(n) for n in range(8)] == [
+    assert [
         0.1,
         0.2,
         0.4,
@@ -48,7 +48,7 @@ def test_delays_double_up_to_the_cap():
         3.2,
         5.0,
         5.0,
-    ]
+    ] == [policy.delay(n) for n in range(8)]
 
 
 @given(
@@ -86,22 +86,19 @@ async def test_no_jitter_waits_the_whole_delay(retrier, instant_clock):
 
     await retrier.call(PLAIN, Flaky(3))
 
-    assert instant_clock.slept == [0.1, 0.2, 0.4]
+    assert [0.1, 0.2, 0.4] == instant_clock.slept
 
 
 async def test_an_operation_is_tried_again_until_it_succeeds(retrier, measured):
     operation = Flaky(2)
 
-    assert await retrier.call(PLAIN, operation) == "done"
-    assert operation.calls == 3
-    assert (
-        measured.total(
-            i.RETRY_ATTEMPTS,
-            **{"evmon.retry.component": "handler", "error.type": "ConnectionError"},
-        )
-        == 2
+    assert "done" == await retrier.call(PLAIN, operation)
+    assert 3 == operation.calls
+    assert 2 == measured.total(
+        i.RETRY_ATTEMPTS,
+        **{"evmon.retry.component": "handler", "error.type": "ConnectionError"},
     )
-    assert measured.total(i.RETRY_EXHAUSTED) == 0
+    assert 0 == measured.total(i.RETRY_EXHAUSTED)
 
 
 async def test_the_last_error_comes_out_untouched(retrier, measured):
@@ -111,8 +108,8 @@ async def test_the_last_error_comes_out_untouched(retrier, measured):
         await retrier.call(PLAIN, Flaky(99, error))
 
     assert error is caught.value
-    assert measured.total(i.RETRY_EXHAUSTED, **{"error.type": "ConnectionError"}) == 1
-    assert measured.snapshot.distribution(i.RETRY_DELAY).count == 3
+    assert 1 == measured.total(i.RETRY_EXHAUSTED, **{"error.type": "ConnectionError"})
+    assert 3 == measured.snapshot.distribution(i.RETRY_DELAY).count
 
 
 async def test_errors_that_are_not_named_are_not_retried(retrier):
@@ -121,7 +118,7 @@ async def test_errors_that_are_not_named_are_not_retried(retrier):
     with pytest.raises(ValueError, match="no"):
         await retrier.call(RetryPolicy(retry_on=(ConnectionError,)), operation)
 
-    assert operation.calls == 1
+    assert 1 == operation.calls
 
 
 @pytest.mark.parametrize(
@@ -133,7 +130,7 @@ async def test_what_can_never_heal_is_not_retried(retrier, error):
     with pytest.raises(type(error)):
         await retrier.call(PLAIN, operation)
 
-    assert operation.calls == 1
+    assert 1 == operation.calls
 
 
 async def test_cancellation_is_no_failed_attempt(retrier, measured):
@@ -142,14 +139,14 @@ async def test_cancellation_is_no_failed_attempt(retrier, measured):
     with pytest.raises(asyncio.CancelledError):
         await retrier.call(PLAIN, operation)
 
-    assert operation.calls == 1
-    assert measured.total(i.RETRY_ATTEMPTS) + measured.total(i.RETRY_EXHAUSTED) == 0
+    assert 1 == operation.calls
+    assert 0 == measured.total(i.RETRY_ATTEMPTS) + measured.total(i.RETRY_EXHAUSTED)
 
 
 async def test_retry_later_says_itself_how_long(retrier, instant_clock):
     await retrier.call(RetryPolicy(retry_on=(ValueError,)), Flaky(1, RetryLater(42)))
 
-    assert instant_clock.slept == [42]
+    assert [42] == instant_clock.slept
 
 
 def test_the_series_exist_at_zero_before_the_first_retry(measured):

@@ -20,7 +20,7 @@ async def test_settled_waits_for_retries_too():
     async with bus:
         await bus.publish("a")
         await settled(bus)
-        assert len(calls) == 3
+        assert 3 == len(calls)
 
 
 async def test_settled_waits_for_providers():
@@ -30,7 +30,7 @@ async def test_settled_waits_for_providers():
     async with bus:
         bus.register(handle)
         await settled(bus)
-        assert bus.discovery.pending == 0
+        assert 0 == bus.discovery.pending
 
 
 async def test_settled_says_what_is_left():

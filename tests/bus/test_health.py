@@ -34,20 +34,20 @@ def answers(health):
 
 
 async def test_it_is_not_ready_before_all_parts_run(health, measured):
-    assert answers(health) == (False, "starting")
-    assert measured.total(i.CONSUMER_READY) == 0
+    assert (False, "starting") == answers(health)
+    assert 0 == measured.total(i.CONSUMER_READY)
     health.started()
 
-    assert answers(health) == (True, "ready")
-    assert measured.total(i.CONSUMER_READY) == 1
+    assert (True, "ready") == answers(health)
+    assert 1 == measured.total(i.CONSUMER_READY)
 
 
 async def test_it_is_not_ready_while_it_drains(health, measured):
     health.started()
     health.draining()
 
-    assert answers(health) == (False, "draining")
-    assert measured.total(i.CONSUMER_READY) == 0
+    assert (False, "draining") == answers(health)
+    assert 0 == measured.total(i.CONSUMER_READY)
     assert health.livez().ok
 
 
@@ -57,24 +57,24 @@ async def test_trouble_of_the_transport_is_told_and_clears(
     caplog.set_level("INFO")
     health.started()
     transport.problem = "the connection is broken"
-    assert answers(health) == (False, "the connection is broken")
+    assert (False, "the connection is broken") == answers(health)
     assert health.livez().ok
     for _ in range(10):
         health.look()
-    assert measured.total(i.CONSUMER_READY) == 0
+    assert 0 == measured.total(i.CONSUMER_READY)
     transport.problem = ""
     health.look()
 
-    assert answers(health) == (True, "ready")
-    assert measured.total(i.CONSUMER_READY) == 1
-    assert caplog.text.count("not ready: the connection is broken") == 1
-    assert [r.getMessage() for r in caplog.records][-1] == "ready"
+    assert (True, "ready") == answers(health)
+    assert 1 == measured.total(i.CONSUMER_READY)
+    assert 1 == caplog.text.count("not ready: the connection is broken")
+    assert "ready" == [r.getMessage() for r in caplog.records][-1]
 
 
 async def test_it_is_alive_while_the_loop_turns(health, clock):
     health.started()
     for _ in range(10):
-        assert health.livez().detail == "alive"
+        assert "alive" == health.livez().detail
         await pytest.settle()
         clock.now += 2 * ALIVE_FOR
 
@@ -89,7 +89,7 @@ async def test_it_is_not_alive_when_the_loop_is_stuck(health, clock):
     clock.now += 1
 
     assert not health.livez().ok
-    assert health.livez().detail == "the event loop has not responded for 31 s"
+    assert "the event loop has not responded for 31 s" == health.livez().detail
     await pytest.settle()
     assert health.livez().ok
 
@@ -100,8 +100,8 @@ async def test_nothing_is_scheduled_while_nobody_asks(health):
     assert health.livez().ok
     await pytest.settle()
 
-    assert [t for t in loop._scheduled if not t.cancelled()] == []
-    assert asyncio.all_tasks() == {asyncio.current_task()}
+    assert [] == [t for t in loop._scheduled if not t.cancelled()]
+    assert {asyncio.current_task()} == asyncio.all_tasks()
 
 
 # Over HTTP
@@ -145,24 +145,24 @@ async def test_a_running_bus_is_alive_and_ready(transport, request):
     if transport == "redis":
         url = request.getfixturevalue("server").url
     async with bus_on(url) as bus:
-        assert await get(bus, "/livez") == (200, "alive")
-        assert await get(bus, "/readyz") == (200, "ready")
-        assert (await get(bus, "/metrics"))[0] == 200
+        assert (200, "alive") == await get(bus, "/livez")
+        assert (200, "ready") == await get(bus, "/readyz")
+        assert 200 == (await get(bus, "/metrics"))[0]
         assert "\nevmon_ready 1.0" in (await get(bus, "/metrics"))[1]
-        assert (await get(bus, "/other"))[0] == 404
+        assert 404 == (await get(bus, "/other"))[0]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 async def test_without_its_server_a_bus_is_alive_and_not_ready(own_server, number):
     server = own_server()
     async with bus_on(server.url, redis=RedisConfig(timeout=0.5)) as bus:
-        assert (await get(bus, "/readyz"))[0] == 200
+        assert 200 == (await get(bus, "/readyz"))[0]
         await asyncio.to_thread(server.stop, number)
         detail = await until(bus, "/readyz", 503)
-        assert detail == "the connection to Redis is broken"
-        assert await get(bus, "/livez") == (200, "alive")
+        assert "the connection to Redis is broken" == detail
+        assert (200, "alive") == await get(bus, "/livez")
         await asyncio.to_thread(server.start)
-        assert await until(bus, "/readyz", 200) == "ready"
+        assert "ready" == await until(bus, "/readyz", 200)
 
 
 async def test_a_server_that_hangs_makes_a_bus_unready(own_server):
@@ -174,11 +174,11 @@ async def test_a_server_that_hangs_makes_a_bus_unready(own_server):
         os.kill(server.pid, signal.SIGSTOP)
         try:
             detail = await until(bus, "/readyz", 503)
-            assert (await get(bus, "/livez"))[0] == 200
+            assert 200 == (await get(bus, "/livez"))[0]
         finally:
             os.kill(server.pid, signal.SIGCONT)
         assert "Redis" in detail
-        assert await until(bus, "/readyz", 200) == "ready"
+        assert "ready" == await until(bus, "/readyz", 200)
 
 
 async def test_a_bus_that_waits_for_its_server_is_alive_and_not_ready(own_server):
@@ -187,11 +187,11 @@ async def test_a_bus_that_waits_for_its_server_is_alive_and_not_ready(own_server
     bus = bus_on(server.url)
     starting = asyncio.create_task(bus.start())
     await pytest.eventually(lambda: bus.metrics_url and ":0/" not in bus.metrics_url)
-    assert await get(bus, "/livez") == (200, "alive")
-    assert await get(bus, "/readyz") == (503, "starting")
+    assert (200, "alive") == await get(bus, "/livez")
+    assert (503, "starting") == await get(bus, "/readyz")
     await asyncio.to_thread(server.start)
     await starting
-    assert await get(bus, "/readyz") == (200, "ready")
+    assert (200, "ready") == await get(bus, "/readyz")
     await bus.stop()
 
 
@@ -226,7 +226,7 @@ async def test_a_bus_that_drains_is_alive_and_not_ready():
     await running.wait()
     stopping = asyncio.create_task(bus.stop())
     await pytest.settle()
-    assert await get(bus, "/readyz") == (503, "draining")
-    assert await get(bus, "/livez") == (200, "alive")
+    assert (503, "draining") == await get(bus, "/readyz")
+    assert (200, "alive") == await get(bus, "/livez")
     gate.set()
     await stopping

@@ -16,13 +16,13 @@ async def test_publish_takes_all_attributes_of_an_event(bus):
             "order.created", id="1", source="/other", traceparent="00-a-b-01"
         )
 
-    assert (event.id, event.source, event.traceparent) == ("1", "/other", "00-a-b-01")
+    assert ("1", "/other", "00-a-b-01") == (event.id, event.source, event.traceparent)
 
 
 async def test_publish_many_takes_events_and_pairs(bus, orders):
     async with bus:
         event = await bus.publish("order.created")
-        assert await bus.publish_many([event, ("order.created", 2)]) == [None, None]
+        assert [None, None] == await bus.publish_many([event, ("order.created", 2)])
 
 
 async def test_what_is_no_event_type_is_refused(bus):

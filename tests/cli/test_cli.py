@@ -55,14 +55,14 @@ def app(tmp_path, monkeypatch):
     ],
 )
 def test_help_shows_examples(arguments, capsys):
-    assert main(arguments) == 0
+    assert 0 == main(arguments)
     output = capsys.readouterr().out
     assert "Examples:" in output
     assert "evmon " in output
 
 
 def test_the_version_is_told(capsys):
-    assert main(["--version"]) == 0
+    assert 0 == main(["--version"])
     assert f"evmon, version {__version__}\n" == capsys.readouterr().out
 
 
@@ -79,12 +79,12 @@ def test_the_version_is_told(capsys):
     ],
 )
 def test_wrong_usage_is_one_line_with_the_way_out(arguments, message, capsys):
-    assert main(arguments) == 2
+    assert 2 == main(arguments)
     error = capsys.readouterr().err
     assert error.startswith("evmon: ")
     assert message in error
     assert "--help" in error
-    assert error.count("\n") == 1
+    assert 1 == error.count("\n")
 
 
 @pytest.mark.parametrize(
@@ -100,36 +100,36 @@ def test_wrong_usage_is_one_line_with_the_way_out(arguments, message, capsys):
 def test_a_target_that_cannot_be_loaded_is_one_line(
     app, command, target, message, capsys
 ):
-    assert main([command, target.format(app=app)]) == 1
+    assert 1 == main([command, target.format(app=app)])
     error = capsys.readouterr().err
     assert message in error
-    assert error.count("\n") == 1
+    assert 1 == error.count("\n")
 
 
 def test_an_error_in_a_module_tells_its_place(tmp_path, monkeypatch, capsys):
     (tmp_path / "broken_app.py").write_text("import os\nbus = nonsense\n")
     monkeypatch.syspath_prepend(tmp_path)
 
-    assert main(["handlers", "broken_app:bus"]) == 1
+    assert 1 == main(["handlers", "broken_app:bus"])
     assert f"({tmp_path / 'broken_app.py'}:2)" in capsys.readouterr().err
 
 
 def test_handlers_are_shown_as_a_table(app, capsys):
-    assert main(["handlers", f"{app}:bus"]) == 0
+    assert 0 == main(["handlers", f"{app}:bus"])
 
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]
-    assert rows == [
+    assert [
         ["PATTERN", "HANDLER", "KIND", "RETRIES"],
         ["order.*", f"{app}.Orders.audit", "thread", "default"],
         ["order.created", f"{app}.Orders.created", "async", "5"],
-    ]
+    ] == rows
 
 
 def test_handlers_are_shown_as_json(app, capsys):
-    assert main(["handlers", f"{app}:bus", "--json"]) == 0
+    assert 0 == main(["handlers", f"{app}:bus", "--json"])
     shown = json.loads(capsys.readouterr().out)
 
-    assert shown["failures"] == []
+    assert [] == shown["failures"]
     assert {
         "pattern": "order.*",
         "handler": f"{app}.Orders.audit",
@@ -140,7 +140,7 @@ def test_handlers_are_shown_as_json(app, capsys):
 
 
 def test_a_provider_that_cannot_be_looked_at_is_told(app, capsys):
-    assert main(["handlers", f"{app}:broken"]) == 1
+    assert 1 == main(["handlers", f"{app}:broken"])
     assert "register an instance instead" in capsys.readouterr().err
 
 
@@ -152,7 +152,7 @@ def _commands(command, path=()):
 
 @pytest.mark.parametrize("arguments", [*_commands(cli)], ids=" ".join)
 def test_every_help_has_examples_on_lines_of_their_own(arguments, capsys):
-    assert main(arguments) == 0
+    assert 0 == main(arguments)
 
     lines = capsys.readouterr().out.splitlines()
     example = lines[lines.index("  Examples:") + 1]
@@ -172,7 +172,7 @@ def _start(*arguments, **options):
 def _stops_in_order(process, within):
     process.send_signal(signal.SIGTERM)
     _, errors = process.communicate(timeout=within)
-    assert process.returncode == 0, errors
+    assert 0 == process.returncode, errors
     assert "Traceback" not in errors
 
 
@@ -208,7 +208,7 @@ def test_run_hears_a_signal_while_it_waits_for_a_server(app, own_server):
 
 @pytest.mark.parametrize("command", [(), ("dlq",)])
 def test_a_group_without_a_command_shows_its_help(command, capsys):
-    assert main(command) == 2
+    assert 2 == main(command)
     shown = "".join(capsys.readouterr())
     assert "\n    evmon dlq list" in shown
     assert shown.startswith("Usage: evmon")
@@ -220,7 +220,7 @@ def test_a_taken_port_is_one_line(service, app):
     process = _start("run", f"{app}:bus", "--metrics-port", port)
     _, errors = process.communicate(timeout=20)
 
-    assert process.returncode == 1
+    assert 1 == process.returncode
     assert f"127.0.0.1:{port}" in errors
     assert "Traceback" not in errors
 
@@ -238,8 +238,8 @@ def test_the_demo_runs_and_ends_cleanly(stop):
         process.kill()
         process.wait()
 
-    assert process.returncode == 0, errors
-    assert errors == ""
+    assert 0 == process.returncode, errors
+    assert "" == errors
     assert "Serving http://127.0.0.1:" in output
     assert "Performance Summary (uptime: " in output
     assert "events; drained and stopped." in output

@@ -51,7 +51,7 @@ def test_without_a_limit_it_never_opens(clock):
 
     assert not breaker.is_open
     assert breaker.may_read()
-    assert breaker.wait() == 0
+    assert 0 == breaker.wait()
 
 
 def test_a_limit_of_0_needs_a_failure_all_the_same(clock):
@@ -76,7 +76,7 @@ def test_open_it_lets_nothing_through_until_the_pause_is_over(breaker, clock, ca
         "4 of the last 4 handler calls failed: reading is paused for 5 s" in caplog.text
     )
     assert not breaker.may_read()
-    assert breaker.wait() == 5
+    assert 5 == breaker.wait()
     clock.now += 4.9
     assert not breaker.may_read()
     clock.now += 0.1
@@ -92,7 +92,7 @@ def test_a_try_that_succeeds_closes_it(breaker, clock):
     breaker.succeeded()
 
     assert not breaker.is_open
-    assert breaker.wait() == 0
+    assert 0 == breaker.wait()
     calls(breaker, "---")
     assert not breaker.is_open, "it looks at new calls"
 
@@ -106,8 +106,8 @@ def test_a_try_that_fails_doubles_the_pause_up_to_a_minute(breaker, clock):
         assert breaker.may_read()
         breaker.failed()
 
-    assert pauses == [5, 10, 20, 40, 60, 60, 60]
-    assert pauses[-1] == MAX_PAUSE
+    assert [5, 10, 20, 40, 60, 60, 60] == pauses
+    assert MAX_PAUSE == pauses[-1]
 
 
 def test_after_it_closed_the_pause_is_the_first_one_again(breaker, clock):
@@ -120,7 +120,7 @@ def test_after_it_closed_the_pause_is_the_first_one_again(breaker, clock):
     breaker.succeeded()
     opened(breaker)
 
-    assert breaker.wait() == 5
+    assert 5 == breaker.wait()
 
 
 def test_a_try_that_comes_to_nothing_is_followed_by_another(breaker, clock):
@@ -135,7 +135,7 @@ def test_a_try_that_comes_to_nothing_is_followed_by_another(breaker, clock):
 def test_a_read_that_brings_nothing_uses_up_no_try(breaker, clock):
     opened(breaker)
     breaker.nothing_to_try()
-    assert breaker.wait() == 5
+    assert 5 == breaker.wait()
     clock.now += 5
     assert breaker.may_read()
     breaker.nothing_to_try()
@@ -150,7 +150,7 @@ def test_calls_that_ran_when_it_opened_do_not_count_as_the_try(breaker):
     breaker.failed()
 
     assert breaker.is_open
-    assert breaker.wait() == 5
+    assert 5 == breaker.wait()
 
 
 async def test_retries_wait_and_one_of_them_is_the_try(breaker, clock):
@@ -163,14 +163,14 @@ async def test_retries_wait_and_one_of_them_is_the_try(breaker, clock):
 
     tasks = [asyncio.create_task(retry(n)) for n in range(3)]
     await clock.advance(4.9)
-    assert admitted == []
+    assert [] == admitted
     await clock.advance(0.1)
-    assert len(admitted) == 1
+    assert 1 == len(admitted)
     assert not breaker.may_read()
     breaker.succeeded()
     await clock.advance(5)
 
-    assert sorted(admitted) == [0, 1, 2]
+    assert [0, 1, 2] == sorted(admitted)
     await asyncio.gather(*tasks)
     assert breaker.may_read()
 
@@ -190,7 +190,7 @@ async def test_a_retry_that_waits_goes_before_a_new_event(breaker, clock):
 async def test_closed_it_admits_at_once(breaker, clock):
     await breaker.admit()
 
-    assert clock.slept == []
+    assert [] == clock.slept
 
 
 # In a bus
@@ -223,12 +223,12 @@ async def test_while_everything_fails_hardly_anything_is_called(caplog):
         await bus.publish_many([("a", n) for n in range(50)])
         await pytest.eventually(lambda: "reading is paused" in caplog.text)
         await asyncio.sleep(0.2)
-        assert count < 30
-        assert bus._runtime.consumer.in_flight == 5
+        assert 30 > count
+        assert 5 == bus._runtime.consumer.in_flight
         healed = True
         await pytest.eventually(lambda: len(done) == 50)
         snapshot = bus._runtime.telemetry.snapshot()
-        assert snapshot.total(i.DEAD_LETTERS) == 0
+        assert 0 == snapshot.total(i.DEAD_LETTERS)
 
     assert sorted(done) == list(range(50))
 

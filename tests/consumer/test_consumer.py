@@ -22,9 +22,9 @@ async def test_an_event_reaches_every_handler_that_matches(stage, measured):
 
     assert {"exact", "pattern"} == set(seen)
     consumed = {"evmon.event.type": "order.created"}
-    assert measured.total(i.CONSUMED_MESSAGES, **consumed) == 1
-    assert measured.snapshot.distribution(i.PROCESS_DURATION).count == 2
-    assert measured.total(i.EVENTS_IN_FLIGHT) == 0
+    assert 1 == measured.total(i.CONSUMED_MESSAGES, **consumed)
+    assert 2 == measured.snapshot.distribution(i.PROCESS_DURATION).count
+    assert 0 == measured.total(i.EVENTS_IN_FLIGHT)
 
 
 async def test_no_more_events_are_read_than_may_be_handled(stage):
@@ -43,12 +43,12 @@ async def test_no_more_events_are_read_than_may_be_handled(stage):
     async with s:
         await s.send(*[raw("a")] * 10)
         await pytest.eventually(lambda: running == 3)
-        assert s.consumer.in_flight == 3
-        assert s.transport.length == 7
+        assert 3 == s.consumer.in_flight
+        assert 7 == s.transport.length
         gate.set()
         await s.until_settled()
 
-    assert most == 3
+    assert 3 == most
 
 
 @pytest.mark.parametrize(
@@ -71,9 +71,9 @@ async def test_bad_input_is_put_aside_with_a_reason_and_the_rest_goes_on(
         await s.until_settled()
 
     assert [reason] * 2 == s.reasons
-    assert len(seen) == 1
-    assert measured.total(i.CONSUMED_MESSAGES, **{"evmon.event.type": "_unknown"}) == 2
-    assert measured.total(i.EVENTS_IN_FLIGHT) == 0
+    assert 1 == len(seen)
+    assert 2 == measured.total(i.CONSUMED_MESSAGES, **{"evmon.event.type": "_unknown"})
+    assert 0 == measured.total(i.EVENTS_IN_FLIGHT)
 
 
 async def test_an_event_that_was_delivered_too_often_is_not_handled_again(stage):
@@ -85,8 +85,8 @@ async def test_an_event_that_was_delivered_too_often_is_not_handled_again(stage)
         s.transport.interrupt()
         await s.until_settled()
 
-    assert seen == []
-    assert s.reasons == ["max_deliveries"]
+    assert [] == seen
+    assert ["max_deliveries"] == s.reasons
     assert received.raw == s.transport.dead_letters[0].received.raw
 
 
@@ -96,11 +96,11 @@ async def test_reading_starts_when_the_first_handler_is_there(stage):
     async with s:
         await s.send(raw("a"))
         await pytest.settle()
-        assert s.transport.length == 1
+        assert 1 == s.transport.length
         s.on("a", seen.append)
         await s.until_settled()
 
-    assert len(seen) == 1
+    assert 1 == len(seen)
 
 
 async def test_stopping_lets_running_handlers_finish(stage):
@@ -116,7 +116,7 @@ async def test_stopping_lets_running_handlers_finish(stage):
         await s.send(raw("a"))
         await pytest.eventually(lambda: s.consumer.in_flight)
 
-    assert len(done) == 1
+    assert 1 == len(done)
     assert s.settled
 
 
@@ -136,15 +136,15 @@ async def test_what_is_not_done_at_the_deadline_is_given_back(stage, measured, c
         await s.send(raw("a"), raw("a"))
         await pytest.eventually(lambda: s.consumer.in_flight == 2)
 
-    assert len(cancelled) == 2
-    assert s.transport.length == 2
-    assert s.transport.pending == 0
+    assert 2 == len(cancelled)
+    assert 2 == s.transport.length
+    assert 0 == s.transport.pending
     assert (
         "released 2 events for redelivery: not handled within the drain timeout"
         in caplog.text
     )
-    assert measured.total(i.EVENTS_IN_FLIGHT) == 0
-    assert s.reasons == []
+    assert 0 == measured.total(i.EVENTS_IN_FLIGHT)
+    assert [] == s.reasons
 
 
 async def test_a_broken_read_is_tried_again_with_backoff(stage, measured, caplog):
@@ -163,8 +163,8 @@ async def test_a_broken_read_is_tried_again_with_backoff(stage, measured, caplog
         await s.send(raw("a"))
         await s.until_settled()
 
-    assert len(seen) == 1
-    assert caplog.text.count("reading failed") == 2
+    assert 1 == len(seen)
+    assert 2 == caplog.text.count("reading failed")
 
 
 async def test_settling_is_tried_until_the_transport_takes_it(stage, measured):
@@ -182,10 +182,10 @@ async def test_settling_is_tried_until_the_transport_takes_it(stage, measured):
         await s.send(raw("a"))
         await s.until_settled()
 
-    assert s.reasons == ["unknown_type"]
+    assert ["unknown_type"] == s.reasons
     reason = {"evmon.dead_letter.reason": "unknown_type"}
-    assert measured.total(i.DEAD_LETTERS, **reason) == 1
-    assert failures == []
+    assert 1 == measured.total(i.DEAD_LETTERS, **reason)
+    assert [] == failures
 
 
 async def test_plans_of_old_routes_do_not_pile_up(stage):
@@ -197,7 +197,7 @@ async def test_plans_of_old_routes_do_not_pile_up(stage):
             await s.send(raw("a"))
         await s.until_settled()
 
-    assert len(s.consumer._plans) <= 4096
+    assert 4096 >= len(s.consumer._plans)
 
 
 async def test_a_retry_for_a_handler_that_is_gone_is_dead_lettered_whoever_wants_what(

@@ -22,14 +22,13 @@ async def test_a_handler_that_never_succeeds_ends_in_a_dead_letter(stage, measur
         await s.until_settled()
 
     (entry,) = s.transport.dead_letters
-    assert entry.letter.reason == "handler_error"
-    assert entry.letter.error_type == "builtins.ValueError"
-    assert entry.letter.error_message == "bad order ?"
-    assert entry.letter.attempts == 3
-    assert len(entry.letter.handlers) == 1
-    assert (
-        measured.total(i.DEAD_LETTERS, **{"evmon.dead_letter.reason": "handler_error"})
-        == 1
+    assert "handler_error" == entry.letter.reason
+    assert "builtins.ValueError" == entry.letter.error_type
+    assert "bad order ?" == entry.letter.error_message
+    assert 3 == entry.letter.attempts
+    assert 1 == len(entry.letter.handlers)
+    assert 1 == measured.total(
+        i.DEAD_LETTERS, **{"evmon.dead_letter.reason": "handler_error"}
     )
 
 
@@ -42,7 +41,7 @@ async def test_data_that_does_not_fit_is_a_dead_letter_and_no_retry(stage):
         await s.send(raw("a", data="seven"))
         await s.until_settled()
 
-    assert s.reasons == ["invalid_data"]
+    assert ["invalid_data"] == s.reasons
 
 
 class MuteError(Exception):
@@ -60,7 +59,7 @@ async def test_an_error_that_cannot_say_what_it_is_harms_only_its_event(stage):
         await s.send(raw("a"))
         await s.until_settled()
 
-    assert s.reasons == ["handler_error"]
+    assert ["handler_error"] == s.reasons
 
 
 @pytest.mark.parametrize(

@@ -24,8 +24,8 @@ async def test_a_handler_of_many_gets_what_came_in_one_read(stage, measured):
 
     assert [20, 20, 10] == [len(ids) for ids in calls]
     assert [str(n) for n in range(50)] == [n for ids in calls for n in ids]
-    assert measured.total(i.CONSUMED_MESSAGES) == 50
-    assert measured.snapshot.distribution(i.PROCESS_DURATION).count == 3
+    assert 50 == measured.total(i.CONSUMED_MESSAGES)
+    assert 3 == measured.snapshot.distribution(i.PROCESS_DURATION).count
 
 
 @pytest.mark.parametrize("events", [1, 5])
@@ -65,10 +65,10 @@ async def test_one_bad_event_of_many_is_no_failure_of_the_others(
     assert ["0", "1", "2", "3", "4"] == calls[0], "all at once"
     assert sorted([["0"], ["1"], ["2"], ["4"], *[["3"]] * 3]) == sorted(calls[1:])
     assert ["3"] == [entry.letter.event_id for entry in s.transport.dead_letters]
-    assert s.transport.dead_letters[0].letter.attempts == 3
+    assert 3 == s.transport.dead_letters[0].letter.attempts
     assert "failed on a batch of 5 events" in caplog.text
     failed = {"error.type": "ValueError"}
-    assert measured.snapshot.distribution(i.PROCESS_DURATION, failed).count == 4
+    assert 4 == measured.snapshot.distribution(i.PROCESS_DURATION, failed).count
 
 
 async def test_data_of_one_of_many_that_does_not_fit_is_its_own_dead_letter(stage):
@@ -84,7 +84,7 @@ async def test_data_of_one_of_many_that_does_not_fit_is_its_own_dead_letter(stag
         await s.until_settled()
 
     assert [1, 3] == sorted(seen)
-    assert s.reasons == ["invalid_data"]
+    assert ["invalid_data"] == s.reasons
 
 
 async def test_whoever_was_delivered_before_comes_alone(stage):
@@ -117,7 +117,7 @@ async def test_many_events_share_the_time_limit_of_a_handler(stage):
         await s.until_settled()
 
     assert [2, 1, 1] == calls
-    assert s.reasons == []
+    assert [] == s.reasons
 
 
 async def test_many_events_with_another_handler_wait_for_it(stage):
@@ -137,11 +137,11 @@ async def test_many_events_with_another_handler_wait_for_it(stage):
     await s.send(*[raw("a", event_id=str(n)) for n in range(3)])
     async with s:
         await pytest.eventually(lambda: calls == [3])
-        assert s.consumer.in_flight == 3
+        assert 3 == s.consumer.in_flight
         done.set()
         await s.until_settled()
 
-    assert s.reasons == ["rejected"]
+    assert ["rejected"] == s.reasons
 
 
 async def test_many_events_after_another_handler_are_settled_by_them(stage):
@@ -161,12 +161,12 @@ async def test_many_events_after_another_handler_are_settled_by_them(stage):
     await s.send(*[raw("a", event_id=str(n)) for n in range(3)])
     async with s:
         await pytest.settle()
-        assert s.consumer.in_flight == 3
+        assert 3 == s.consumer.in_flight
         done.set()
         await s.until_settled()
 
-    assert calls == [3]
-    assert s.reasons == ["rejected"]
+    assert [3] == calls
+    assert ["rejected"] == s.reasons
 
 
 async def test_a_handler_of_many_that_cancels_itself_harms_only_itself(stage):
@@ -197,7 +197,7 @@ async def test_many_events_not_done_at_the_deadline_are_given_back(stage):
     async with s:
         await pytest.eventually(lambda: s.consumer.in_flight == 2)
 
-    assert s.transport.length == 2, "and nothing was called again"
+    assert 2 == s.transport.length, "and nothing was called again"
 
 
 async def test_an_event_that_is_lost_among_many_is_not_settled_here(stage):

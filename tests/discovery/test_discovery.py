@@ -68,7 +68,7 @@ async def test_an_instance_gives_its_handlers(running, registry, measured):
 
     names = [f"{__name__}.Orders.created", f"{__name__}.Orders.audit"]
     assert names == [h.name for h in registry.handlers]
-    assert outcome(measured, "registered") == 1
+    assert 1 == outcome(measured, "registered")
     assert 0 == running.pending == measured.total(i.DISCOVERY_QUEUE_SIZE)
 
 
@@ -94,7 +94,7 @@ async def test_a_class_with_static_handlers_alone_needs_no_instance(running, reg
     running.register(Static)
     await pytest.settle()
 
-    assert len(registry) == 1
+    assert 1 == len(registry)
 
 
 async def test_a_class_that_needs_arguments_is_reported_with_the_way_out(
@@ -110,7 +110,7 @@ async def test_a_class_that_needs_arguments_is_reported_with_the_way_out(
     await pytest.eventually(lambda: running.failures)
 
     (failure,) = running.failures
-    assert failure.attempts == 1
+    assert 1 == failure.attempts
     assert "register an instance instead" in str(failure.error)
     assert "Needy, gave up after 1 attempts" in caplog.text
 
@@ -121,9 +121,9 @@ async def test_a_provider_without_handlers_is_counted_as_empty_and_told_of(
     running.register(object())
     await pytest.settle()
 
-    assert outcome(measured, "empty") == 1
+    assert 1 == outcome(measured, "empty")
     assert "has no handlers" in caplog.text
-    assert running.pending == 0
+    assert 0 == running.pending
 
 
 class Stubborn:
@@ -149,16 +149,16 @@ async def test_a_failing_provider_is_tried_again_beside_the_others(
     await running.wait_until_quiet()
     await pytest.eventually(lambda: len(registry) == 2)
 
-    assert running.pending == 1
+    assert 1 == running.pending
     for delay in (0.1, 0.2):
         await pytest.eventually(lambda: clock._sleepers)
         await clock.advance(delay)
     await pytest.eventually(lambda: len(registry) == 3)
-    assert clock.slept == [0.1, 0.2]
-    assert (
-        measured.total(i.RETRY_ATTEMPTS, **{"evmon.retry.component": "discovery"}) == 2
+    assert [0.1, 0.2] == clock.slept
+    assert 2 == measured.total(
+        i.RETRY_ATTEMPTS, **{"evmon.retry.component": "discovery"}
     )
-    assert running.failures == ()
+    assert () == running.failures
 
 
 async def test_a_hopeless_provider_is_reported_after_the_last_retry(
@@ -172,13 +172,13 @@ async def test_a_hopeless_provider_is_reported_after_the_last_retry(
     task.cancel()
 
     (failure,) = discovery.failures
-    assert failure.attempts == 4
+    assert 4 == failure.attempts
     assert isinstance(failure.error, ConnectionError)
     assert (
         "gave up after 4 attempts: ConnectionError: the database is away" in caplog.text
     )
-    assert outcome(measured, "failed") == 1
-    assert measured.total(i.DISCOVERY_QUEUE_SIZE) == 0
+    assert 1 == outcome(measured, "failed")
+    assert 0 == measured.total(i.DISCOVERY_QUEUE_SIZE)
 
 
 async def test_the_queue_is_worked_off_in_batches(make, clock, measured):
@@ -189,7 +189,7 @@ async def test_the_queue_is_worked_off_in_batches(make, clock, measured):
     await pytest.settle(200)
     task.cancel()
 
-    assert measured.snapshot.distribution(i.DISCOVERY_BATCH_DURATION).count == 3
+    assert 3 == measured.snapshot.distribution(i.DISCOVERY_BATCH_DURATION).count
     assert clock.time() == measured.total(i.DISCOVERY_LAST_RUN_TIME)
 
 
@@ -219,7 +219,7 @@ async def test_the_items_of_a_batch_are_looked_at_concurrently(make, clock):
     await pytest.eventually(lambda: discovery.pending == 0)
     task.cancel()
 
-    assert discovery.failures == ()
+    assert () == discovery.failures
 
 
 async def test_registering_a_provider_again_replaces_its_handlers(running, registry):
@@ -234,7 +234,7 @@ async def test_registering_a_provider_again_replaces_its_handlers(running, regis
         # Retries on the transport find their handlers by these.
         assert before == {handler.key for handler in registry.handlers}
 
-    assert len(registry) == 4
+    assert 4 == len(registry)
 
 
 async def test_unregistering_frees_a_provider(running, registry, measured):
@@ -243,13 +243,13 @@ async def test_unregistering_frees_a_provider(running, registry, measured):
     await pytest.settle()
     reference = weakref.ref(provider)
 
-    assert running.unregister(provider) == 2
-    assert running.unregister(provider) == 0
+    assert 2 == running.unregister(provider)
+    assert 0 == running.unregister(provider)
     del provider
     gc.collect()
     assert reference() is None
-    assert len(registry) == 0
-    assert measured.total(i.CACHE_ENTRIES) == 0
+    assert 0 == len(registry)
+    assert 0 == measured.total(i.CACHE_ENTRIES)
 
 
 async def test_ten_thousand_providers_registered_and_dropped_leave_nothing(
@@ -270,7 +270,7 @@ async def test_ten_thousand_providers_registered_and_dropped_leave_nothing(
     await pytest.settle()
 
     assert 0 == len(registry) == len(running._cache) == len(running._registrations)
-    assert measured.total(i.CACHE_ENTRIES) == 0
+    assert 0 == measured.total(i.CACHE_ENTRIES)
     assert tasks_before == len(asyncio.all_tasks())
     assert not [t for t in getattr(loop, "_scheduled", []) if not t.cancelled()]
 
@@ -294,8 +294,8 @@ async def test_an_idle_queue_causes_no_wake_up(running):
     await asyncio.sleep(0.5)
     loop._run_once = original
 
-    assert [t for t in loop._scheduled if not t.cancelled()] == []
-    assert len(steps) <= 2, "only the test's own timer may wake the loop"
+    assert [] == [t for t in loop._scheduled if not t.cancelled()]
+    assert 2 >= len(steps), "only the test's own timer may wake the loop"
 
 
 async def test_stopping_leaves_no_queue_behind(make, clock, measured):
@@ -304,13 +304,13 @@ async def test_stopping_leaves_no_queue_behind(make, clock, measured):
     discovery.register(Stubborn)
     task = asyncio.create_task(discovery.run())
     await pytest.eventually(lambda: clock._sleepers)
-    assert measured.total(i.DISCOVERY_QUEUE_SIZE) == 1
+    assert 1 == measured.total(i.DISCOVERY_QUEUE_SIZE)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
 
     assert 0 == discovery.pending == measured.total(i.DISCOVERY_QUEUE_SIZE)
-    assert len(asyncio.all_tasks()) == 1
+    assert 1 == len(asyncio.all_tasks())
 
 
 @pytest.fixture
@@ -357,9 +357,9 @@ async def test_a_package_is_walked_and_a_broken_module_holds_nothing_up(
     task.cancel()
 
     patterns = sorted(h.pattern for h in registry.handlers)
-    assert patterns == ["order.created", "order.shipped", "user.signed_up"]
+    assert ["order.created", "order.shipped", "user.signed_up"] == patterns
     (failure,) = discovery.failures
-    assert failure.provider == "shop_for_test.handlers.broken"
+    assert "shop_for_test.handlers.broken" == failure.provider
     assert isinstance(failure.error, ZeroDivisionError)
 
 
@@ -382,7 +382,7 @@ async def test_code_that_ends_like_a_program_is_a_failed_provider(running, error
 
     (failure,) = running.failures
     assert type(error).__name__ in str(failure.error)
-    assert failure.attempts == 1
+    assert 1 == failure.attempts
 
 
 async def test_a_withdrawn_provider_never_comes_however_far_it_was(
@@ -397,17 +397,17 @@ async def test_a_withdrawn_provider_never_comes_however_far_it_was(
     discovery = make(instant_clock)
     queued = Orders()
     discovery.register(queued)
-    assert discovery.unregister(queued) == 0
+    assert 0 == discovery.unregister(queued)
     task = asyncio.create_task(discovery.run())
     discovery.register(Slow)
     await asyncio.to_thread(started.wait, 5)
-    assert discovery.pending == 1
+    assert 1 == discovery.pending
     discovery.unregister(Slow)
     go_on.set()
     await discovery.wait_until_quiet()
     task.cancel()
 
-    assert len(registry) == 0
+    assert 0 == len(registry)
     assert 0 == discovery.pending == measured.total(i.DISCOVERY_QUEUE_SIZE)
 
 

@@ -12,8 +12,8 @@ def test_providers_are_named_without_being_asked():
 
     assert describe(Hostile()).endswith("Hostile instance")
     assert describe(Hostile).endswith("Hostile")
-    assert describe(describe) == "evmon._discovery.providers.describe"
-    assert describe(gc) == "gc"
+    assert "evmon._discovery.providers.describe" == describe(describe)
+    assert "gc" == describe(gc)
 
 
 def test_what_cannot_even_be_named_has_a_name():

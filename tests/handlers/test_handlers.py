@@ -34,8 +34,8 @@ def test_methods_of_an_instance_and_of_its_class_are_found():
 
         def other(self): ...
 
-    assert found(Orders()) == [("created", "order.created")]
-    assert found(Orders) == [("created", "order.created")]
+    assert [("created", "order.created")] == found(Orders())
+    assert [("created", "order.created")] == found(Orders)
 
 
 def test_inherited_methods_are_found_and_overridden_ones_are_not():
@@ -73,7 +73,7 @@ def test_static_and_class_methods_are_found_whichever_decorator_is_outside():
         @classmethod
         def four(cls, event): ...
 
-    assert [pattern for _, pattern in found(Orders())] == ["a", "b", "c", "d"]
+    assert ["a", "b", "c", "d"] == [pattern for _, pattern in found(Orders())]
     for spec in scan(Orders()):
         bind(Orders(), spec).call(event(), FIRST_DELIVERY)
         bind(Orders, spec).call(event(), FIRST_DELIVERY)
@@ -93,8 +93,8 @@ def test_declarations_below_wrappers_are_found():
 
     provider = Orders()
 
-    assert [p for _, p in found(provider)] == ["order.created", "order.seen"]
-    assert bind(provider, scan(provider)[0]).call(event(), FIRST_DELIVERY) == "created"
+    assert ["order.created", "order.seen"] == [p for _, p in found(provider)]
+    assert "created" == bind(provider, scan(provider)[0]).call(event(), FIRST_DELIVERY)
 
 
 def test_several_declarations_on_one_function_count_each():
@@ -102,7 +102,7 @@ def test_several_declarations_on_one_function_count_each():
     @event_handler("b")
     def handle(event): ...
 
-    assert found(handle) == [(None, "a"), (None, "b")]
+    assert [(None, "a"), (None, "b")] == found(handle)
 
 
 def test_properties_and_descriptors_are_never_triggered():
@@ -127,7 +127,7 @@ def test_properties_and_descriptors_are_never_triggered():
         @event_handler("a")
         def handle(self, event): ...
 
-    assert found(Orders()) == [("handle", "a")]
+    assert [("handle", "a")] == found(Orders())
 
 
 def test_what_an_instance_carries_itself_is_found():
@@ -138,7 +138,7 @@ def test_what_an_instance_carries_itself_is_found():
 
     (spec,) = scan(holder)
 
-    assert bind(holder, spec).call(event(), FIRST_DELIVERY) == "handled"
+    assert "handled" == bind(holder, spec).call(event(), FIRST_DELIVERY)
 
 
 def test_a_module_gives_its_own_functions_only():
@@ -154,14 +154,14 @@ def test_a_module_gives_its_own_functions_only():
     )
     module.imported = event_handler("c")(lambda event: None)
 
-    assert found(module) == [("own", "a")]
+    assert [("own", "a")] == found(module)
 
 
 @pytest.mark.parametrize(
     "provider", [None, 7, "text", object(), [], type, len, Exception()]
 )
 def test_anything_may_be_looked_at(provider):
-    assert scan(provider) == ()
+    assert () == scan(provider)
 
 
 def test_slots_without_dict_are_looked_at():
@@ -171,7 +171,7 @@ def test_slots_without_dict_are_looked_at():
         @event_handler("a")
         def handle(self, event): ...
 
-    assert found(Slots()) == [("handle", "a")]
+    assert [("handle", "a")] == found(Slots())
 
 
 def test_a_loop_of_wrappers_ends():
@@ -185,7 +185,7 @@ def test_a_loop_of_wrappers_ends():
     class Orders:
         handle = one
 
-    assert found(Orders()) == []
+    assert [] == found(Orders())
 
 
 def test_the_metadata_holds_no_reference_to_its_provider():
@@ -214,7 +214,7 @@ def test_bound_methods_are_called_on_their_instance():
     handler = handler_of(Orders().handle, "a", RetryPolicy(max_retries=9))
 
     assert handler.is_async
-    assert handler.retry.max_retries == 9
+    assert 9 == handler.retry.max_retries
     assert handler.name.endswith("Orders.handle")
 
 
@@ -272,7 +272,7 @@ def test_a_builtin_takes_the_event():
 
     handler_of(seen.append, "a").call(event, FIRST_DELIVERY)
 
-    assert seen == [event]
+    assert [event] == seen
 
 
 def test_a_plain_wrapper_of_a_coroutine_function_is_awaited_if_there_is_something_to():

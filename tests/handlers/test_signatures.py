@@ -140,7 +140,7 @@ def test_data_that_does_not_fit_is_a_permanent_failure(kind):
     with pytest.raises(InvalidEventError) as caught:
         handler.call(event({"id": "seven", "x": [None]}), FIRST_DELIVERY)
 
-    assert caught.value.reason == "invalid_data"
+    assert "invalid_data" == caught.value.reason
     assert "\n" not in str(caught.value)
 
 

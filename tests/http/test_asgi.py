@@ -44,8 +44,8 @@ async def test_the_answer_is_that_of_the_routes(routes):
 async def test_head_has_no_body(routes):
     start, body = await call(asgi_app(lambda: routes), request("HEAD"))
 
-    assert start["status"] == 200
-    assert body["body"] == b""
+    assert 200 == start["status"]
+    assert b"" == body["body"]
 
 
 @pytest.mark.parametrize(
@@ -61,13 +61,13 @@ async def test_it_may_be_mounted_below_a_path(routes):
     scope = request(path="/internal/metrics", root_path="/internal")
     start, _ = await call(asgi_app(lambda: routes), scope)
 
-    assert start["status"] == 200
+    assert 200 == start["status"]
 
 
 async def test_without_a_bus_the_answer_is_503():
     start, body = await call(asgi_app(lambda: None), request())
 
-    assert (start["status"], body["body"]) == (503, b"no bus is running\n")
+    assert (503, b"no bus is running\n") == (start["status"], body["body"])
 
 
 async def test_start_and_stop_of_the_application_are_acknowledged(routes):
@@ -78,10 +78,10 @@ async def test_start_and_stop_of_the_application_are_acknowledged(routes):
         {"type": "lifespan.shutdown"},
     )
 
-    assert [m["type"] for m in sent] == [
+    assert [
         "lifespan.startup.complete",
         "lifespan.shutdown.complete",
-    ]
+    ] == [m["type"] for m in sent]
 
 
 async def test_websockets_are_not_for_metrics(routes):
@@ -94,4 +94,4 @@ async def test_where_it_is_mounted_is_where_it_answers(routes, path):
     mounted = request(path=path, root_path="/metrics")
     start, _ = await call(asgi_app(lambda: routes), mounted)
 
-    assert start["status"] == 200
+    assert 200 == start["status"]

@@ -76,7 +76,7 @@ def test_the_text_format_is_the_default(exposition, accept):
     response = exposition.render(accept, "")
 
     assert content_type(response).startswith("text/plain; version=0.0.4")
-    assert values(parse_text(response.body.decode())) == {"requests_total": 3, "now": 1}
+    assert {"requests_total": 3, "now": 1} == values(parse_text(response.body.decode()))
 
 
 @pytest.mark.parametrize(
@@ -86,10 +86,10 @@ def test_openmetrics_is_given_to_those_who_prefer_it(exposition, accept):
     response = exposition.render(accept, "")
 
     assert content_type(response).startswith(OPENMETRICS)
-    assert values(parse_openmetrics(response.body.decode())) == {
+    assert {
         "requests_total": 3,
         "now": 1,
-    }
+    } == values(parse_openmetrics(response.body.decode()))
 
 
 @pytest.mark.parametrize(
@@ -113,10 +113,10 @@ def test_gzip_is_used_where_it_is_accepted(exposition, accepted, zipped):
 def test_one_rendering_is_good_for_a_while(exposition, source, clock):
     for accept_encoding in ("", "gzip", ""):
         exposition.render("", accept_encoding)
-    assert source.collected == 1
+    assert 1 == source.collected
     clock.now += 1.0
     exposition.render("", "gzip")
-    assert source.collected == 2
+    assert 2 == source.collected
 
 
 def test_parallel_scrapes_share_one_rendering(source):
@@ -132,19 +132,19 @@ def test_parallel_scrapes_share_one_rendering(source):
     for thread in threads:
         thread.join()
 
-    assert len(bodies) == 20
-    assert source.collected <= 2
+    assert 20 == len(bodies)
+    assert 2 >= source.collected
 
 
 def test_an_error_is_one_answer_and_a_line_in_the_log(exposition, source, caplog):
     source.error = ZeroDivisionError("oops")
     response = exposition.render("", "")
 
-    assert response.status == 500
-    assert response.body == b"cannot render the metrics; see the log of the service\n"
+    assert 500 == response.status
+    assert b"cannot render the metrics; see the log of the service\n" == response.body
     assert "ZeroDivisionError: oops" in caplog.text
     source.error = None
-    assert exposition.render("", "").status == 200
+    assert 200 == exposition.render("", "").status
 
 
 @pytest.fixture
@@ -196,11 +196,11 @@ async def test_promtool_and_both_parsers_have_no_remark_about_a_real_service():
         [promtool, "check", "metrics"], input=text, capture_output=True, check=False
     )
 
-    assert (
+    assert ("", "", 0) == (
         result.stdout.decode(),
         result.stderr.decode(),
         result.returncode,
-    ) == ("", "", 0)
+    )
     names = set(values(parse_text(text.decode())))
     # Whether a counter tells when it began differs between the formats.
     strip = lambda found: {n for n in found if not n.endswith("_created")}  # noqa: E731

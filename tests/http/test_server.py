@@ -72,7 +72,7 @@ def raw(server, data, timeout=5):
 def test_a_scrape_is_answered(serve):
     status, body = get(serve())
 
-    assert status == 200
+    assert 200 == status
     assert b"now 1.0\n" in body
 
 
@@ -84,23 +84,23 @@ def test_head_gives_the_length_and_no_body(serve):
     response = connection.getresponse()
 
     assert str(len(body)) == response.headers["content-length"]
-    assert response.read() == b""
+    assert b"" == response.read()
     connection.close()
 
 
 def test_checks_and_unknown_paths_are_answered(serve):
     server = serve({"/readyz": lambda: Health(ok=False, detail="draining")})
 
-    assert get(server, "/readyz?verbose") == (503, b"draining\n")
-    assert get(server, "/etc/passwd")[0] == 404
-    assert get(server, method="DELETE")[0] == 405
+    assert (503, b"draining\n") == get(server, "/readyz?verbose")
+    assert 404 == get(server, "/etc/passwd")[0]
+    assert 405 == get(server, method="DELETE")[0]
 
 
 def test_a_check_that_fails_is_an_error_and_not_the_end(serve, caplog):
     server = serve({"/readyz": lambda: Health(1 / 0, "")})
 
-    assert get(server, "/readyz")[0] == 500
-    assert get(server)[0] == 200
+    assert 500 == get(server, "/readyz")[0]
+    assert 200 == get(server)[0]
     assert "ZeroDivisionError" in caplog.text
 
 
@@ -117,7 +117,7 @@ def test_requests_may_follow_each_other_without_waiting(serve):
     request = b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n"
     last = b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
 
-    assert raw(serve(), request + request + last).count(b"HTTP/1.1 200") == 3
+    assert 3 == raw(serve(), request + request + last).count(b"HTTP/1.1 200")
 
 
 def test_answers_that_nobody_reads_are_not_heaped_up(serve):
@@ -134,14 +134,14 @@ def test_answers_that_nobody_reads_are_not_heaped_up(serve):
         while before < len(made):
             before = len(made)
             time.sleep(0.2)
-        assert len(made) < 500
+        assert 500 > len(made)
 
         client.shutdown(socket.SHUT_WR)
         received = 0
         while chunk := client.recv(1_000_000):
             received += len(chunk)
-        assert len(made) == 1000
-        assert received > 1000 * 100_000
+        assert 1000 == len(made)
+        assert 1000 * 100_000 < received
 
 
 def test_who_ends_his_requests_still_gets_the_answer(serve, families):
@@ -182,8 +182,8 @@ def test_a_client_that_takes_too_long_is_cut(serve, data):
     server = serve(header_timeout_seconds=0.2)
     started = time.monotonic()
 
-    assert raw(server, data) == b""
-    assert time.monotonic() - started < 2
+    assert b"" == raw(server, data)
+    assert 2 > time.monotonic() - started
 
 
 def test_a_client_that_goes_away_half_way_is_forgotten(serve):
@@ -193,7 +193,7 @@ def test_a_client_that_goes_away_half_way_is_forgotten(serve):
         client.sendall(b"GET /met")
         client.close()
 
-    assert get(server)[0] == 200
+    assert 200 == get(server)[0]
 
 
 def test_500_half_open_clients_starve_no_scrape(serve):
@@ -207,14 +207,14 @@ def test_500_half_open_clients_starve_no_scrape(serve):
             clients.append(client)
         started = time.monotonic()
         for _ in range(10):
-            assert get(server)[0] == 200
+            assert 200 == get(server)[0]
         elapsed = time.monotonic() - started
-        assert threading.active_count() - threads_before <= 1
+        assert 1 >= threading.active_count() - threads_before
     finally:
         for client in clients:
             client.close()
 
-    assert elapsed < 5
+    assert 5 > elapsed
 
 
 def test_a_scrape_that_is_being_answered_is_not_pushed_out(serve, families):
@@ -229,7 +229,7 @@ def test_a_scrape_that_is_being_answered_is_not_pushed_out(serve, families):
     for client in clients:
         client.close()
 
-    assert results == [200]
+    assert [200] == results
 
 
 def test_when_all_connections_are_busy_a_new_one_waits(serve, families):
@@ -245,7 +245,7 @@ def test_when_all_connections_are_busy_a_new_one_waits(serve, families):
     for scrape in scrapes:
         scrape.join()
 
-    assert results == [200] * 4
+    assert [200] * 4 == results
 
 
 def test_a_slow_rendering_holds_up_no_check(serve, families):
@@ -255,8 +255,8 @@ def test_a_slow_rendering_holds_up_no_check(serve, families):
     for scrape in scrapes:
         scrape.start()
     started = time.monotonic()
-    assert get(server, "/livez") == (200, b"alive\n")
-    assert time.monotonic() - started < 3
+    assert (200, b"alive\n") == get(server, "/livez")
+    assert 3 > time.monotonic() - started
     for scrape in scrapes:
         scrape.join()
 
@@ -268,7 +268,7 @@ async def test_a_blocked_application_can_still_be_scraped(serve):
     scrape.start()
     time.sleep(0.5)
 
-    assert results == [200]
+    assert [200] == results
     scrape.join()
 
 
@@ -292,7 +292,7 @@ def test_ipv6_is_served(serve):
     assert f"http://[::1]:{server.port}" == server.url
     connection = http.client.HTTPConnection("::1", server.port, timeout=5)
     connection.request("GET", "/metrics")
-    assert connection.getresponse().status == 200
+    assert 200 == connection.getresponse().status
     connection.close()
 
 
@@ -307,7 +307,7 @@ def test_stopping_frees_port_and_threads_also_with_open_connections(serve, famil
     server.stop()
     server.stop()
 
-    assert time.monotonic() - started < 2
+    assert 2 > time.monotonic() - started
     assert threading.active_count() <= threads_before
     with pytest.raises(OSError):
         socket.create_connection(("127.0.0.1", port), timeout=1)
@@ -327,8 +327,8 @@ def test_an_idle_server_does_not_wake_up(serve):
     time.sleep(0.5)
     loop._run_once = original
 
-    assert [t for t in loop._scheduled if not t.cancelled()] == []
-    assert steps == []
+    assert [] == [t for t in loop._scheduled if not t.cancelled()]
+    assert [] == steps
 
 
 async def test_many_scrapes_in_parallel_are_all_answered(serve):
@@ -365,7 +365,7 @@ def test_one_client_that_cannot_be_served_is_not_the_last(serve, monkeypatch):
     with pytest.raises((OSError, http.client.HTTPException)):
         get(server)
 
-    assert get(server)[0] == 200
+    assert 200 == get(server)[0]
 
 
 def test_a_refused_head_request_is_answered_without_a_body(serve, caplog):

@@ -11,12 +11,12 @@ def test_the_derived_view_is_on_the_same_metrics(monitor, telemetry, lookups, me
         for s in family.samples
     }
 
-    assert samples["evmon_cache_hit_ratio",] == 0.75
-    assert samples["evmon_cache_lookups_total", "hit"] == 3
-    assert samples["evmon_threshold_breached", "EvmonMemoryHigh", "warning"] == 1
-    assert samples["evmon_threshold_breached", "EvmonMemoryHigh", "critical"] == 0
-    assert samples["evmon_threshold_value", "EvmonMemoryHigh"] == 150
-    assert samples["evmon_threshold_limit", "EvmonMemoryHigh", "critical"] == 500
+    assert 0.75 == samples["evmon_cache_hit_ratio",]
+    assert 3 == samples["evmon_cache_lookups_total", "hit"]
+    assert 1 == samples["evmon_threshold_breached", "EvmonMemoryHigh", "warning"]
+    assert 0 == samples["evmon_threshold_breached", "EvmonMemoryHigh", "critical"]
+    assert 150 == samples["evmon_threshold_value", "EvmonMemoryHigh"]
+    assert 500 == samples["evmon_threshold_limit", "EvmonMemoryHigh", "critical"]
 
 
 def test_what_is_not_known_has_no_sample(monitor, telemetry):

@@ -10,8 +10,8 @@ def alerts(monitor):
 
 
 def test_nothing_is_wrong_at_the_start(monitor):
-    assert alerts(monitor) == []
-    assert monitor.get_recommendations() == ()
+    assert [] == alerts(monitor)
+    assert () == monitor.get_recommendations()
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_a_recommendation_says_what_why_and_what_next(monitor, memory):
     memory.resident_mb = 150
     (advice,) = monitor.get_recommendations()
 
-    assert advice.finding.message == "resident memory: 150MB, above the limit of 100MB"
+    assert "resident memory: 150MB, above the limit of 100MB" == advice.finding.message
     assert advice.causes
     assert "evmon_events_in_flight" in advice.next_step
-    assert advice.runbook == "EvmonMemoryHigh"
+    assert "EvmonMemoryHigh" == advice.runbook

@@ -42,13 +42,13 @@ def test_figures_come_from_the_instruments(monitor, record, lookups, clock):
         },
     } == monitor.get_metrics().to_dict()
     json.dumps(monitor.get_metrics().to_dict())
-    assert monitor.get_performance_summary() == (
+    assert (
         "Performance Summary (uptime: 3600s):\n"
         "  Cache: 85% hit rate (850/1000)\n"
         "  Discovery: 150 registered, 3 pending\n"
         "  Memory: 45.2MB used / 64MB total\n"
         "  Processing: 12.5ms average (120 runs)"
-    )
+    ) == monitor.get_performance_summary()
 
 
 def test_the_summary_says_so_when_nothing_is_known(monitor):
@@ -68,8 +68,8 @@ def test_memory_that_the_system_does_not_tell_is_not_made_up(telemetry, clock):
     )
 
     memory = monitor.get_metrics().memory
-    assert (
+    assert (1.0, 1.0, None) == (
         memory.heap_used_mb,
         memory.heap_total_mb,
         memory.external_mb,
-    ) == (1.0, 1.0, None)
+    )

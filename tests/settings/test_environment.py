@@ -15,10 +15,10 @@ def test_the_environment_overrides_what_the_code_says(monkeypatch):
 
     settings = EventBus(service="shop")._settings
 
-    assert settings.service == "other"
-    assert settings.retry.max_retries == 9
-    assert settings.consumer.batch_size == 7
-    assert settings.thresholds.memory_warning_mb == 1.5
+    assert "other" == settings.service
+    assert 9 == settings.retry.max_retries
+    assert 7 == settings.consumer.batch_size
+    assert 1.5 == settings.thresholds.memory_warning_mb
     assert settings.auto_discovery is False
 
 
@@ -31,7 +31,7 @@ def test_the_standard_variables_of_opentelemetry_are_read_under_our_names():
     )
     config = resolve(MetricsConfig, MetricsConfig(), environ)
 
-    assert (config.host, config.port) == ("::1", 9999)
+    assert ("::1", 9999) == (config.host, config.port)
 
 
 def test_our_variable_wins_over_the_standard_one():
@@ -39,7 +39,7 @@ def test_our_variable_wins_over_the_standard_one():
         {"OTEL_EXPORTER_PROMETHEUS_PORT": "9999", "EVMON_METRICS_PORT": "1234"}
     )
 
-    assert resolve(MetricsConfig, MetricsConfig(), environ).port == 1234
+    assert 1234 == resolve(MetricsConfig, MetricsConfig(), environ).port
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_a_slip_in_the_name_of_a_variable_is_told(caplog):
 
     first, second = caplog.messages
     assert first.endswith("; did you mean EVMON_CONSUMER_MAX_CONCURRENCY?")
-    assert second == "unknown variable EVMON_TRANSPROT; did you mean EVMON_TRANSPORT?"
+    assert "unknown variable EVMON_TRANSPROT; did you mean EVMON_TRANSPORT?" == second
 
 
 def test_what_kubernetes_sets_for_services_of_our_name_is_no_slip(caplog):
@@ -87,7 +87,7 @@ def test_what_kubernetes_sets_for_services_of_our_name_is_no_slip(caplog):
         }
     )
 
-    assert caplog.messages == []
+    assert [] == caplog.messages
 
 
 def test_a_variable_of_opentelemetry_is_named_as_it_was_set():

@@ -136,7 +136,7 @@ def test_sums_of_any_floats_agree_but_for_rounding(values):
     record_all(bulk, i.PROCESS_DURATION, [({}, value) for value in values])
     ((point,),) = (metric.data.data_points for metric in bulk.collect())
 
-    assert point.sum == pytest.approx(math.fsum(values))
+    assert pytest.approx(math.fsum(values)) == point.sum
     assert (point.min, point.max) == (min(values), max(values))
     assert point.count == len(values)
 
@@ -161,7 +161,7 @@ def test_points_carry_the_time_of_collection_and_of_their_start():
     bulk.bind(i.CONSUMER_READY)(1)
     counter, gauge = (m.data.data_points[0] for m in bulk.collect(2**62))
 
-    assert (counter.time_unix_nano, gauge.time_unix_nano) == (2**62, 2**62)
+    assert (2**62, 2**62) == (counter.time_unix_nano, gauge.time_unix_nano)
     assert 0 < counter.start_time_unix_nano < 2**62
     assert gauge.start_time_unix_nano is None
 
@@ -170,12 +170,12 @@ def test_points_carry_the_time_of_collection_and_of_their_start():
 def test_a_gauge_that_is_not_known_has_no_sample_until_it_is(value):
     bulk = AggregateMeter()
     gauge = bulk.bind(i.CONSUMER_LAG)
-    assert bulk.collect() == []
+    assert [] == bulk.collect()
     gauge(3)
     gauge(value)
-    assert bulk.collect() == []
+    assert [] == bulk.collect()
     gauge(4)
-    assert bulk.collect()[0].data.data_points[0].value == 4
+    assert 4 == bulk.collect()[0].data.data_points[0].value
 
 
 def test_impossible_values_are_left_out_with_a_warning(caplog):
@@ -184,12 +184,12 @@ def test_impossible_values_are_left_out_with_a_warning(caplog):
     record_all(bulk, i.CACHE_LOOKUPS, [({}, v) for v in (-1, 2)])
     found = {m.name: figures(m.data.data_points[0]) for m in bulk.collect()}
 
-    assert found[i.PROCESS_DURATION.name][0] == 1
-    assert found[i.CACHE_LOOKUPS.name] == 2
-    assert [record.message for record in caplog.records] == [
+    assert 1 == found[i.PROCESS_DURATION.name][0]
+    assert 2 == found[i.CACHE_LOOKUPS.name]
+    assert [
         f"ignored 2 invalid values of {i.PROCESS_DURATION.name}",
         f"ignored 1 invalid values of {i.CACHE_LOOKUPS.name}",
-    ]
+    ] == [record.message for record in caplog.records]
 
 
 def test_the_same_attributes_are_the_same_series_in_any_order():
@@ -217,9 +217,9 @@ def test_what_is_beyond_the_limit_goes_into_one_series(row):
         expected = comparable(plain.collect())
     assert comparable(bulk.collect()) == expected
     ((points),) = expected.values()
-    assert len(points) == CARDINALITY_LIMIT + 1
+    assert CARDINALITY_LIMIT + 1 == len(points)
     overflow = points[frozenset({("otel.metric.overflow", True)})]
-    assert (overflow if row is i.CACHE_LOOKUPS else overflow[0]) == 5
+    assert 5 == (overflow if row is i.CACHE_LOOKUPS else overflow[0])
 
 
 def test_threads_that_record_at_once_lose_nothing():
@@ -257,7 +257,7 @@ def test_threads_that_record_at_once_lose_nothing():
 
     found = {m.name: figures(m.data.data_points[0]) for m in bulk.collect()}
     assert found[i.CACHE_LOOKUPS.name] == threads * each
-    assert found[i.CACHE_ENTRIES.name] == 0
+    assert 0 == found[i.CACHE_ENTRIES.name]
     count, total, buckets, _, low, high = found[i.PROCESS_DURATION.name]
     assert (count, sum(buckets)) == (threads * each, threads * each)
     assert (total, low, high) == (each * 0.5 * sum(range(threads)), 0.0, 3.5)
@@ -278,7 +278,7 @@ def test_a_finalizer_may_record_while_its_own_series_is_added_up():
     bulk.collect()
     gc.collect()
 
-    assert bulk.collect()[0].data.data_points[0].value == 6 * FOLD_AT
+    assert 6 * FOLD_AT == bulk.collect()[0].data.data_points[0].value
 
 
 def test_what_is_observed_cannot_be_bound():
@@ -298,8 +298,8 @@ def test_many_values_at_once_are_as_if_one_by_one():
 
     (a,), (b,) = one.collect(), many.collect()
     points = [metric.data.data_points[0] for metric in (a, b, theirs)]
-    assert len({(p.count, p.bucket_counts, p.min, p.max) for p in points}) == 1
-    assert points[0].sum == pytest.approx(points[1].sum)
+    assert 1 == len({(p.count, p.bucket_counts, p.min, p.max) for p in points})
+    assert pytest.approx(points[1].sum) == points[0].sum
 
 
 def test_only_a_histogram_takes_many_values_at_once():

@@ -37,7 +37,7 @@ CONTRACT = {
 def test_the_names_of_the_contract_are_there():
     names = {row.name: prometheus_name(row) for row in INSTRUMENTS}
 
-    assert {name: names.get(name) for name in CONTRACT} == CONTRACT
+    assert CONTRACT == {name: names.get(name) for name in CONTRACT}
 
 
 def test_every_row_is_complete_and_unique():

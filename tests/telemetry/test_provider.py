@@ -18,12 +18,12 @@ def samples(telemetry):
 def test_a_look_of_the_monitor_does_not_disturb_a_scrape(telemetry):
     telemetry.meter.bind(i.CACHE_ENTRIES)(3)
     for _ in range(5):
-        assert telemetry.snapshot().total(i.CACHE_ENTRIES) == 3
+        assert 3 == telemetry.snapshot().total(i.CACHE_ENTRIES)
 
-    assert [s.value for s in samples(telemetry) if s.name == "evmon_cache_entries"] == [
-        3.0
+    assert [3.0] == [
+        s.value for s in samples(telemetry) if s.name == "evmon_cache_entries"
     ]
-    assert telemetry.latest().total(i.CACHE_ENTRIES) == 3
+    assert 3 == telemetry.latest().total(i.CACHE_ENTRIES)
 
 
 def test_many_may_scrape_at_once(telemetry):
@@ -43,20 +43,20 @@ def test_many_may_scrape_at_once(telemetry):
         thread.join()
 
     assert {1} == set(counts)
-    assert len(counts) == 160
+    assert 160 == len(counts)
 
 
 def test_the_service_is_in_the_resource(telemetry, monkeypatch):
     (target,) = [s for s in samples(telemetry) if s.name == "target_info"]
-    assert target.labels["service_name"] == "shop"
+    assert "shop" == target.labels["service_name"]
 
     monkeypatch.setenv("OTEL_SERVICE_NAME", "named-outside")
     monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment.name=test")
     other = Telemetry("shop")
     (target,) = [s for s in samples(other) if s.name == "target_info"]
     other.shutdown()
-    assert target.labels["service_name"] == "named-outside"
-    assert target.labels["deployment_environment_name"] == "test"
+    assert "named-outside" == target.labels["service_name"]
+    assert "test" == target.labels["deployment_environment_name"]
 
 
 def test_what_was_only_noted_is_recorded_before_each_collection(telemetry):
@@ -84,7 +84,7 @@ def test_a_foreign_provider_is_measured_into_and_the_blindness_is_said(
     telemetry = Telemetry("shop")
     telemetry.meter.bind(i.CACHE_ENTRIES)(1)
 
-    assert telemetry.snapshot().total(i.CACHE_ENTRIES) == 0
+    assert 0 == telemetry.snapshot().total(i.CACHE_ENTRIES)
     assert "the monitor and /metrics stay empty" in caplog.text
     telemetry.shutdown()
 

@@ -56,10 +56,10 @@ def names(families):
 def test_a_look_sees_what_was_measured_and_keeps_it(wired, hit):
     assert wired.reader.latest is None
     hit(2)
-    assert total(wired.reader.look()) == 2
+    assert 2 == total(wired.reader.look())
     hit(1)
-    assert total(wired.reader.latest) == 2
-    assert total(wired.reader.look()) == 3
+    assert 2 == total(wired.reader.latest)
+    assert 3 == total(wired.reader.look())
 
 
 def test_families_show_ours_and_theirs(wired, hit):
@@ -69,8 +69,8 @@ def test_families_show_ours_and_theirs(wired, hit):
 
     assert all(isinstance(family, Metric) for family in families)
     values = {s.name: s.value for f in families for s in f.samples}
-    assert values["evmon_cache_lookups_total"] == 2
-    assert values["orders_total"] == 5
+    assert 2 == values["evmon_cache_lookups_total"]
+    assert 5 == values["orders_total"]
     assert "target_info" in values
 
 
@@ -80,17 +80,17 @@ def test_a_scrape_has_ours_written_out_and_theirs_as_families(wired, hit):
     (ours, *others) = wired.reader.scrape()
 
     assert isinstance(ours, Rendered)
-    assert (ours.name, ours.lines) == ("evmon_cache_lookups", LINE)
-    assert set(names(others)) == {"target", "orders"}
+    assert ("evmon_cache_lookups", LINE) == (ours.name, ours.lines)
+    assert {"target", "orders"} == set(names(others))
 
 
 def test_a_scrape_is_no_other_than_the_next(wired, hit):
     hit(2)
     for _ in range(3):
-        assert [f.lines for f in wired.reader.scrape() if isinstance(f, Rendered)] == [
-            LINE
+        assert [LINE] == [
+            f.lines for f in wired.reader.scrape() if isinstance(f, Rendered)
         ]
-        assert names(wired.reader.families()).count("evmon_cache_lookups") == 1
+        assert 1 == names(wired.reader.families()).count("evmon_cache_lookups")
 
 
 def test_what_is_measured_through_the_sdk_too_stands_beside_the_bulk():
@@ -102,10 +102,10 @@ def test_what_is_measured_through_the_sdk_too_stands_beside_the_bulk():
 
     scopes = data.resource_metrics[0].scope_metrics
     (ours,) = [scope for scope in scopes if scope.scope.name == "evmon"]
-    assert {m.name for m in ours.metrics} == {
+    assert {
         i.CACHE_ENTRIES.name,
         i.CONSUMER_READY.name,
-    }
+    } == {m.name for m in ours.metrics}
 
 
 class Derives(Collector):
@@ -127,9 +127,9 @@ def test_a_family_may_be_derived_from_a_look_while_a_scrape_goes_on(wired, hit):
     hit(2)
     for collect in (wired.reader.families, wired.reader.scrape):
         found = collect()
-        assert names(found).count("evmon_cache_lookups") == 1
+        assert 1 == names(found).count("evmon_cache_lookups")
         (derived,) = [f for f in found if f.name == "derived"]
-        assert derived.samples[0].value == 2
+        assert 2 == derived.samples[0].value
 
 
 def test_a_scrape_that_fails_leaves_the_next_one_whole(wired, hit):
@@ -148,7 +148,7 @@ def test_a_scrape_that_fails_leaves_the_next_one_whole(wired, hit):
     wired.registry.unregister(fails)
 
     assert "evmon_cache_lookups" in names(wired.reader.families())
-    assert wired.reader.scrape()[0].lines == LINE
+    assert LINE == wired.reader.scrape()[0].lines
 
 
 def test_threads_may_look_and_scrape_at_once(wired, hit):
@@ -168,7 +168,7 @@ def test_threads_may_look_and_scrape_at_once(wired, hit):
         thread.start()
     for thread in threads:
         thread.join()
-    assert wrong == []
+    assert [] == wrong
 
 
 def test_a_family_of_the_registry_without_a_value_has_no_sample(wired):
@@ -183,4 +183,4 @@ def test_a_family_of_the_registry_without_a_value_has_no_sample(wired):
 
     wired.registry.register(Shows())
     (family,) = [f for f in wired.reader.families() if f.name == "unknown"]
-    assert family.samples == []
+    assert [] == family.samples

@@ -137,7 +137,7 @@ def test_a_gauge_of_nan_is_no_sample():
         [Metric(i.CONSUMER_LAG.name, "x", "", Gauge([point]))]
     )
 
-    assert family.lines == ""
+    assert "" == family.lines
 
 
 def test_a_template_goes_with_its_series():
@@ -148,7 +148,7 @@ def test_a_template_goes_with_its_series():
         data = Sum([point], CUMULATIVE, is_monotonic=True)
         renderer.render([Metric(row.name, row.description, row.unit, data)])
 
-    assert len(renderer._templates[row.name]._known) == 1
+    assert 1 == len(renderer._templates[row.name]._known)
 
 
 def named(name, data):
