@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from tests.waiting import eventually, let_tasks_run
 
 from evmon import (
     Batching,
@@ -95,9 +96,9 @@ async def test_a_lone_event_leaves_at_once(running, wire, measured):
 async def test_what_comes_while_a_batch_is_on_its_way_forms_the_next_one(running, wire):
     wire.free.clear()
     tasks = [asyncio.create_task(running.publish(event(0)))]
-    await pytest.settle()
+    await let_tasks_run()
     tasks += [asyncio.create_task(running.publish(event(n))) for n in range(99)]
-    await pytest.settle()
+    await let_tasks_run()
     wire.free.set()
     await asyncio.gather(*tasks)
 
@@ -129,9 +130,9 @@ async def test_publish_nowait_waits_for_company_and_not_longer(make, wire):
     task = asyncio.create_task(publisher.run())
     for number in range(5):
         publisher.publish_nowait(event(number))
-    await pytest.settle()
+    await let_tasks_run()
     assert [] == wire.batches
-    await pytest.eventually(lambda: wire.batches, within=2)
+    await eventually(lambda: wire.batches, within=2)
     publisher.close()
     await task
 
@@ -142,7 +143,7 @@ async def test_an_awaited_event_takes_the_waiting_ones_with_it(make, wire):
     publisher = make(max_wait=30)
     task = asyncio.create_task(publisher.run())
     publisher.publish_nowait(event(1))
-    await pytest.settle()
+    await let_tasks_run()
     await publisher.publish(event(2))
     publisher.close()
     await task
@@ -155,7 +156,7 @@ async def test_a_full_batch_does_not_wait(make, wire):
     task = asyncio.create_task(publisher.run())
     for number in range(3):
         publisher.publish_nowait(event(number))
-    await pytest.eventually(lambda: wire.batches)
+    await eventually(lambda: wire.batches)
     publisher.close()
     await task
 
@@ -248,7 +249,7 @@ async def test_a_full_buffer_makes_publishers_wait(make, wire):
     task = asyncio.create_task(publisher.run())
     wire.free.clear()
     tasks = [asyncio.create_task(publisher.publish(event(n))) for n in range(4)]
-    await pytest.settle()
+    await let_tasks_run()
 
     assert 2 == publisher.buffered
     with pytest.raises(PublishError, match="the buffer is full"):
@@ -264,9 +265,9 @@ async def test_a_cancelled_publisher_disturbs_nobody_else(running, wire):
     wire.free.clear()
     first = asyncio.create_task(running.publish(event(1)))
     second = asyncio.create_task(running.publish(event(2)))
-    await pytest.settle()
+    await let_tasks_run()
     first.cancel()
-    await pytest.settle()
+    await let_tasks_run()
     wire.free.set()
     await second
 
@@ -291,7 +292,7 @@ async def test_abandoned_events_are_counted_and_their_publishers_told(make, wire
     task = asyncio.create_task(publisher.run())
     wire.free.clear()
     waiting = [asyncio.create_task(publisher.publish(event(n))) for n in range(3)]
-    await pytest.settle()
+    await let_tasks_run()
 
     assert 2 == publisher.abandon()
     task.cancel()
@@ -305,7 +306,7 @@ async def test_abandoned_events_are_counted_and_their_publishers_told(make, wire
 async def test_a_cancelled_caller_waits_for_no_batch(running, wire):
     wire.free.clear()
     sending = asyncio.create_task(running.publish_many(event(n) for n in range(3)))
-    await pytest.settle()
+    await let_tasks_run()
     sending.cancel()
     with pytest.raises(asyncio.CancelledError):
         await asyncio.wait_for(sending, 1)

@@ -4,6 +4,7 @@ import sys
 
 import pytest
 from tests.shop import Orders
+from tests.waiting import eventually
 
 from evmon import BusStateError, ConfigError, DiscoveryError, EventBus, RetryPolicy
 
@@ -13,7 +14,7 @@ async def test_published_events_reach_the_handlers_that_were_registered_before(
 ):
     async with bus:
         event = await bus.publish("order.created", {"id": 7})
-        await pytest.eventually(lambda: len(orders.seen) == 2)
+        await eventually(lambda: len(orders.seen) == 2)
 
     assert {"created", "audit"} == {name for name, _ in orders.seen}
     assert ("shop", "order.created", {"id": 7}) == (
@@ -29,9 +30,9 @@ async def test_handlers_may_come_and_go_while_the_bus_runs(bus, orders):
         bus.add_handler("user.signed_up", seen.append)
         later = Orders()
         bus.register(later)
-        await pytest.eventually(lambda: len(bus.handlers) == 5)
+        await eventually(lambda: len(bus.handlers) == 5)
         await bus.publish("user.signed_up")
-        await pytest.eventually(lambda: seen)
+        await eventually(lambda: seen)
         assert 2 == bus.unregister(later)
         assert 3 == bus.monitor.get_metrics().discovery.registered
 
@@ -61,7 +62,7 @@ async def test_without_discovery_handlers_are_added_by_hand():
         bus.discover("shop")
     async with bus:
         await bus.publish("a")
-        await pytest.eventually(lambda: seen)
+        await eventually(lambda: seen)
         with pytest.raises(
             BusStateError, match="no monitor: the bus has auto_discovery=False"
         ):
@@ -135,6 +136,6 @@ async def test_a_module_that_heals_in_time_costs_no_event():
     bus.register(Late)
     async with bus:
         await bus.publish("order.created", {"id": 7})
-        await pytest.eventually(lambda: made and made[0].seen, 10)
+        await eventually(lambda: made and made[0].seen, 10)
 
     assert ("created", {"id": 7}) in made[0].seen

@@ -6,6 +6,7 @@ import signal
 from urllib.parse import urlsplit
 
 import pytest
+from tests.waiting import eventually, let_tasks_run
 
 from evmon import Event, EventBus, MetricsConfig, RedisConfig
 from evmon._bus.health import ALIVE_FOR, HealthChecks
@@ -75,7 +76,7 @@ async def test_it_is_alive_while_the_loop_turns(health, clock):
     health.started()
     for _ in range(10):
         assert "alive" == health.livez().detail
-        await pytest.settle()
+        await let_tasks_run()
         clock.now += 2 * ALIVE_FOR
 
     assert health.livez().ok
@@ -90,7 +91,7 @@ async def test_it_is_not_alive_when_the_loop_is_stuck(health, clock):
 
     assert not health.livez().ok
     assert "the event loop has not responded for 31 s" == health.livez().detail
-    await pytest.settle()
+    await let_tasks_run()
     assert health.livez().ok
 
 
@@ -98,7 +99,7 @@ async def test_nothing_is_scheduled_while_nobody_asks(health):
     loop = asyncio.get_running_loop()
     health.started()
     assert health.livez().ok
-    await pytest.settle()
+    await let_tasks_run()
 
     assert [] == [t for t in loop._scheduled if not t.cancelled()]
     assert {asyncio.current_task()} == asyncio.all_tasks()
@@ -186,7 +187,7 @@ async def test_a_bus_that_waits_for_its_server_is_alive_and_not_ready(own_server
     server.stop()
     bus = bus_on(server.url)
     starting = asyncio.create_task(bus.start())
-    await pytest.eventually(lambda: bus.metrics_url and ":0/" not in bus.metrics_url)
+    await eventually(lambda: bus.metrics_url and ":0/" not in bus.metrics_url)
     assert (200, "alive") == await get(bus, "/livez")
     assert (503, "starting") == await get(bus, "/readyz")
     await asyncio.to_thread(server.start)
@@ -202,7 +203,7 @@ async def test_waiting_long_for_its_server_does_not_look_like_a_stuck_loop(clock
         clock=clock,
     )
     starting = asyncio.create_task(bus.start())
-    await pytest.settle()
+    await let_tasks_run()
     health = bus._runtime.health
     while clock.now < 1_000 + 3 * ALIVE_FOR:
         await clock.advance(0.25)
@@ -225,7 +226,7 @@ async def test_a_bus_that_drains_is_alive_and_not_ready():
     await bus.publish("a")
     await running.wait()
     stopping = asyncio.create_task(bus.stop())
-    await pytest.settle()
+    await let_tasks_run()
     assert (503, "draining") == await get(bus, "/readyz")
     assert (200, "alive") == await get(bus, "/livez")
     gate.set()

@@ -7,6 +7,7 @@ import weakref
 
 import pytest
 from tests.shop import Orders
+from tests.waiting import eventually, let_tasks_run
 
 from evmon import (
     Batching,
@@ -39,7 +40,7 @@ async def test_stopping_releases_every_task_timer_thread_and_reference(orders):
         await bus.publish("order.created")
         assert bus.metrics_url.startswith("http://127.0.0.1:")
     del bus
-    await pytest.settle()
+    await let_tasks_run()
     gc.collect()
 
     assert reference() is None
@@ -52,7 +53,7 @@ async def test_unregistered_and_dropped_a_provider_is_freed(bus):
     async with bus:
         provider = Orders()
         bus.register(provider)
-        await pytest.eventually(lambda: len(bus.handlers) == 4)
+        await eventually(lambda: len(bus.handlers) == 4)
         reference = weakref.ref(provider)
         bus.unregister(provider)
         del provider
@@ -88,11 +89,11 @@ async def test_a_cancelled_body_ends_the_bus_at_once():
     task = asyncio.create_task(body())
     await started.wait()
     task.cancel()
-    await pytest.settle()
+    await let_tasks_run()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    await pytest.settle()
+    await let_tasks_run()
 
     assert 1 == len(asyncio.all_tasks())
 
@@ -163,9 +164,9 @@ async def test_whoever_stops_second_waits_for_the_first(bus):
     bus.add_handler("slow", slow)
     await bus.start()
     await bus.publish("slow")
-    await pytest.settle()
+    await let_tasks_run()
     first, second = (asyncio.create_task(bus.stop()) for _ in range(2))
-    await pytest.settle()
+    await let_tasks_run()
     assert not second.done()
     release.set()
     await asyncio.gather(first, second)
@@ -241,7 +242,7 @@ async def test_a_bus_that_stops_takes_no_more_providers(bus):
     bus.add_handler("late", handle)
     await bus.start()
     await bus.publish("late")
-    await pytest.settle()
+    await let_tasks_run()
     stopping = asyncio.create_task(bus.stop())
     await asyncio.sleep(0)
     release.set()

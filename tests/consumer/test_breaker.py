@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from tests.waiting import eventually, let_tasks_run
 
 from evmon import ConsumerConfig, Event, EventBus, Reject, RetryLater, RetryPolicy
 from evmon._consumer.breaker import MAX_PAUSE, Breaker
@@ -178,7 +179,7 @@ async def test_retries_wait_and_one_of_them_is_the_try(breaker, clock):
 async def test_a_retry_that_waits_goes_before_a_new_event(breaker, clock):
     opened(breaker)
     task = asyncio.create_task(breaker.admit())
-    await pytest.settle()
+    await let_tasks_run()
     clock.now += 5
     assert not breaker.may_read()
     task.cancel()
@@ -221,12 +222,12 @@ async def test_while_everything_fails_hardly_anything_is_called(caplog):
     bus = bus_of(handle)
     async with bus:
         await bus.publish_many([("a", n) for n in range(50)])
-        await pytest.eventually(lambda: "reading is paused" in caplog.text)
+        await eventually(lambda: "reading is paused" in caplog.text)
         await asyncio.sleep(0.2)
         assert 30 > count
         assert 5 == bus._runtime.consumer.in_flight
         healed = True
-        await pytest.eventually(lambda: len(done) == 50)
+        await eventually(lambda: len(done) == 50)
         snapshot = bus._runtime.telemetry.snapshot()
         assert 0 == snapshot.total(i.DEAD_LETTERS)
 
@@ -241,7 +242,7 @@ async def test_what_is_no_failure_of_the_handler_pauses_nothing(caplog, error):
     bus = bus_of(handle, retries=2)
     async with bus:
         await bus.publish_many([("a", n) for n in range(50)])
-        await pytest.eventually(
+        await eventually(
             lambda: bus._runtime.telemetry.snapshot().total(i.DEAD_LETTERS) == 50
         )
 
@@ -259,6 +260,6 @@ async def test_a_bus_that_pauses_can_be_stopped(caplog):
     bus.add_handler("a", handle)
     await bus.start()
     await bus.publish_many([("a", n) for n in range(5)])
-    await pytest.eventually(lambda: "reading is paused" in caplog.text)
+    await eventually(lambda: "reading is paused" in caplog.text)
 
     await asyncio.wait_for(bus.stop(), 10)

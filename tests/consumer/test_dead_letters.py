@@ -1,7 +1,7 @@
 """A dead letter tells why, in one printable line, whatever the error says of itself."""
 
 import pytest
-from tests.stage import raw
+from tests.consumer_harness import raw
 
 from evmon import Event, InvalidEventError, Reject
 from evmon._consumer.dead_letters import MAX_MESSAGE, given_up, printable, undecodable
@@ -10,18 +10,20 @@ from evmon._telemetry import instruments as i
 from evmon._transports.base import Received
 
 
-async def test_a_handler_that_never_succeeds_ends_in_a_dead_letter(stage, measured):
+async def test_a_handler_that_never_succeeds_ends_in_a_dead_letter(
+    make_harness, measured
+):
     async def fail(event):
         raise ValueError("bad\norder \ud800")
 
-    s = stage()
-    s.on("a", fail)
-    s.on("a", lambda e: None)
-    async with s:
-        await s.send(raw("a"))
-        await s.until_settled()
+    harness = make_harness()
+    harness.on("a", fail)
+    harness.on("a", lambda e: None)
+    async with harness:
+        await harness.send(raw("a"))
+        await harness.until_settled()
 
-    (entry,) = s.transport.dead_letters
+    (entry,) = harness.transport.dead_letters
     assert "handler_error" == entry.letter.reason
     assert "builtins.ValueError" == entry.letter.error_type
     assert "bad order ?" == entry.letter.error_message
@@ -32,16 +34,16 @@ async def test_a_handler_that_never_succeeds_ends_in_a_dead_letter(stage, measur
     )
 
 
-async def test_data_that_does_not_fit_is_a_dead_letter_and_no_retry(stage):
+async def test_data_that_does_not_fit_is_a_dead_letter_and_no_retry(make_harness):
     def handle(number: int): ...
 
-    s = stage()
-    s.on("a", handle)
-    async with s:
-        await s.send(raw("a", data="seven"))
-        await s.until_settled()
+    harness = make_harness()
+    harness.on("a", handle)
+    async with harness:
+        await harness.send(raw("a", data="seven"))
+        await harness.until_settled()
 
-    assert ["invalid_data"] == s.reasons
+    assert ["invalid_data"] == harness.reasons
 
 
 class MuteError(Exception):
@@ -49,17 +51,17 @@ class MuteError(Exception):
         raise RuntimeError("no words")
 
 
-async def test_an_error_that_cannot_say_what_it_is_harms_only_its_event(stage):
+async def test_an_error_that_cannot_say_what_it_is_harms_only_its_event(make_harness):
     def fail(event):
         raise MuteError
 
-    s = stage()
-    s.on("a", fail)
-    async with s:
-        await s.send(raw("a"))
-        await s.until_settled()
+    harness = make_harness()
+    harness.on("a", fail)
+    async with harness:
+        await harness.send(raw("a"))
+        await harness.until_settled()
 
-    assert ["handler_error"] == s.reasons
+    assert ["handler_error"] == harness.reasons
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import threading
 import weakref
 
 import pytest
+from tests.waiting import eventually, let_tasks_run
 
 from evmon import DiscoveryConfig, RetryPolicy, event_handler
 from evmon._discovery.cache import MetadataCache
@@ -64,7 +65,7 @@ def outcome(measured, name):
 
 async def test_an_instance_gives_its_handlers(running, registry, measured):
     running.register(Orders())
-    await pytest.settle()
+    await let_tasks_run()
 
     names = [f"{__name__}.Orders.created", f"{__name__}.Orders.audit"]
     assert names == [h.name for h in registry.handlers]
@@ -80,7 +81,7 @@ async def test_a_class_is_instantiated_and_a_function_is_taken_as_it_is(
 
     running.register(Orders)
     running.register(welcome)
-    await pytest.eventually(lambda: len(registry) == 3)
+    await eventually(lambda: len(registry) == 3)
 
 
 async def test_a_class_with_static_handlers_alone_needs_no_instance(running, registry):
@@ -92,7 +93,7 @@ async def test_a_class_with_static_handlers_alone_needs_no_instance(running, reg
         def handle(event): ...
 
     running.register(Static)
-    await pytest.settle()
+    await let_tasks_run()
 
     assert 1 == len(registry)
 
@@ -107,7 +108,7 @@ async def test_a_class_that_needs_arguments_is_reported_with_the_way_out(
         def handle(self, event): ...
 
     running.register(Needy)
-    await pytest.eventually(lambda: running.failures)
+    await eventually(lambda: running.failures)
 
     (failure,) = running.failures
     assert 1 == failure.attempts
@@ -119,7 +120,7 @@ async def test_a_provider_without_handlers_is_counted_as_empty_and_told_of(
     running, measured, caplog
 ):
     running.register(object())
-    await pytest.settle()
+    await let_tasks_run()
 
     assert 1 == outcome(measured, "empty")
     assert "has no handlers" in caplog.text
@@ -147,13 +148,13 @@ async def test_a_failing_provider_is_tried_again_beside_the_others(
     running.register(Stubborn)
     running.register(Orders())
     await running.wait_until_quiet()
-    await pytest.eventually(lambda: len(registry) == 2)
+    await eventually(lambda: len(registry) == 2)
 
     assert 1 == running.pending
     for delay in (0.1, 0.2):
-        await pytest.eventually(lambda: clock._sleepers)
+        await eventually(lambda: clock._sleepers)
         await clock.advance(delay)
-    await pytest.eventually(lambda: len(registry) == 3)
+    await eventually(lambda: len(registry) == 3)
     assert [0.1, 0.2] == clock.slept
     assert 2 == measured.total(
         i.RETRY_ATTEMPTS, **{"evmon.retry.component": "discovery"}
@@ -168,7 +169,7 @@ async def test_a_hopeless_provider_is_reported_after_the_last_retry(
     discovery = make(instant_clock)
     task = asyncio.create_task(discovery.run())
     discovery.register(Stubborn)
-    await pytest.eventually(lambda: discovery.failures)
+    await eventually(lambda: discovery.failures)
     task.cancel()
 
     (failure,) = discovery.failures
@@ -186,7 +187,7 @@ async def test_the_queue_is_worked_off_in_batches(make, clock, measured):
     for _ in range(25):
         discovery.register(Orders())
     task = asyncio.create_task(discovery.run())
-    await pytest.settle(200)
+    await let_tasks_run(200)
     task.cancel()
 
     assert 3 == measured.snapshot.distribution(i.DISCOVERY_BATCH_DURATION).count
@@ -216,7 +217,7 @@ async def test_the_items_of_a_batch_are_looked_at_concurrently(make, clock):
     discovery.register(Slow)
     discovery.register(AlsoSlow)
     task = asyncio.create_task(discovery.run())
-    await pytest.eventually(lambda: discovery.pending == 0)
+    await eventually(lambda: discovery.pending == 0)
     task.cancel()
 
     assert () == discovery.failures
@@ -226,11 +227,11 @@ async def test_registering_a_provider_again_replaces_its_handlers(running, regis
     provider, other = Orders(), Orders()
     running.register(provider)
     running.register(other)
-    await pytest.settle()
+    await let_tasks_run()
     before = {handler.key for handler in registry.handlers}
     for _ in range(3):
         running.register(provider)
-        await pytest.settle()
+        await let_tasks_run()
         # Retries on the transport find their handlers by these.
         assert before == {handler.key for handler in registry.handlers}
 
@@ -240,7 +241,7 @@ async def test_registering_a_provider_again_replaces_its_handlers(running, regis
 async def test_unregistering_frees_a_provider(running, registry, measured):
     provider = Orders()
     running.register(provider)
-    await pytest.settle()
+    await let_tasks_run()
     reference = weakref.ref(provider)
 
     assert 2 == running.unregister(provider)
@@ -262,12 +263,12 @@ async def test_ten_thousand_providers_registered_and_dropped_leave_nothing(
         for provider in providers:
             running.register(provider)
         await running.wait_until_quiet()
-        await pytest.eventually(lambda: running.pending == 0)
+        await eventually(lambda: running.pending == 0)
         for provider in providers:
             running.unregister(provider)
         del providers, provider
     gc.collect()
-    await pytest.settle()
+    await let_tasks_run()
 
     assert 0 == len(registry) == len(running._cache) == len(running._registrations)
     assert 0 == measured.total(i.CACHE_ENTRIES)
@@ -279,14 +280,14 @@ async def test_threads_may_register(running, registry):
     await asyncio.gather(
         *(asyncio.to_thread(running.register, Orders()) for _ in range(20))
     )
-    await pytest.eventually(lambda: len(registry) == 40)
+    await eventually(lambda: len(registry) == 40)
 
 
 async def test_an_idle_queue_causes_no_wake_up(running):
     """No timer is set and the loop runs no step while nothing is queued."""
     running.register(Orders())
     await running.wait_until_quiet()
-    await pytest.settle()
+    await let_tasks_run()
     loop = asyncio.get_running_loop()
     steps = []
     original = loop._run_once
@@ -303,7 +304,7 @@ async def test_stopping_leaves_no_queue_behind(make, clock, measured):
     Stubborn.failures = 1
     discovery.register(Stubborn)
     task = asyncio.create_task(discovery.run())
-    await pytest.eventually(lambda: clock._sleepers)
+    await eventually(lambda: clock._sleepers)
     assert 1 == measured.total(i.DISCOVERY_QUEUE_SIZE)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -353,7 +354,7 @@ async def test_a_package_is_walked_and_a_broken_module_holds_nothing_up(
     discovery = make(instant_clock)
     task = asyncio.create_task(discovery.run())
     discovery.discover(package)
-    await pytest.eventually(lambda: discovery.failures and discovery.pending == 0)
+    await eventually(lambda: discovery.failures and discovery.pending == 0)
     task.cancel()
 
     patterns = sorted(h.pattern for h in registry.handlers)
@@ -367,7 +368,7 @@ async def test_a_module_object_may_be_discovered(running, registry, package):
     import importlib
 
     running.discover(importlib.import_module(f"{package}.handlers.orders"))
-    await pytest.eventually(lambda: len(registry) == 2)
+    await eventually(lambda: len(registry) == 2)
 
 
 @pytest.mark.parametrize("error", [SystemExit(3), asyncio.CancelledError()])
@@ -378,7 +379,7 @@ async def test_code_that_ends_like_a_program_is_a_failed_provider(running, error
 
     running.register(Fatal)
     running.register(Orders)
-    await pytest.eventually(lambda: not running.pending)
+    await eventually(lambda: not running.pending)
 
     (failure,) = running.failures
     assert type(error).__name__ in str(failure.error)
@@ -420,7 +421,7 @@ async def test_a_slow_constructor_does_not_hold_up_the_end(make, clock):
     discovery = make(clock)
     task = asyncio.create_task(discovery.run())
     discovery.register(Slow)
-    await pytest.settle()
+    await let_tasks_run()
     task.cancel()
     await asyncio.wait([task], timeout=2)
 
@@ -454,7 +455,7 @@ async def test_what_cannot_be_instantiated_is_left_to_what_derives_from_it(
         """)
     )
     running.discover("abstract_for_test")
-    await pytest.eventually(lambda: not running.pending)
+    await eventually(lambda: not running.pending)
 
     assert ["a"] == [handler.pattern for handler in registry.handlers]
     assert () == running.failures
@@ -468,6 +469,6 @@ async def test_a_class_is_not_made_where_an_instance_of_it_is_registered(
     orders = importlib.import_module(f"{package}.handlers.orders").Orders()
     running.register(orders)
     running.discover(f"{package}.handlers.orders")
-    await pytest.eventually(lambda: not running.pending)
+    await eventually(lambda: not running.pending)
 
     assert ["order.created", "order.shipped"] == [h.pattern for h in registry.handlers]

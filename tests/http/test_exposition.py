@@ -12,6 +12,7 @@ from prometheus_client.openmetrics.parser import (
     text_string_to_metric_families as parse_openmetrics,
 )
 from prometheus_client.parser import text_string_to_metric_families as parse_text
+from tests.waiting import eventually
 
 from evmon import EventBus
 from evmon._http.exposition import Exposition, Health, Routes
@@ -188,7 +189,7 @@ async def test_promtool_and_both_parsers_have_no_remark_about_a_real_service():
     async with bus:
         await bus.publish("a")
         await bus.publish("unknown")
-        await pytest.eventually(lambda: bus._runtime.transport.dead_letters)
+        await eventually(lambda: bus._runtime.transport.dead_letters)
         answer = bus._runtime.routes.answer
         text = answer("GET", "/metrics", {}).body
         openmetrics = answer("GET", "/metrics", {"accept": OPENMETRICS}).body

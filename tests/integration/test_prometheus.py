@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -10,6 +9,7 @@ import urllib.parse
 import urllib.request
 
 import pytest
+from tests.servers import free_port
 
 CONFIG = """
 global: {{scrape_interval: 500ms, scrape_timeout: 400ms}}
@@ -17,11 +17,6 @@ scrape_configs:
   - job_name: evmon
     static_configs: [{{targets: ["127.0.0.1:{port}"]}}]
 """
-
-
-def _free_port():
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return server.getsockname()[1]
 
 
 @pytest.fixture
@@ -44,7 +39,7 @@ def demo():
 def prometheus(demo, tmp_path):
     """A Prometheus that scrapes the demo; yields a function that asks it."""
     (tmp_path / "prometheus.yml").write_text(CONFIG.format(port=demo))
-    port = _free_port()
+    port = free_port()
     with (tmp_path / "log").open("w") as log:
         process = subprocess.Popen(
             [
