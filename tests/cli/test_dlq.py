@@ -7,6 +7,7 @@ import threading
 from types import SimpleNamespace
 
 import pytest
+from tests.waiting import eventually
 
 from evmon import Event, EventBus, RedisConfig, Reject, RetryPolicy
 from evmon._cli import dlq as dlq_module
@@ -68,7 +69,7 @@ def handle(url, function, until, pattern="**"):
         for one in function if isinstance(function, tuple) else (function,):
             bus.add_handler(pattern, one)
         async with bus:
-            await pytest.eventually(until)
+            await eventually(until)
 
     asyncio.run(run())
 
@@ -88,37 +89,37 @@ MIXED = [
     ],
 )
 def test_every_command_has_help(arguments, capsys):
-    assert main(arguments) == 0
+    assert 0 == main(arguments)
     assert "Usage: evmon dlq" in capsys.readouterr().out
 
 
 def test_an_empty_list_is_empty(put, dlq):
     put(("order.created", "rejected"))
-    assert dlq("purge", "--yes")[0] == 0
+    assert 0 == dlq("purge", "--yes")[0]
 
-    assert dlq("list", "--json") == (0, "[]\n", "")
-    assert dlq("list")[0] == 0
+    assert (0, "[]\n", "") == dlq("list", "--json")
+    assert 0 == dlq("list")[0]
 
 
 def test_the_list_shows_each_letter_the_oldest_first(dlq, put):
     put(*MIXED)
     code, output, _ = dlq("list")
 
-    assert code == 0
+    assert 0 == code
     heading, *rows = output.splitlines()
-    assert heading.split()[0] == "ID"
-    assert [row.split()[2:5] for row in rows] == [
+    assert "ID" == heading.split()[0]
+    assert [
         ["handler_error", "order.created", "3"],
         ["rejected", "order.shipped", "3"],
         ["handler_error", "user.left", "3"],
-    ]
+    ] == [row.split()[2:5] for row in rows]
 
 
 def test_the_list_as_json_tells_all_facts(dlq, put, client):
     put(MIXED[0])
     code, output, _ = dlq("list", "--json")
 
-    assert code == 0
+    assert 0 == code
     (letter,) = json.loads(output)
     assert letter["id"] == client.xrange(DEAD)[0][0]
     assert {
@@ -153,33 +154,33 @@ def test_letters_are_chosen_by_type_and_reason(dlq, put, arguments, expected):
     put(*MIXED)
     code, output, _ = dlq("list", "--json", *arguments)
 
-    assert code == 0
+    assert 0 == code
     assert [letter["event_type"] for letter in json.loads(output)] == expected
 
 
 def test_more_letters_than_fit_a_page_are_all_found(dlq, put, client):
     put(*[("a", "rejected")] * 250, ("b", "rejected"))
     _, output, _ = dlq("list", "--json", "--limit", "1000")
-    assert len(json.loads(output)) == 251
+    assert 251 == len(json.loads(output))
     _, output, _ = dlq("list", "--json")
-    assert len(json.loads(output)) == 100
+    assert 100 == len(json.loads(output))
     _, output, _ = dlq("list", "--json", "--type", "b")
-    assert len(json.loads(output)) == 1
+    assert 1 == len(json.loads(output))
 
 
 def test_show_tells_the_payload(dlq, put, client):
     put(MIXED[0])
     letter_id = client.xrange(DEAD)[0][0]
     code, output, _ = dlq("show", letter_id)
-    assert code == 0
+    assert 0 == code
     assert f"id               {letter_id}\n" in output
     assert "reason           handler_error" in output
     assert '"type":"order.created"' in output
 
     code, output, _ = dlq("show", letter_id, "--json")
-    assert code == 0
+    assert 0 == code
     shown = json.loads(output)
-    assert json.loads(shown["event"])["data"] == 1
+    assert 1 == json.loads(shown["event"])["data"]
 
 
 @pytest.mark.parametrize("letter_id", ["1-1", "nonsense", "-", "+", "1-1-1", "\x1b[2J"])
@@ -187,10 +188,10 @@ def test_an_unknown_letter_is_one_line_and_exit_code_1(dlq, put, letter_id):
     put(MIXED[0])
     code, output, errors = dlq("show", letter_id)
 
-    assert code == 1
-    assert output == ""
+    assert 1 == code
+    assert "" == output
     assert errors.startswith("evmon: ")
-    assert errors.count("\n") == 1
+    assert 1 == errors.count("\n")
     assert "\x1b" not in errors
 
 
@@ -202,45 +203,45 @@ def test_what_strangers_wrote_cannot_steer_the_terminal(dlq, server, client):
         letter_id = letter["id"]
         for arguments in (["list"], ["show", letter_id]):
             code, output, _ = dlq(*arguments)
-            assert code == 0
+            assert 0 == code
             assert "\x1b" not in output
         for arguments in (["list", "--json"], ["show", letter_id, "--json"]):
             code, output, _ = dlq(*arguments)
-            assert code == 0
+            assert 0 == code
             json.loads(output)
 
 
 def test_a_dry_run_replays_nothing(dlq, put, client):
     put(*MIXED)
-    assert dlq("replay", "--dry-run") == (0, "3 dead letters would be replayed\n", "")
+    assert (0, "3 dead letters would be replayed\n", "") == dlq("replay", "--dry-run")
     code, output, _ = dlq("replay", "--dry-run", "--type", "order.*", "--limit", "1")
-    assert (code, output) == (0, "1 dead letters would be replayed\n")
+    assert (0, "1 dead letters would be replayed\n") == (code, output)
 
-    assert client.xlen(DEAD) == 3
-    assert client.xlen(STREAM) == 3
+    assert 3 == client.xlen(DEAD)
+    assert 3 == client.xlen(STREAM)
 
 
 def test_only_what_was_chosen_is_replayed(dlq, put, client):
     put(*MIXED)
     code, output, _ = dlq("replay", "--reason", "handler_error", "--type", "order.*")
 
-    assert (code, output) == (0, "1 dead letters replayed\n")
-    assert [f["dead.event_type"] for _, f in client.xrange(DEAD)] == [
+    assert (0, "1 dead letters replayed\n") == (code, output)
+    assert [
         "order.shipped",
         "user.left",
-    ]
+    ] == [f["dead.event_type"] for _, f in client.xrange(DEAD)]
     _, fields = client.xrange(STREAM)[-1]
-    assert json.loads(fields.pop("event"))["type"] == "order.created"
-    assert fields == {"handlers": "shop.h", "group": "shop", "redriven": "1"}
+    assert "order.created" == json.loads(fields.pop("event"))["type"]
+    assert {"handlers": "shop.h", "group": "shop", "redriven": "1"} == fields
 
 
 def test_replaying_twice_doubles_nothing(dlq, put, client):
     put(*MIXED)
-    assert dlq("replay")[1] == "3 dead letters replayed\n"
-    assert dlq("replay")[1] == "0 dead letters replayed\n"
+    assert "3 dead letters replayed\n" == dlq("replay")[1]
+    assert "0 dead letters replayed\n" == dlq("replay")[1]
 
-    assert client.xlen(STREAM) == 6
-    assert client.xlen(DEAD) == 0
+    assert 6 == client.xlen(STREAM)
+    assert 0 == client.xlen(DEAD)
 
 
 def test_two_replays_at_once_double_nothing(server, put, client):
@@ -255,8 +256,8 @@ def test_two_replays_at_once_double_nothing(server, put, client):
     for thread in threads:
         thread.join()
 
-    assert client.xlen(STREAM) == 120
-    assert client.xlen(DEAD) == 0
+    assert 120 == client.xlen(STREAM)
+    assert 0 == client.xlen(DEAD)
 
 
 def test_the_rate_is_kept(dlq, put, monkeypatch):
@@ -269,9 +270,9 @@ def test_the_rate_is_kept(dlq, put, monkeypatch):
         dlq_module, "asyncio", SimpleNamespace(run=asyncio.run, sleep=sleep)
     )
     put(*MIXED)
-    assert dlq("replay", "--rate", "4")[0] == 0
+    assert 0 == dlq("replay", "--rate", "4")[0]
 
-    assert slept == [0.25] * 3
+    assert [0.25] * 3 == slept
 
 
 def test_a_replayed_event_is_handled_by_who_gave_it_up_alone(dlq, server, client):
@@ -287,12 +288,12 @@ def test_a_replayed_event_is_handled_by_who_gave_it_up_alone(dlq, server, client
 
     client.xadd(STREAM, {"event": raw("a")})
     handle(server.url, (fails, works), lambda: client.xlen(DEAD) == 1)
-    assert dlq("replay")[1] == "1 dead letters replayed\n"
+    assert "1 dead letters replayed\n" == dlq("replay")[1]
     handle(server.url, (fails, works), lambda: client.xlen(DEAD) == 1)
     (letter,) = json.loads(dlq("list", "--json")[1])
-    assert letter["redriven"] == "1"
-    assert letter["attempts"] == "1"
-    assert dlq("replay")[1] == "1 dead letters replayed\n"
+    assert "1" == letter["redriven"]
+    assert "1" == letter["attempts"]
+    assert "1 dead letters replayed\n" == dlq("replay")[1]
     healed.set()
     handle(
         server.url,
@@ -302,8 +303,8 @@ def test_a_replayed_event_is_handled_by_who_gave_it_up_alone(dlq, server, client
         ),
     )
 
-    assert seen.count("works") == 1
-    assert client.xlen(DEAD) == 0
+    assert 1 == seen.count("works")
+    assert 0 == client.xlen(DEAD)
 
 
 def test_what_fails_again_while_it_is_replayed_is_not_replayed_for_ever(
@@ -329,8 +330,8 @@ def test_what_fails_again_while_it_is_replayed_is_not_replayed_for_ever(
     handle(server.url, fail, lambda: replayed.is_set() and client.xlen(DEAD) == 20)
     thread.join()
 
-    assert outcome == ["20 dead letters replayed\n"]
-    assert client.xlen(STREAM) == 40
+    assert ["20 dead letters replayed\n"] == outcome
+    assert 40 == client.xlen(STREAM)
 
 
 def test_a_letter_returns_to_its_own_stream(dlq, server, client):
@@ -344,18 +345,18 @@ def test_a_letter_returns_to_its_own_stream(dlq, server, client):
         await transport.close()
 
     asyncio.run(fill())
-    assert dlq("replay")[1] == "1 dead letters replayed\n"
+    assert "1 dead letters replayed\n" == dlq("replay")[1]
 
-    assert client.xlen(f"{STREAM}:x") == 2
-    assert client.xlen(STREAM) == 0
+    assert 2 == client.xlen(f"{STREAM}:x")
+    assert 0 == client.xlen(STREAM)
 
 
 def test_a_letter_that_names_another_key_returns_to_the_service_s_stream(dlq, client):
     client.xadd(DEAD, {"event": raw("a"), "dead.stream": "somebody-elses-key"})
-    assert dlq("replay")[1] == "1 dead letters replayed\n"
+    assert "1 dead letters replayed\n" == dlq("replay")[1]
 
-    assert client.xlen(STREAM) == 1
-    assert client.exists("somebody-elses-key") == 0
+    assert 1 == client.xlen(STREAM)
+    assert 0 == client.exists("somebody-elses-key")
 
 
 @pytest.mark.parametrize("count", [200, 3490, 20_000])
@@ -365,30 +366,30 @@ def test_an_entry_of_a_stranger_holds_no_replay_up(dlq, put, server, client, cou
     put(("a", "rejected"))
     code, output, errors = dlq("replay")
     if count < 3500:
-        assert (code, output, errors) == (0, "2 dead letters replayed\n", "")
+        assert (0, "2 dead letters replayed\n", "") == (code, output, errors)
     else:
-        assert (code, output) == (1, "1 dead letters replayed\n")
-        assert errors == "evmon: 1 have too many fields to be replayed\n"
+        assert (1, "1 dead letters replayed\n") == (code, output)
+        assert "evmon: 1 have too many fields to be replayed\n" == errors
 
     left = [letter["event_type"] for letter in json.loads(dlq("list", "--json")[1])]
     assert "a" not in left
-    assert client.xlen(STREAM) + client.xlen(DEAD) == 4
+    assert 4 == client.xlen(STREAM) + client.xlen(DEAD)
 
 
 def test_purge_deletes_only_what_is_chosen(dlq, put, client):
     put(*MIXED)
     code, output, _ = dlq("purge", "--yes", "--type", "order.*")
 
-    assert (code, output) == (0, "2 dead letters purged\n")
-    assert [f["dead.event_type"] for _, f in client.xrange(DEAD)] == ["user.left"]
+    assert (0, "2 dead letters purged\n") == (code, output)
+    assert ["user.left"] == [f["dead.event_type"] for _, f in client.xrange(DEAD)]
 
 
 def test_a_dry_run_purges_nothing(dlq, put, client):
     put(*MIXED)
     code, output, _ = dlq("purge", "--dry-run", "--yes", "--reason", "rejected")
 
-    assert (code, output) == (0, "1 dead letters would be purged\n")
-    assert client.xlen(DEAD) == 3
+    assert (0, "1 dead letters would be purged\n") == (code, output)
+    assert 3 == client.xlen(DEAD)
 
 
 @pytest.mark.parametrize(("answer", "left"), [("y\n", 0), ("n\n", 3), ("", 3)])
@@ -405,12 +406,12 @@ def test_purge_asks_first(dlq, put, client, monkeypatch, answer, left):
 @pytest.mark.parametrize("command", ["list", "show 1-1", "replay", "purge --yes"])
 def test_a_server_that_is_not_there_is_one_line(command, capsys):
     url = "redis://user:hunter2@127.0.0.1:1/0"
-    assert main(["dlq", *command.split(), "--transport", url]) == 1
+    assert 1 == main(["dlq", *command.split(), "--transport", url])
     output, errors = capsys.readouterr()
 
-    assert output == ""
+    assert "" == output
     assert errors.startswith("evmon: ")
-    assert errors.count("\n") == 1
+    assert 1 == errors.count("\n")
     assert "hunter2" not in errors
 
 
@@ -418,11 +419,11 @@ def test_a_server_that_is_not_there_is_one_line(command, capsys):
     "url", ["memory://", "redys://u:hunter2@h", "redis://u:hunter2@h/x", "redis://[::"]
 )
 def test_a_wrong_transport_is_one_line(url, capsys):
-    assert main(["dlq", "list", "--transport", url]) == 1
+    assert 1 == main(["dlq", "list", "--transport", url])
     errors = capsys.readouterr().err
 
     assert errors.startswith("evmon: ")
-    assert errors.count("\n") == 1
+    assert 1 == errors.count("\n")
     assert "hunter2" not in errors
 
 
@@ -439,10 +440,10 @@ def test_a_wrong_transport_is_one_line(url, capsys):
     ],
 )
 def test_wrong_usage_is_one_line_with_the_way_out(arguments, capsys):
-    assert main(["dlq", *arguments]) == 2
+    assert 2 == main(["dlq", *arguments])
     errors = capsys.readouterr().err
 
-    assert errors.count("\n") == 1
+    assert 1 == errors.count("\n")
     assert "--help" in errors
 
 
@@ -450,25 +451,25 @@ def test_the_environment_says_where_and_who(put, server, monkeypatch, capsys):
     put(*MIXED)
     monkeypatch.setenv("EVMON_SERVICE", "shop")
     monkeypatch.setenv("EVMON_TRANSPORT", server.url)
-    assert main(["dlq", "list", "--json"]) == 0
+    assert 0 == main(["dlq", "list", "--json"])
 
-    assert len(json.loads(capsys.readouterr().out)) == 3
+    assert 3 == len(json.loads(capsys.readouterr().out))
 
 
 def test_a_password_comes_from_the_environment(own_server, monkeypatch, capsys):
     server = own_server("--requirepass", "hunter2")
     monkeypatch.setenv("EVMON_REDIS_PASSWORD", "hunter2")
-    assert main(["dlq", "list", "--transport", server.url]) == 1
+    assert 1 == main(["dlq", "list", "--transport", server.url])
     assert "no stream or dead letters for service" in capsys.readouterr().err
 
 
 def test_a_service_that_was_never_here_is_told(server, capsys):
     code = main(["dlq", "list", "--service", "shpo", "--transport", server.url])
 
-    assert (code, capsys.readouterr().err) == (
+    assert (
         1,
         "evmon: no stream or dead letters for service 'shpo' here; check --service\n",
-    )
+    ) == (code, capsys.readouterr().err)
 
 
 def test_single_letters_are_replayed_by_their_ids(dlq, put, client):
@@ -476,12 +477,12 @@ def test_single_letters_are_replayed_by_their_ids(dlq, put, client):
     first, second, third = (
         letter["id"] for letter in json.loads(dlq("list", "--json")[1])
     )
-    assert dlq("replay", third, first) == (0, "2 dead letters replayed\n", "")
+    assert (0, "2 dead letters replayed\n", "") == dlq("replay", third, first)
 
     code, output, errors = dlq("replay", first, second)
-    assert (code, output) == (1, "1 dead letters replayed\n")
-    assert errors == f"evmon: no dead letter {first}\n"
-    assert client.xlen(DEAD) == 0
+    assert (1, "1 dead letters replayed\n") == (code, output)
+    assert f"evmon: no dead letter {first}\n" == errors
+    assert 0 == client.xlen(DEAD)
 
 
 def test_what_dies_while_somebody_is_asked_is_not_purged(dlq, put, client, monkeypatch):
@@ -491,5 +492,5 @@ def test_what_dies_while_somebody_is_asked_is_not_purged(dlq, put, client, monke
         put(("late", "rejected"))
 
     monkeypatch.setattr(dlq_module.click, "confirm", confirm)
-    assert dlq("purge")[1] == "3 dead letters purged\n"
-    assert client.xlen(DEAD) == 1
+    assert "3 dead letters purged\n" == dlq("purge")[1]
+    assert 1 == client.xlen(DEAD)
