@@ -1,4 +1,4 @@
-"""A consumer on the real memory transport, for tests of its parts."""
+"""A consumer on the memory transport, for tests of its parts."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""A shop with two handlers, and programs in a process of their own."""
+"""A provider with two handlers, and scripts that run in their own process."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""The public names are a promise: this is the list of them."""
+"""The public names of evmon, and the documentation of each."""
 
 import dataclasses
 import importlib.metadata
@@ -25,7 +25,7 @@ RetryPolicy Thresholds TransportError event_handler metrics_app
 """
 
 
-def test_the_public_names_are_these():
+def test_the_public_names_are_complete():
     assert PUBLIC.split() == evmon.__all__
     assert sorted(evmon.__all__) == evmon.__all__
 
@@ -66,7 +66,7 @@ def test_a_class_has_a_docstring_of_its_own(kind):
     doc = vars(kind).get("__doc__")
 
     assert doc
-    assert not doc.startswith(f"{kind.__name__}("), "dataclass made this one"
+    assert not doc.startswith(f"{kind.__name__}("), "the dataclass decorator wrote it"
     if dataclasses.is_dataclass(kind):
         described = section(inspect.cleandoc(doc), "Attributes")
         for field in dataclasses.fields(kind):
@@ -75,13 +75,13 @@ def test_a_class_has_a_docstring_of_its_own(kind):
 
 
 @pytest.mark.parametrize("function", list(functions()), ids=lambda f: f.__qualname__)
-def test_a_function_describes_what_it_takes_and_returns(function):
+def test_a_function_documents_arguments_and_result(function):
     doc = inspect.cleandoc(function.__doc__ or "")
     signature = inspect.signature(function)
 
     assert doc
     if function in {Monitor.check, Monitor.run, Monitor.collect, Discovery.run}:
-        return  # for the bus alone
+        return  # called only by the bus
     described = section(doc, "Args")
     for name in list(signature.parameters):
         assert "self" == name or re.search(
@@ -94,7 +94,7 @@ def test_a_function_describes_what_it_takes_and_returns(function):
         assert section(doc, "Example")
 
 
-def test_help_lists_every_setting_with_its_default_and_no_secret():
+def test_help_lists_every_setting_with_its_default_but_no_password():
     assert 9 == len(SETTINGS)
     text = inspect.getdoc(evmon.RedisConfig)
 
@@ -107,11 +107,11 @@ def test_help_lists_every_setting_with_its_default_and_no_secret():
     assert "Default" not in password
 
 
-def test_every_error_is_in_the_tree_of_the_docstring():
+def test_the_docstring_of_errors_lists_every_error():
     for name in errors.__all__:
         if inspect.isclass(getattr(errors, name, None)):
             assert name in errors.__doc__
 
 
-def test_the_version_is_that_of_the_package():
+def test_the_version_equals_that_of_the_package():
     assert evmon.__version__ == importlib.metadata.version("evmon")

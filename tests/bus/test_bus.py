@@ -1,4 +1,4 @@
-"""The bus as its user sees it: start, publish, look, stop."""
+"""EventBus: handlers, providers and invalid settings."""
 
 import sys
 
@@ -9,9 +9,7 @@ from tests.waiting import eventually
 from evmon import BusStateError, ConfigError, DiscoveryError, EventBus, RetryPolicy
 
 
-async def test_published_events_reach_the_handlers_that_were_registered_before(
-    bus, orders
-):
+async def test_published_events_reach_handlers_registered_before_the_start(bus, orders):
     async with bus:
         event = await bus.publish("order.created", {"id": 7})
         await eventually(lambda: len(orders.seen) == 2)
@@ -24,7 +22,7 @@ async def test_published_events_reach_the_handlers_that_were_registered_before(
     )
 
 
-async def test_handlers_may_come_and_go_while_the_bus_runs(bus, orders):
+async def test_handlers_can_be_added_and_removed_while_the_bus_runs(bus, orders):
     seen = []
     async with bus:
         bus.add_handler("user.signed_up", seen.append)
@@ -37,7 +35,7 @@ async def test_handlers_may_come_and_go_while_the_bus_runs(bus, orders):
         assert 3 == bus.monitor.get_metrics().discovery.registered
 
 
-async def test_a_package_may_be_discovered_by_name(tmp_path, monkeypatch):
+async def test_discover_accepts_a_module_or_its_name(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "handlers_for_bus_test.py").write_text(
         "from evmon import event_handler\n"
@@ -52,7 +50,7 @@ async def test_a_package_may_be_discovered_by_name(tmp_path, monkeypatch):
     assert () == bus.discovery.failures
 
 
-async def test_without_discovery_handlers_are_added_by_hand():
+async def test_without_auto_discovery_only_add_handler_works():
     seen = []
     bus = EventBus(auto_discovery=False)
     bus.add_handler("a", seen.append)
@@ -69,12 +67,12 @@ async def test_without_discovery_handlers_are_added_by_hand():
             bus.monitor  # noqa: B018
 
 
-async def test_a_handler_that_cannot_be_called_is_refused_at_once(bus):
+async def test_add_handler_refuses_a_function_without_an_event_parameter(bus):
     with pytest.raises(DiscoveryError, match="has no parameter for the event"):
         bus.add_handler("a", lambda: None)
 
 
-async def test_the_bus_says_what_it_is_not_ready_for(bus):
+async def test_calls_in_the_wrong_state_raise_bus_state_error(bus):
     with pytest.raises(BusStateError, match="not running"):
         await bus.publish("a")
     with pytest.raises(BusStateError, match="not running"):
@@ -87,7 +85,7 @@ async def test_the_bus_says_what_it_is_not_ready_for(bus):
     await bus.stop()
 
 
-async def test_a_provider_may_be_taken_back_before_the_start(bus, orders):
+async def test_a_provider_unregistered_before_the_start_has_no_handlers(bus, orders):
     assert 0 == bus.unregister(orders)
     async with bus:
         assert () == bus.handlers
@@ -101,25 +99,25 @@ async def test_a_provider_may_be_taken_back_before_the_start(bus, orders):
         ({"transport": "carrier-pigeon://x"}, "must be one of memory://"),
     ],
 )
-async def test_a_wrong_setting_is_named(arguments, message):
+async def test_an_invalid_setting_is_named_in_the_error(arguments, message):
     with pytest.raises(ConfigError, match=message):
         async with EventBus(**arguments):
             pass
 
 
-def test_a_repr_never_shows_a_password():
+def test_repr_hides_the_password():
     bus = EventBus(transport="redis://user:secret@localhost/0")
 
     assert "secret" not in repr(bus)
 
 
-def test_a_transport_that_is_none_is_refused_before_anything_starts():
+def test_an_invalid_transport_url_is_refused_by_the_constructor():
     for url in ("rdis://localhost", "redis+sentinel://localhost"):
         with pytest.raises(ConfigError, match="transport="):
             EventBus(transport=url)
 
 
-async def test_a_module_that_heals_in_time_costs_no_event():
+async def test_no_event_is_lost_while_the_constructor_of_a_provider_is_retried():
     tried = []
 
     class Late(Orders):

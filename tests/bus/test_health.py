@@ -1,4 +1,4 @@
-"""Alive and ready are two questions: Redis is part of the second one alone."""
+"""/livez and /readyz: without Redis a bus is alive but not ready."""
 
 import asyncio
 import http.client
@@ -13,15 +13,15 @@ from evmon._bus.health import ALIVE_FOR, HealthChecks
 from evmon._telemetry import instruments as i
 
 
-class Troubled:
-    """As much of a transport as a health check asks."""
+class StubTransport:
+    """The part of a transport that health checks read."""
 
     problem = ""
 
 
 @pytest.fixture
 def transport():
-    return Troubled()
+    return StubTransport()
 
 
 @pytest.fixture
@@ -29,17 +29,17 @@ def health(transport, measured, clock):
     return HealthChecks(transport, measured.meter, clock)
 
 
-def answers(health):
+def readiness(health):
     ready = health.readyz()
     return ready.ok, ready.detail
 
 
-async def test_it_is_not_ready_before_all_parts_run(health, measured):
-    assert (False, "starting") == answers(health)
+async def test_it_is_not_ready_before_the_start_has_finished(health, measured):
+    assert (False, "starting") == readiness(health)
     assert 0 == measured.total(i.CONSUMER_READY)
     health.started()
 
-    assert (True, "ready") == answers(health)
+    assert (True, "ready") == readiness(health)
     assert 1 == measured.total(i.CONSUMER_READY)
 
 
@@ -47,18 +47,18 @@ async def test_it_is_not_ready_while_it_drains(health, measured):
     health.started()
     health.draining()
 
-    assert (False, "draining") == answers(health)
+    assert (False, "draining") == readiness(health)
     assert 0 == measured.total(i.CONSUMER_READY)
     assert health.livez().ok
 
 
-async def test_trouble_of_the_transport_is_told_and_clears(
+async def test_a_problem_of_the_transport_makes_it_unready_and_is_logged_once(
     health, transport, measured, caplog
 ):
     caplog.set_level("INFO")
     health.started()
     transport.problem = "the connection is broken"
-    assert (False, "the connection is broken") == answers(health)
+    assert (False, "the connection is broken") == readiness(health)
     assert health.livez().ok
     for _ in range(10):
         health.look()
@@ -66,13 +66,13 @@ async def test_trouble_of_the_transport_is_told_and_clears(
     transport.problem = ""
     health.look()
 
-    assert (True, "ready") == answers(health)
+    assert (True, "ready") == readiness(health)
     assert 1 == measured.total(i.CONSUMER_READY)
     assert 1 == caplog.text.count("not ready: the connection is broken")
     assert "ready" == [r.getMessage() for r in caplog.records][-1]
 
 
-async def test_it_is_alive_while_the_loop_turns(health, clock):
+async def test_it_is_alive_while_the_event_loop_responds(health, clock):
     health.started()
     for _ in range(10):
         assert "alive" == health.livez().detail
@@ -82,7 +82,7 @@ async def test_it_is_alive_while_the_loop_turns(health, clock):
     assert health.livez().ok
 
 
-async def test_it_is_not_alive_when_the_loop_is_stuck(health, clock):
+async def test_it_is_not_alive_while_the_event_loop_is_blocked(health, clock):
     health.started()
     assert health.livez().ok
     clock.now += ALIVE_FOR
@@ -95,7 +95,7 @@ async def test_it_is_not_alive_when_the_loop_is_stuck(health, clock):
     assert health.livez().ok
 
 
-async def test_nothing_is_scheduled_while_nobody_asks(health):
+async def test_nothing_is_scheduled_between_health_checks(health):
     loop = asyncio.get_running_loop()
     health.started()
     assert health.livez().ok
@@ -122,7 +122,7 @@ async def get(bus, path):
     return await asyncio.to_thread(ask)
 
 
-async def until(bus, path, status, within=10.0):
+async def get_until(bus, path, status, within=10.0):
     deadline = asyncio.get_running_loop().time() + within
     while True:
         answer = await get(bus, path)
@@ -154,19 +154,19 @@ async def test_a_running_bus_is_alive_and_ready(transport, request):
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-async def test_without_its_server_a_bus_is_alive_and_not_ready(own_server, number):
+async def test_a_bus_whose_redis_stopped_is_alive_and_not_ready(own_server, number):
     server = own_server()
     async with bus_on(server.url, redis=RedisConfig(timeout=0.5)) as bus:
         assert 200 == (await get(bus, "/readyz"))[0]
         await asyncio.to_thread(server.stop, number)
-        detail = await until(bus, "/readyz", 503)
+        detail = await get_until(bus, "/readyz", 503)
         assert "the connection to Redis is broken" == detail
         assert (200, "alive") == await get(bus, "/livez")
         await asyncio.to_thread(server.start)
-        assert "ready" == await until(bus, "/readyz", 200)
+        assert "ready" == await get_until(bus, "/readyz", 200)
 
 
-async def test_a_server_that_hangs_makes_a_bus_unready(own_server):
+async def test_a_bus_whose_redis_hangs_is_alive_and_not_ready(own_server):
     import os
 
     server = own_server()
@@ -174,15 +174,15 @@ async def test_a_server_that_hangs_makes_a_bus_unready(own_server):
     async with bus_on(server.url, redis=redis) as bus:
         os.kill(server.pid, signal.SIGSTOP)
         try:
-            detail = await until(bus, "/readyz", 503)
+            detail = await get_until(bus, "/readyz", 503)
             assert 200 == (await get(bus, "/livez"))[0]
         finally:
             os.kill(server.pid, signal.SIGCONT)
         assert "Redis" in detail
-        assert "ready" == await until(bus, "/readyz", 200)
+        assert "ready" == await get_until(bus, "/readyz", 200)
 
 
-async def test_a_bus_that_waits_for_its_server_is_alive_and_not_ready(own_server):
+async def test_a_bus_that_waits_for_redis_to_start_is_alive_and_not_ready(own_server):
     server = own_server()
     server.stop()
     bus = bus_on(server.url)
@@ -196,7 +196,7 @@ async def test_a_bus_that_waits_for_its_server_is_alive_and_not_ready(own_server
     await bus.stop()
 
 
-async def test_waiting_long_for_its_server_does_not_look_like_a_stuck_loop(clock):
+async def test_a_long_wait_for_redis_does_not_count_as_a_blocked_event_loop(clock):
     bus = EventBus(
         transport="redis://127.0.0.1:1",
         redis=RedisConfig(connect_within=1000),

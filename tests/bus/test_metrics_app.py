@@ -1,4 +1,4 @@
-"""The ASGI app of an existing web application reports on the bus that runs."""
+"""metrics_app() serves the metrics of the running bus."""
 
 from evmon import metrics_app
 
@@ -17,7 +17,7 @@ async def _get(app, path="/metrics"):
     return sent[0]["status"], b"".join(m.get("body", b"") for m in sent[1:])
 
 
-async def test_metrics_app_serves_the_bus_that_runs(bus):
+async def test_metrics_app_serves_the_running_bus(bus):
     app = metrics_app()
     assert 503 == (await _get(app))[0]
     async with bus:

@@ -1,4 +1,4 @@
-"""Whatever is published is an event by CloudEvents, or refused before it is sent."""
+"""publish() and publish_many(): accepted, refused and retried events."""
 
 import re
 from datetime import datetime, timezone
@@ -10,7 +10,7 @@ from evmon import Event, EventBus, InvalidEventError, RetryPolicy, TransportErro
 from evmon._events import now
 
 
-async def test_publish_takes_all_attributes_of_an_event(bus):
+async def test_publish_accepts_every_attribute_of_an_event(bus):
     async with bus:
         event = await bus.publish(
             "order.created", id="1", source="/other", traceparent="00-a-b-01"
@@ -19,19 +19,19 @@ async def test_publish_takes_all_attributes_of_an_event(bus):
     assert ("1", "/other", "00-a-b-01") == (event.id, event.source, event.traceparent)
 
 
-async def test_publish_many_takes_events_and_pairs(bus, orders):
+async def test_publish_many_accepts_events_and_pairs_of_type_and_data(bus, orders):
     async with bus:
         event = await bus.publish("order.created")
         assert [None, None] == await bus.publish_many([event, ("order.created", 2)])
 
 
-async def test_what_is_no_event_type_is_refused(bus):
+async def test_a_pattern_is_refused_as_an_event_type(bus):
     async with bus:
         with pytest.raises(InvalidEventError):
             await bus.publish("order.*")
 
 
-async def test_publishing_is_retried_whatever_heals_a_handler(bus, monkeypatch):
+async def test_publishing_is_retried_whatever_retry_on_says(bus, monkeypatch):
     bus = EventBus(retry=RetryPolicy(retry_on=(KeyError,), base_delay=0.001))
     async with bus:
         transport = bus._runtime.transport
@@ -57,7 +57,7 @@ async def test_publishing_is_retried_whatever_heals_a_handler(bus, monkeypatch):
         ({"traceparent": 5}, "traceparent 5 must be a string"),
     ],
 )
-async def test_what_cloudevents_would_refuse_is_refused_at_once(
+async def test_attributes_that_cloudevents_forbids_are_refused(
     bus, attributes, message
 ):
     async with bus:
@@ -65,14 +65,14 @@ async def test_what_cloudevents_would_refuse_is_refused_at_once(
             await bus.publish("order.created", **attributes)
 
 
-async def test_an_event_of_no_type_is_refused_even_ready_made(bus):
+async def test_publish_many_refuses_an_event_with_an_invalid_type(bus):
     event = Event(id="1", source="shop", type="a b*", time=now(), data=None)
     async with bus:
         with pytest.raises(InvalidEventError, match="must be printable words"):
             await bus.publish_many([event])
 
 
-async def test_models_of_pydantic_are_published_and_validated(bus):
+async def test_pydantic_models_are_published_and_validated(bus):
     class Order(pydantic.BaseModel):
         id: int
         on: datetime

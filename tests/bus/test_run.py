@@ -1,4 +1,4 @@
-"""A service runs until a signal: the first drains it, the second ends it at once."""
+"""EventBus.run(): the first signal drains the bus, the second one ends it at once."""
 
 import asyncio
 import signal
@@ -13,7 +13,7 @@ from evmon import BusStateError
 
 
 @pytest.mark.parametrize(("signals", "code"), [(1, 0), (2, 143)])
-def test_run_drains_on_a_signal_and_ends_at_once_on_a_second(signals, code):
+def test_run_drains_on_the_first_signal_and_exits_on_the_second(signals, code):
     script = """
     import asyncio, sys
     from evmon import EventBus, MetricsConfig
@@ -60,7 +60,7 @@ def test_run_drains_on_a_signal_and_ends_at_once_on_a_second(signals, code):
 
 
 @pytest.mark.parametrize("uvloop", [True, False])
-def test_errors_of_handlers_name_nothing_that_led_to_them(uvloop):
+def test_logged_handler_errors_have_no_exception_context(uvloop):
     script = f"""
     import asyncio, logging, os, signal, sys, threading, time
     if not {uvloop}:
@@ -91,7 +91,7 @@ def test_errors_of_handlers_name_nothing_that_led_to_them(uvloop):
     assert "context: None" in python(script)
 
 
-async def test_run_says_what_to_do_in_a_loop_or_a_thread(bus):
+async def test_run_is_refused_in_an_event_loop_and_outside_the_main_thread(bus):
     with pytest.raises(BusStateError, match=r"await bus\.serve"):
         bus.run()
     with pytest.raises(BusStateError, match="main thread"):

@@ -1,4 +1,4 @@
-"""Everything starts and stops in order, and nothing is left behind, however it ends."""
+"""Start and stop of the bus: draining, failures, and nothing left behind."""
 
 import asyncio
 import gc
@@ -24,7 +24,7 @@ from evmon._events import encode
 from evmon.testing import make_event
 
 
-async def test_leaving_the_bus_handles_what_was_published(bus, orders):
+async def test_stopping_handles_every_event_published_before(bus, orders):
     async with bus:
         await bus.publish_many([("order.created", n) for n in range(100)])
         bus.publish_nowait("order.shipped", 1)
@@ -49,7 +49,7 @@ async def test_stopping_releases_every_task_timer_thread_and_reference(orders):
     assert not [t for t in asyncio.get_running_loop()._scheduled if not t.cancelled()]
 
 
-async def test_unregistered_and_dropped_a_provider_is_freed(bus):
+async def test_an_unregistered_provider_is_garbage_collected(bus):
     async with bus:
         provider = Orders()
         bus.register(provider)
@@ -62,7 +62,7 @@ async def test_unregistered_and_dropped_a_provider_is_freed(bus):
         assert reference() is None
 
 
-async def test_a_failing_body_still_drains(bus, orders):
+async def test_an_exception_in_the_body_still_drains_the_bus(bus, orders):
     with pytest.raises(ZeroDivisionError):
         async with bus:
             await bus.publish("order.created")
@@ -71,7 +71,7 @@ async def test_a_failing_body_still_drains(bus, orders):
     assert 2 == len(orders.seen)
 
 
-async def test_a_cancelled_body_ends_the_bus_at_once():
+async def test_a_second_cancellation_stops_the_bus_without_draining():
     started = asyncio.Event()
 
     async def hang(event):
@@ -98,7 +98,7 @@ async def test_a_cancelled_body_ends_the_bus_at_once():
     assert 1 == len(asyncio.all_tasks())
 
 
-async def test_the_bus_may_be_entered_and_left_in_different_tasks(bus, orders):
+async def test_start_and_stop_can_run_in_different_tasks(bus, orders):
     await asyncio.create_task(bus.start())
     await bus.publish("order.created")
     await asyncio.create_task(bus.stop())
@@ -106,10 +106,10 @@ async def test_the_bus_may_be_entered_and_left_in_different_tasks(bus, orders):
     assert 2 == len(orders.seen)
 
 
-async def test_nobody_waits_for_a_bus_that_fell(monkeypatch):
+async def test_waiting_publishers_get_an_error_when_the_bus_fails(monkeypatch):
     bus = EventBus(service="shop", batching=Batching(max_size=1, max_buffered=2))
     await bus.start()
-    monkeypatch.setattr(bus._runtime.transport, "publish", _broken)
+    monkeypatch.setattr(bus._runtime.transport, "publish", _fail)
     waiting = [asyncio.create_task(bus.publish("order.created")) for _ in range(4)]
     await asyncio.wait_for(bus.wait(), 5)
     results = await asyncio.wait_for(
@@ -123,9 +123,11 @@ async def test_nobody_waits_for_a_bus_that_fell(monkeypatch):
     assert {PublishError, BusStateError} >= {type(result) for result in results}
 
 
-async def test_a_part_that_breaks_is_heard_of(bus, monkeypatch, caplog):
+async def test_a_failed_component_is_logged_and_raised_by_stop(
+    bus, monkeypatch, caplog
+):
     await bus.start()
-    monkeypatch.setattr("evmon._publisher.Publisher._send", _broken)
+    monkeypatch.setattr("evmon._publisher.Publisher._send", _fail)
     bus.publish_nowait("order.created")
     await asyncio.wait_for(bus.wait(), 5)
     with pytest.raises(ZeroDivisionError):
@@ -134,11 +136,11 @@ async def test_a_part_that_breaks_is_heard_of(bus, monkeypatch, caplog):
     assert "the bus failed: ZeroDivisionError" in caplog.text
 
 
-async def _broken(*_):
+async def _fail(*_):
     raise ZeroDivisionError
 
 
-async def test_preview_shows_what_would_be_discovered_and_starts_nothing(bus):
+async def test_preview_returns_handlers_and_failures_and_starts_nothing(bus):
     class Needy:
         def __init__(self, database): ...
 
@@ -155,7 +157,7 @@ async def test_preview_shows_what_would_be_discovered_and_starts_nothing(bus):
     assert 1 == len(asyncio.all_tasks())
 
 
-async def test_whoever_stops_second_waits_for_the_first(bus):
+async def test_a_second_stop_waits_for_the_first(bus):
     release = asyncio.Event()
 
     async def slow(event):
@@ -175,7 +177,7 @@ async def test_whoever_stops_second_waits_for_the_first(bus):
         bus.register(Orders())
 
 
-def test_handlers_may_go_when_the_loop_is_gone(bus, orders):
+def test_handlers_can_be_changed_after_the_event_loop_is_closed(bus, orders):
     async def main():
         async with bus:
             pass
@@ -186,7 +188,7 @@ def test_handlers_may_go_when_the_loop_is_gone(bus, orders):
     assert 2 == bus.unregister(orders)
 
 
-async def test_what_arrives_while_the_bus_stops_is_left_to_those_who_know_it(
+async def test_events_for_undiscovered_handlers_are_not_dead_lettered_while_stopping(
     server, client
 ):
     class Never(Orders):
@@ -206,7 +208,7 @@ async def test_what_arrives_while_the_bus_stops_is_left_to_those_who_know_it(
     assert 0 == client.xlen("evmon:{shop}:dead")
 
 
-async def test_a_provider_that_hangs_is_not_waited_for_for_ever(clock):
+async def test_a_hanging_constructor_is_expected_for_a_limited_time(clock):
     hang = threading.Event()
 
     class Hangs(Orders):
@@ -224,7 +226,7 @@ async def test_a_provider_that_hangs_is_not_waited_for_for_ever(clock):
         hang.set()
 
 
-async def test_a_bus_that_stops_takes_no_more_providers(bus):
+async def test_register_is_refused_while_the_bus_stops(bus):
     refused = []
 
     async def register(event):

@@ -1,18 +1,22 @@
+"""The checker of the chaos runs: what it counts and what it reports."""
+
 import pytest
 from chaos.checker import Load, Truth, check, differences, parallel_runs
 from chaos.files import Handling, Journal, chance, handled, handlings
 
-GOOD = Truth(published=["a", "b", "cp"], handled=["a", "b"], dead=["cp"], refused=["d"])
+CLEAN = Truth(
+    published=["a", "b", "cp"], handled=["a", "b"], dead=["cp"], refused=["d"]
+)
 NO_FAULTS = Load()
 
 
 def changed(**fields):
-    kept = {name: getattr(GOOD, name) for name in GOOD.__slots__}
+    kept = {name: getattr(CLEAN, name) for name in CLEAN.__slots__}
     return Truth(**{**kept, **fields})
 
 
-def test_a_run_in_which_all_came_once_is_green():
-    verdict = check(GOOD, NO_FAULTS)
+def test_a_run_with_each_event_handled_once_has_no_problems():
+    verdict = check(CLEAN, NO_FAULTS)
 
     assert [] == verdict.problems
     assert (3, 0, 0, 1) == (
@@ -41,34 +45,34 @@ def test_a_run_in_which_all_came_once_is_green():
     ],
     ids=str,
 )
-def test_whatever_must_not_be_turns_it_red(truth, problem):
+def test_each_violation_is_a_problem(truth, problem):
     problems = check(truth, NO_FAULTS).problems
 
     assert any(found.startswith(problem) for found in problems), problems
 
 
-def test_an_event_that_was_refused_may_appear_and_is_told():
+def test_a_refused_event_that_was_handled_is_counted_and_no_problem():
     verdict = check(changed(handled=["a", "b", "d"]), NO_FAULTS)
 
     assert [] == verdict.problems
     assert 1 == verdict.unpublished_seen
 
 
-def test_an_event_whose_publisher_died_may_appear_and_is_told():
+def test_a_handled_event_of_a_dead_publisher_is_counted_and_no_problem():
     verdict = check(changed(handled=["a", "b", "x"]), NO_FAULTS)
 
     assert [] == verdict.problems
     assert 1 == verdict.unpublished_seen
 
 
-def test_events_that_were_taken_away_are_counted_and_no_problem():
+def test_with_may_lose_lost_events_are_counted_and_no_problem():
     verdict = check(changed(handled=["a"]), NO_FAULTS, may_lose=True)
 
     assert [] == verdict.problems
     assert 1 == verdict.lost
 
 
-def test_the_bound_adds_up_kills_and_breaks():
+def test_the_bound_of_duplicates_adds_up_the_faults():
     assert 7000 == Load(40, 6, 4, consumers=3, in_flight=100).bound
     assert 7 == Load(more=7).bound
 
@@ -80,7 +84,7 @@ def test_duplicates_up_to_the_bound_are_allowed():
     assert check(twice, Load(more=0)).problems
 
 
-def test_runs_side_by_side_are_found():
+def test_handler_runs_of_one_event_that_overlap_are_counted():
     one = Handling("a", 1, 0.0, 5.0)
 
     assert 0 == parallel_runs([one, Handling("a", 2, 5.0, 6.0)])
@@ -91,12 +95,12 @@ def test_runs_side_by_side_are_found():
     )
 
 
-def test_metrics_that_tell_something_else_are_named():
+def test_metrics_that_differ_from_the_truth_are_named():
     assert [] == differences({"lost": 1}, {"lost": 1})
     assert ["metric lost: 0, in truth 1"] == differences({}, {"lost": 1})
 
 
-def test_a_line_that_was_cut_off_is_not_counted(tmp_path):
+def test_an_incomplete_last_line_of_a_journal_is_ignored(tmp_path):
     Journal(tmp_path / "handled-1").write("a 1 0.0 1.0\nb 1 0.")
     Journal(tmp_path / "handled-2").write("a 2 0.5 1.0 0.25\n")
 
@@ -106,7 +110,7 @@ def test_a_line_that_was_cut_off_is_not_counted(tmp_path):
     )
 
 
-def test_chances_are_spread_and_the_same_for_everybody():
+def test_chance_is_uniform_and_depends_only_on_the_event():
     drawn = [chance(f"g1-{n:07}") for n in range(2000)]
 
     assert drawn == [chance(f"g1-{n:07}") for n in range(2000)]

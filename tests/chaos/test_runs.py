@@ -1,4 +1,4 @@
-"""The runs in small; `python -m chaos` does them in full."""
+"""The chaos runs with few events; `python -m chaos` runs them in full."""
 
 import pytest
 from chaos.result import Options
@@ -8,7 +8,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
 
 SLACK = 5.0
-"""Beside other tests; `python -m chaos` holds to what is promised."""
+"""Seconds added to time limits, because other tests may run at the same time."""
 
 
 @pytest.mark.parametrize(
@@ -16,13 +16,13 @@ SLACK = 5.0
     [
         pytest.param("t1", 100_000, id="processes and Redis are killed"),
         pytest.param("t2", 1, id="a process dies at each failpoint"),
-        pytest.param("t3", 4_000, id="replies get lost"),
-        pytest.param("t5", 2_000, id="the server is mistreated"),
+        pytest.param("t3", 4_000, id="replies of Redis are lost"),
+        pytest.param("t5", 2_000, id="Redis is stopped, filled and restarted"),
         pytest.param("t8", 8, id="consumers are told to stop"),
-        pytest.param("t9", 2_000, id="strangers write anything"),
+        pytest.param("t9", 2_000, id="other clients write anything"),
     ],
 )
-async def test_nothing_is_lost_when(run, events):
+async def test_no_event_is_lost_when(run, events):
     results = await find(run)(Options(seed=1, events=events, slack=SLACK))
 
     assert [] == [

@@ -1,4 +1,4 @@
-"""When nearly everything fails, events are left unread, and no attempt is burnt."""
+"""The circuit breaker pauses reading while too many handler calls fail."""
 
 import asyncio
 
@@ -15,13 +15,13 @@ def breaker(clock):
     return Breaker(50.0, 4, 5.0, clock)
 
 
-def calls(breaker, outcomes):
+def record_calls(breaker, outcomes):
     for outcome in outcomes:
         breaker.succeeded() if outcome == "+" else breaker.failed()
 
 
 def opened(breaker):
-    calls(breaker, "----")
+    record_calls(breaker, "----")
     assert breaker.is_open
     return breaker
 
@@ -40,38 +40,40 @@ def opened(breaker):
         ("+--++--+", True),
     ],
 )
-def test_it_opens_when_too_many_of_some_calls_failed(breaker, outcomes, is_open):
-    calls(breaker, outcomes)
+def test_it_opens_when_the_share_of_failed_calls_reaches_the_limit(
+    breaker, outcomes, is_open
+):
+    record_calls(breaker, outcomes)
 
     assert breaker.is_open == is_open
 
 
 def test_without_a_limit_it_never_opens(clock):
     breaker = Breaker(None, 4, 5.0, clock)
-    calls(breaker, "-" * 1000)
+    record_calls(breaker, "-" * 1000)
 
     assert not breaker.is_open
     assert breaker.may_read()
     assert 0 == breaker.wait()
 
 
-def test_a_limit_of_0_needs_a_failure_all_the_same(clock):
+def test_with_a_limit_of_0_it_opens_at_the_first_failure(clock):
     breaker = Breaker(0.0, 4, 5.0, clock)
-    calls(breaker, "++++" * 5)
+    record_calls(breaker, "++++" * 5)
     assert not breaker.is_open
-    calls(breaker, "+++-")
+    record_calls(breaker, "+++-")
     assert breaker.is_open
 
 
-def test_a_limit_of_100_needs_failures_only(clock):
+def test_with_a_limit_of_100_it_opens_when_every_call_failed(clock):
     breaker = Breaker(100.0, 4, 5.0, clock)
-    calls(breaker, "+---")
+    record_calls(breaker, "+---")
     assert not breaker.is_open
-    calls(breaker, "----")
+    record_calls(breaker, "----")
     assert breaker.is_open
 
 
-def test_open_it_lets_nothing_through_until_the_pause_is_over(breaker, clock, caplog):
+def test_while_open_it_allows_no_read_until_the_pause_ends(breaker, clock, caplog):
     opened(breaker)
     assert (
         "4 of the last 4 handler calls failed: reading is paused for 5 s" in caplog.text
@@ -83,10 +85,10 @@ def test_open_it_lets_nothing_through_until_the_pause_is_over(breaker, clock, ca
     clock.now += 0.1
 
     assert breaker.may_read()
-    assert not breaker.may_read(), "one try at a time"
+    assert not breaker.may_read(), "one trial at a time"
 
 
-def test_a_try_that_succeeds_closes_it(breaker, clock):
+def test_a_successful_trial_closes_it(breaker, clock):
     opened(breaker)
     clock.now += 5
     assert breaker.may_read()
@@ -94,11 +96,11 @@ def test_a_try_that_succeeds_closes_it(breaker, clock):
 
     assert not breaker.is_open
     assert 0 == breaker.wait()
-    calls(breaker, "---")
-    assert not breaker.is_open, "it looks at new calls"
+    record_calls(breaker, "---")
+    assert not breaker.is_open, "only later calls count"
 
 
-def test_a_try_that_fails_doubles_the_pause_up_to_a_minute(breaker, clock):
+def test_a_failed_trial_doubles_the_pause_up_to_a_minute(breaker, clock):
     opened(breaker)
     pauses = []
     for _ in range(7):
@@ -111,7 +113,7 @@ def test_a_try_that_fails_doubles_the_pause_up_to_a_minute(breaker, clock):
     assert MAX_PAUSE == pauses[-1]
 
 
-def test_after_it_closed_the_pause_is_the_first_one_again(breaker, clock):
+def test_closing_resets_the_pause(breaker, clock):
     opened(breaker)
     clock.now += 5
     breaker.may_read()
@@ -124,7 +126,7 @@ def test_after_it_closed_the_pause_is_the_first_one_again(breaker, clock):
     assert 5 == breaker.wait()
 
 
-def test_a_try_that_comes_to_nothing_is_followed_by_another(breaker, clock):
+def test_a_trial_without_an_outcome_is_followed_by_another(breaker, clock):
     opened(breaker)
     clock.now += 5
     assert breaker.may_read()
@@ -133,7 +135,7 @@ def test_a_try_that_comes_to_nothing_is_followed_by_another(breaker, clock):
     assert breaker.is_open
 
 
-def test_a_read_that_brings_nothing_uses_up_no_try(breaker, clock):
+def test_an_empty_read_is_not_the_trial(breaker, clock):
     opened(breaker)
     breaker.nothing_to_try()
     assert 5 == breaker.wait()
@@ -145,7 +147,7 @@ def test_a_read_that_brings_nothing_uses_up_no_try(breaker, clock):
     assert not breaker.is_open
 
 
-def test_calls_that_ran_when_it_opened_do_not_count_as_the_try(breaker):
+def test_calls_that_started_before_it_opened_are_not_the_trial(breaker):
     opened(breaker)
     breaker.succeeded()
     breaker.failed()
@@ -154,7 +156,7 @@ def test_calls_that_ran_when_it_opened_do_not_count_as_the_try(breaker):
     assert 5 == breaker.wait()
 
 
-async def test_retries_wait_and_one_of_them_is_the_try(breaker, clock):
+async def test_while_open_retries_wait_and_one_of_them_is_the_trial(breaker, clock):
     opened(breaker)
     admitted = []
 
@@ -176,7 +178,7 @@ async def test_retries_wait_and_one_of_them_is_the_try(breaker, clock):
     assert breaker.may_read()
 
 
-async def test_a_retry_that_waits_goes_before_a_new_event(breaker, clock):
+async def test_a_waiting_retry_comes_before_a_new_event(breaker, clock):
     opened(breaker)
     task = asyncio.create_task(breaker.admit())
     await let_tasks_run()
@@ -188,7 +190,7 @@ async def test_a_retry_that_waits_goes_before_a_new_event(breaker, clock):
     assert breaker.may_read()
 
 
-async def test_closed_it_admits_at_once(breaker, clock):
+async def test_while_closed_retries_do_not_wait(breaker, clock):
     await breaker.admit()
 
     assert [] == clock.slept
@@ -209,7 +211,7 @@ def bus_of(handler, retries=1000, **consumer):
     return bus
 
 
-async def test_while_everything_fails_hardly_anything_is_called(caplog):
+async def test_reading_is_paused_while_all_calls_fail_and_no_event_is_lost(caplog):
     count, done, healed = 0, [], False
 
     async def handle(event: Event) -> None:
@@ -235,7 +237,7 @@ async def test_while_everything_fails_hardly_anything_is_called(caplog):
 
 
 @pytest.mark.parametrize("error", [Reject("no"), RetryLater(0)])
-async def test_what_is_no_failure_of_the_handler_pauses_nothing(caplog, error):
+async def test_reject_and_retry_later_do_not_open_the_breaker(caplog, error):
     async def handle(event: Event) -> None:
         raise error
 
@@ -249,7 +251,7 @@ async def test_what_is_no_failure_of_the_handler_pauses_nothing(caplog, error):
     assert "reading is paused" not in caplog.text
 
 
-async def test_a_bus_that_pauses_can_be_stopped(caplog):
+async def test_a_bus_can_be_stopped_while_reading_is_paused(caplog):
     async def handle(event: Event) -> None:
         raise ConnectionError("down")
 

@@ -1,4 +1,4 @@
-"""Every event is handled by all its handlers, and each one'harness failure is its own."""
+"""Consumer: delivery to handlers, concurrency, invalid events, draining."""
 
 import asyncio
 
@@ -11,7 +11,7 @@ from evmon._telemetry import instruments as i
 from evmon._transports.base import Redelivery
 
 
-async def test_an_event_reaches_every_handler_that_matches(make_harness, measured):
+async def test_an_event_reaches_every_matching_handler(make_harness, measured):
     seen = []
     harness = make_harness()
     harness.on("order.created", lambda e: seen.append("exact"))
@@ -28,7 +28,7 @@ async def test_an_event_reaches_every_handler_that_matches(make_harness, measure
     assert 0 == measured.total(i.EVENTS_IN_FLIGHT)
 
 
-async def test_no_more_events_are_read_than_may_be_handled(make_harness):
+async def test_at_most_max_concurrency_events_are_read(make_harness):
     running, most = 0, 0
     gate = asyncio.Event()
 
@@ -58,10 +58,10 @@ async def test_no_more_events_are_read_than_may_be_handled(make_harness):
         (b"not json", "decode_error"),
         (b"[" * 1000, "too_deep"),
         (b"x" * 300_000, "too_large"),
-        (raw("nobody.wants.this"), "unknown_type"),
+        (raw("no.such.handler"), "unknown_type"),
     ],
 )
-async def test_bad_input_is_put_aside_with_a_reason_and_the_rest_goes_on(
+async def test_invalid_events_are_dead_lettered_and_the_others_are_handled(
     make_harness, measured, bad, reason
 ):
     seen = []
@@ -77,7 +77,9 @@ async def test_bad_input_is_put_aside_with_a_reason_and_the_rest_goes_on(
     assert 0 == measured.total(i.EVENTS_IN_FLIGHT)
 
 
-async def test_an_event_that_was_delivered_too_often_is_not_handled_again(make_harness):
+async def test_an_event_delivered_more_than_max_deliveries_times_is_dead_lettered(
+    make_harness,
+):
     seen = []
     harness = make_harness(max_deliveries=2)
     harness.on("a", seen.append)
@@ -91,7 +93,7 @@ async def test_an_event_that_was_delivered_too_often_is_not_handled_again(make_h
     assert received.raw == harness.transport.dead_letters[0].received.raw
 
 
-async def test_reading_starts_when_the_first_handler_is_there(make_harness):
+async def test_reading_starts_with_the_first_handler(make_harness):
     seen = []
     harness = make_harness()
     async with harness:
@@ -121,7 +123,7 @@ async def test_stopping_lets_running_handlers_finish(make_harness):
     assert harness.settled
 
 
-async def test_what_is_not_done_at_the_deadline_is_given_back(
+async def test_events_unfinished_at_the_drain_timeout_are_released(
     make_harness, measured, caplog
 ):
     cancelled = []
@@ -150,9 +152,7 @@ async def test_what_is_not_done_at_the_deadline_is_given_back(
     assert [] == harness.reasons
 
 
-async def test_a_broken_read_is_tried_again_with_backoff(
-    make_harness, measured, caplog
-):
+async def test_a_failed_read_is_retried_with_backoff(make_harness, measured, caplog):
     harness = make_harness()
     seen = []
     harness.on("a", seen.append)
@@ -172,7 +172,9 @@ async def test_a_broken_read_is_tried_again_with_backoff(
     assert 2 == caplog.text.count("reading failed")
 
 
-async def test_settling_is_tried_until_the_transport_takes_it(make_harness, measured):
+async def test_dead_lettering_is_retried_until_the_transport_accepts_it(
+    make_harness, measured
+):
     harness = make_harness()
     real, failures = harness.transport.settle, [TransportError("gone")] * 3
 
@@ -193,7 +195,7 @@ async def test_settling_is_tried_until_the_transport_takes_it(make_harness, meas
     assert [] == failures
 
 
-async def test_plans_of_old_routes_do_not_pile_up(make_harness):
+async def test_the_cache_of_plans_is_bounded(make_harness):
     harness = make_harness()
     harness.on("a", lambda e: None)
     async with harness:
@@ -205,7 +207,7 @@ async def test_plans_of_old_routes_do_not_pile_up(make_harness):
     assert 4096 >= len(harness.consumer._plans)
 
 
-async def test_a_retry_for_a_handler_that_is_gone_is_dead_lettered_whoever_wants_what(
+async def test_a_retry_for_an_unregistered_handler_is_dead_lettered_despite_ignore_unknown(
     make_harness,
 ):
     harness = make_harness(ignore_unknown=True)
@@ -225,7 +227,7 @@ async def test_a_retry_for_a_handler_that_is_gone_is_dead_lettered_whoever_wants
 
 
 @pytest.mark.parametrize("ignore_unknown", [True, False])
-async def test_while_handlers_are_discovered_an_event_without_one_waits(
+async def test_an_event_without_a_handler_waits_while_discovery_runs(
     make_harness, ignore_unknown
 ):
     seen, discovering = [], True
@@ -243,9 +245,7 @@ async def test_while_handlers_are_discovered_an_event_without_one_waits(
     assert [] == harness.reasons
 
 
-async def test_what_heals_a_handler_says_nothing_about_the_transport(
-    measured, monkeypatch
-):
+async def test_reads_are_not_retried_by_the_policy_of_handlers(measured, monkeypatch):
     harness = ConsumerHarness(measured.meter)
     harness.consumer._policy = RetryPolicy(base_delay=60, max_delay=60)
     harness.on("a", print)

@@ -1,4 +1,4 @@
-"""A dead letter tells why, in one printable line, whatever the error says of itself."""
+"""Dead letters: reason, attempts, and an error message of one printable line."""
 
 import pytest
 from tests.consumer_harness import raw
@@ -10,9 +10,7 @@ from evmon._telemetry import instruments as i
 from evmon._transports.base import Received
 
 
-async def test_a_handler_that_never_succeeds_ends_in_a_dead_letter(
-    make_harness, measured
-):
+async def test_exhausted_retries_end_in_a_dead_letter(make_harness, measured):
     async def fail(event):
         raise ValueError("bad\norder \ud800")
 
@@ -34,7 +32,7 @@ async def test_a_handler_that_never_succeeds_ends_in_a_dead_letter(
     )
 
 
-async def test_data_that_does_not_fit_is_a_dead_letter_and_no_retry(make_harness):
+async def test_data_that_fails_validation_is_dead_lettered(make_harness):
     def handle(number: int): ...
 
     harness = make_harness()
@@ -46,14 +44,14 @@ async def test_data_that_does_not_fit_is_a_dead_letter_and_no_retry(make_harness
     assert ["invalid_data"] == harness.reasons
 
 
-class MuteError(Exception):
+class UnprintableError(Exception):
     def __str__(self):
-        raise RuntimeError("no words")
+        raise RuntimeError("no message")
 
 
-async def test_an_error_that_cannot_say_what_it_is_harms_only_its_event(make_harness):
+async def test_an_error_whose_str_raises_dead_letters_its_event(make_harness):
     def fail(event):
-        raise MuteError
+        raise UnprintableError
 
     harness = make_harness()
     harness.on("a", fail)
@@ -72,7 +70,7 @@ async def test_an_error_that_cannot_say_what_it_is_harms_only_its_event(make_har
         (InvalidEventError("invalid_data", "a"), "invalid_data"),
     ],
 )
-def test_the_first_error_of_several_says_why(first, reason):
+def test_the_first_of_several_errors_gives_reason_and_message(first, reason):
     event = Event(id="7", source="shop", type="paid", time=now(), traceparent="00-a")
     letter = given_up(event, [("one", first), ("two", KeyError("b"))], 4)
 
@@ -85,7 +83,7 @@ def test_the_first_error_of_several_says_why(first, reason):
     )
 
 
-def test_what_cannot_be_decoded_keeps_its_attempts():
+def test_an_undecodable_event_keeps_its_attempts():
     error = InvalidEventError("decode_error", "no JSON")
     letter = undecodable(error, Received("1", b"{", attempts=2))
 
@@ -96,6 +94,6 @@ def test_what_cannot_be_decoded_keeps_its_attempts():
     )
 
 
-def test_untrusted_text_is_one_short_printable_line():
+def test_error_messages_are_cut_to_one_printable_line():
     assert "a b?" == printable("a\r\n  b\x1b")
     assert MAX_MESSAGE == len(printable("x" * 9999))

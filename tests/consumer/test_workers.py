@@ -1,4 +1,4 @@
-"""Handlers are called beside each other, retried alone, and harm only themselves."""
+"""Handlers run concurrently; each is retried and fails on its own."""
 
 import asyncio
 import threading
@@ -30,7 +30,7 @@ async def test_sync_handlers_run_in_threads_and_do_not_block_the_loop(make_harne
     assert 0.9 > time.monotonic() - started, "ten at a time, not one by one"
 
 
-async def test_async_handlers_run_beside_each_other(make_harness):
+async def test_async_handlers_run_concurrently(make_harness):
     together = asyncio.Event()
     waiting = []
 
@@ -50,7 +50,7 @@ async def test_async_handlers_run_beside_each_other(make_harness):
     assert [] == harness.reasons
 
 
-async def test_a_failing_handler_is_retried_alone(make_harness, measured):
+async def test_only_the_failed_handler_is_retried(make_harness, measured):
     calls = []
 
     async def flaky(event, delivery: Delivery):
@@ -78,7 +78,7 @@ async def test_a_failing_handler_is_retried_alone(make_harness, measured):
     ("error", "reason"),
     [(Reject("cancelled"), "rejected"), (ValueError("x"), "handler_error")],
 )
-async def test_what_cannot_heal_is_called_once(make_harness, error, reason):
+async def test_permanent_errors_are_not_retried(make_harness, error, reason):
     calls = []
 
     async def fail(event):
@@ -95,7 +95,7 @@ async def test_what_cannot_heal_is_called_once(make_harness, error, reason):
     assert [reason] == harness.reasons
 
 
-async def test_long_waits_are_left_to_the_transport(make_harness):
+async def test_long_retry_delays_are_scheduled_by_the_transport(make_harness):
     calls = []
 
     async def later(event, delivery: Delivery):
@@ -116,7 +116,7 @@ async def test_long_waits_are_left_to_the_transport(make_harness):
     assert 1 == calls.count("once")
 
 
-async def test_one_handler_may_give_up_while_another_waits(make_harness):
+async def test_one_handler_can_fail_for_good_while_another_is_retried(make_harness):
     calls = []
 
     async def later(event):
@@ -138,7 +138,7 @@ async def test_one_handler_may_give_up_while_another_waits(make_harness):
     assert ["rejected"] == harness.reasons
 
 
-async def test_a_handler_may_be_given_a_time_limit(make_harness):
+async def test_an_async_handler_is_cancelled_at_the_handler_timeout(make_harness):
     async def hang(event):
         await asyncio.sleep(60)
 
@@ -151,10 +151,10 @@ async def test_a_handler_may_be_given_a_time_limit(make_harness):
     assert ["handler_error"] == harness.reasons
     letter = harness.transport.dead_letters[0].letter
     assert "builtins.TimeoutError" == letter.error_type
-    assert "not done within 0.02 harness (handler_timeout)" == letter.error_message
+    assert "not done within 0.02 s (handler_timeout)" == letter.error_message
 
 
-async def test_a_plain_handler_that_is_late_is_told_of_and_waited_for(
+async def test_a_sync_handler_beyond_the_timeout_is_logged_and_awaited(
     make_harness, caplog
 ):
     calls = []
@@ -169,12 +169,12 @@ async def test_a_plain_handler_that_is_late_is_told_of_and_waited_for(
         await harness.send(raw("a"))
         await harness.until_settled()
 
-    assert 1 == len(calls), "no other try beside it"
+    assert 1 == len(calls), "not called again meanwhile"
     assert [] == harness.reasons
     assert "a thread cannot be cancelled; make it a coroutine function" in caplog.text
 
 
-async def test_the_log_shows_where_a_handler_failed(make_harness, caplog):
+async def test_the_log_has_the_traceback_of_a_failed_handler(make_harness, caplog):
     caplog.set_level("INFO")
 
     def fail(event):
@@ -194,17 +194,17 @@ async def test_the_log_shows_where_a_handler_failed(make_harness, caplog):
 
 
 @pytest.mark.parametrize("how", ["raise", "cancel"])
-async def test_a_handler_that_cancels_itself_harms_only_itself(make_harness, how):
+async def test_a_handler_that_cancels_its_own_task_affects_no_other(make_harness, how):
     seen = []
 
-    async def suicide(event):
+    async def cancel_itself(event):
         if how == "cancel":
             asyncio.current_task().cancel()
             await asyncio.sleep(0)
         raise asyncio.CancelledError
 
     harness = make_harness(max_concurrency=1)
-    harness.on("bad", suicide, RetryPolicy(max_retries=0))
+    harness.on("bad", cancel_itself, RetryPolicy(max_retries=0))
     harness.on("good", lambda e: seen.append(e))
     async with harness:
         await harness.send(raw("bad"), raw("good"))
@@ -214,7 +214,7 @@ async def test_a_handler_that_cancels_itself_harms_only_itself(make_harness, how
     assert 1 == len(seen)
 
 
-async def test_a_redelivered_event_says_so(make_harness):
+async def test_delivery_tells_attempt_and_redelivery(make_harness):
     seen = []
 
     def handle(event, delivery: Delivery):
@@ -230,7 +230,7 @@ async def test_a_redelivered_event_says_so(make_harness):
     assert [Delivery(attempt=2, redelivered=True)] == seen
 
 
-async def test_many_events_are_all_handled_by_few_tasks(make_harness):
+async def test_5000_events_are_handled_by_a_few_tasks(make_harness):
     seen = []
 
     async def handle(event):
@@ -267,12 +267,14 @@ async def test_a_sync_wrapper_that_returns_a_coroutine_is_awaited(make_harness):
 
 
 class Panic(BaseException):
-    """As a library of another language raises it."""
+    """Not an Exception, as extension modules raise it."""
 
 
 @pytest.mark.parametrize("error", [SystemExit(3), Panic("lost")])
 @pytest.mark.parametrize("kind", ["coroutine", "thread", "many"])
-async def test_a_handler_that_ends_like_a_program_ends_alone(make_harness, error, kind):
+async def test_a_base_exception_of_a_handler_dead_letters_only_its_event(
+    make_harness, error, kind
+):
     def fail():
         raise error
 

@@ -1,4 +1,4 @@
-"""A handler of many gets a batch in one call, and a failure of one is not that of the others."""
+"""Handlers that take a list of events: one call per batch, one result per event."""
 
 import asyncio
 import threading
@@ -11,7 +11,7 @@ from evmon import Event, Reject
 from evmon._telemetry import instruments as i
 
 
-async def test_a_handler_of_many_gets_what_came_in_one_read(make_harness, measured):
+async def test_a_batch_handler_gets_the_events_of_one_read(make_harness, measured):
     calls = []
 
     async def store(events: list[Event]):
@@ -30,7 +30,7 @@ async def test_a_handler_of_many_gets_what_came_in_one_read(make_harness, measur
 
 
 @pytest.mark.parametrize("events", [1, 5])
-async def test_a_plain_function_of_many_runs_in_a_thread(make_harness, events):
+async def test_a_sync_batch_handler_runs_in_a_thread(make_harness, events):
     threads = []
 
     def store(events: list[Event]):
@@ -47,7 +47,7 @@ async def test_a_plain_function_of_many_runs_in_a_thread(make_harness, events):
     assert thread is not threading.main_thread()
 
 
-async def test_one_bad_event_of_many_is_no_failure_of_the_others(
+async def test_after_a_failed_batch_each_event_is_retried_alone(
     make_harness, measured, caplog
 ):
     calls = []
@@ -72,7 +72,7 @@ async def test_one_bad_event_of_many_is_no_failure_of_the_others(
     assert 4 == measured.snapshot.distribution(i.PROCESS_DURATION, failed).count
 
 
-async def test_data_of_one_of_many_that_does_not_fit_is_its_own_dead_letter(
+async def test_only_the_event_of_a_batch_with_invalid_data_is_dead_lettered(
     make_harness,
 ):
     seen = []
@@ -90,7 +90,7 @@ async def test_data_of_one_of_many_that_does_not_fit_is_its_own_dead_letter(
     assert ["invalid_data"] == harness.reasons
 
 
-async def test_whoever_was_delivered_before_comes_alone(make_harness):
+async def test_redelivered_events_are_handled_one_by_one(make_harness):
     calls = []
 
     async def store(events: list[Event]):
@@ -108,7 +108,7 @@ async def test_whoever_was_delivered_before_comes_alone(make_harness):
     assert [1, 1, 1, 2] == sorted(calls)
 
 
-async def test_many_events_share_the_time_limit_of_a_handler(make_harness):
+async def test_the_handler_timeout_covers_a_whole_batch(make_harness):
     calls = []
 
     async def store(events: list[Event]):
@@ -125,7 +125,9 @@ async def test_many_events_share_the_time_limit_of_a_handler(make_harness):
     assert [] == harness.reasons
 
 
-async def test_many_events_with_another_handler_wait_for_it(make_harness):
+async def test_events_of_a_batch_stay_in_flight_until_their_other_handler_is_done(
+    make_harness,
+):
     calls, done = [], asyncio.Event()
 
     async def store(events: list[Event]):
@@ -149,7 +151,7 @@ async def test_many_events_with_another_handler_wait_for_it(make_harness):
     assert ["rejected"] == harness.reasons
 
 
-async def test_many_events_after_another_handler_are_settled_by_them(make_harness):
+async def test_events_of_a_batch_are_settled_when_the_batch_finishes_last(make_harness):
     calls, done = [], asyncio.Event()
 
     async def store(events: list[Event]):
@@ -174,7 +176,9 @@ async def test_many_events_after_another_handler_are_settled_by_them(make_harnes
     assert ["rejected"] == harness.reasons
 
 
-async def test_a_handler_of_many_that_cancels_itself_harms_only_itself(make_harness):
+async def test_after_a_batch_handler_cancels_itself_each_event_is_handled_alone(
+    make_harness,
+):
     calls = []
 
     async def store(events: list[Event]):
@@ -192,7 +196,7 @@ async def test_a_handler_of_many_that_cancels_itself_harms_only_itself(make_harn
     assert [2, 1, 1] == calls
 
 
-async def test_many_events_not_done_at_the_deadline_are_given_back(make_harness):
+async def test_a_batch_unfinished_at_the_drain_timeout_is_released(make_harness):
     async def store(events: list[Event]):
         await asyncio.sleep(60)
 
@@ -202,10 +206,12 @@ async def test_many_events_not_done_at_the_deadline_are_given_back(make_harness)
     async with harness:
         await eventually(lambda: harness.consumer.in_flight == 2)
 
-    assert 2 == harness.transport.length, "and nothing was called again"
+    assert 2 == harness.transport.length, "neither event was handled alone"
 
 
-async def test_an_event_that_is_lost_among_many_is_not_settled_here(make_harness):
+async def test_an_event_of_a_batch_whose_lease_was_lost_is_not_acknowledged(
+    make_harness,
+):
     started, done = asyncio.Event(), asyncio.Event()
 
     async def store(events: list[Event]):

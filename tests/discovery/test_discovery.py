@@ -1,4 +1,4 @@
-"""Providers are looked at in batches, beside each other, and never lost in silence."""
+"""Discovery: providers are scanned in batches, concurrently, with retries."""
 
 import asyncio
 import gc
@@ -63,7 +63,7 @@ def outcome(measured, name):
     return measured.total(i.DISCOVERY_PROVIDERS, **{"evmon.discovery.outcome": name})
 
 
-async def test_an_instance_gives_its_handlers(running, registry, measured):
+async def test_the_handlers_of_an_instance_are_registered(running, registry, measured):
     running.register(Orders())
     await let_tasks_run()
 
@@ -73,7 +73,7 @@ async def test_an_instance_gives_its_handlers(running, registry, measured):
     assert 0 == running.pending == measured.total(i.DISCOVERY_QUEUE_SIZE)
 
 
-async def test_a_class_is_instantiated_and_a_function_is_taken_as_it_is(
+async def test_a_class_is_instantiated_and_a_function_is_registered_itself(
     running, registry
 ):
     @event_handler("user.signed_up")
@@ -84,7 +84,7 @@ async def test_a_class_is_instantiated_and_a_function_is_taken_as_it_is(
     await eventually(lambda: len(registry) == 3)
 
 
-async def test_a_class_with_static_handlers_alone_needs_no_instance(running, registry):
+async def test_a_class_with_only_static_handlers_is_not_instantiated(running, registry):
     class Static:
         def __init__(self, needed): ...
 
@@ -98,9 +98,7 @@ async def test_a_class_with_static_handlers_alone_needs_no_instance(running, reg
     assert 1 == len(registry)
 
 
-async def test_a_class_that_needs_arguments_is_reported_with_the_way_out(
-    running, caplog
-):
+async def test_a_class_that_needs_arguments_fails_with_advice(running, caplog):
     class Needy:
         def __init__(self, database): ...
 
@@ -116,7 +114,7 @@ async def test_a_class_that_needs_arguments_is_reported_with_the_way_out(
     assert "Needy, gave up after 1 attempts" in caplog.text
 
 
-async def test_a_provider_without_handlers_is_counted_as_empty_and_told_of(
+async def test_a_provider_without_handlers_is_counted_as_empty_and_logged(
     running, measured, caplog
 ):
     running.register(object())
@@ -127,8 +125,8 @@ async def test_a_provider_without_handlers_is_counted_as_empty_and_told_of(
     assert 0 == running.pending
 
 
-class Stubborn:
-    """Cannot be made the first times."""
+class FailingProvider:
+    """Its constructor fails the first `failures` times."""
 
     failures = 0
 
@@ -141,11 +139,11 @@ class Stubborn:
     def handle(self, event): ...
 
 
-async def test_a_failing_provider_is_tried_again_beside_the_others(
+async def test_a_failing_provider_is_retried_without_delaying_the_others(
     running, registry, clock, measured, monkeypatch
 ):
-    monkeypatch.setattr(Stubborn, "failures", 2)
-    running.register(Stubborn)
+    monkeypatch.setattr(FailingProvider, "failures", 2)
+    running.register(FailingProvider)
     running.register(Orders())
     await running.wait_until_quiet()
     await eventually(lambda: len(registry) == 2)
@@ -162,13 +160,13 @@ async def test_a_failing_provider_is_tried_again_beside_the_others(
     assert () == running.failures
 
 
-async def test_a_hopeless_provider_is_reported_after_the_last_retry(
+async def test_a_provider_that_keeps_failing_is_reported_after_the_last_retry(
     make, instant_clock, monkeypatch, caplog, measured
 ):
-    monkeypatch.setattr(Stubborn, "failures", 99)
+    monkeypatch.setattr(FailingProvider, "failures", 99)
     discovery = make(instant_clock)
     task = asyncio.create_task(discovery.run())
-    discovery.register(Stubborn)
+    discovery.register(FailingProvider)
     await eventually(lambda: discovery.failures)
     task.cancel()
 
@@ -182,7 +180,7 @@ async def test_a_hopeless_provider_is_reported_after_the_last_retry(
     assert 0 == measured.total(i.DISCOVERY_QUEUE_SIZE)
 
 
-async def test_the_queue_is_worked_off_in_batches(make, clock, measured):
+async def test_the_queue_is_processed_in_batches(make, clock, measured):
     discovery = make(clock, batch_size=10)
     for _ in range(25):
         discovery.register(Orders())
@@ -194,7 +192,7 @@ async def test_the_queue_is_worked_off_in_batches(make, clock, measured):
     assert clock.time() == measured.total(i.DISCOVERY_LAST_RUN_TIME)
 
 
-async def test_the_items_of_a_batch_are_looked_at_concurrently(make, clock):
+async def test_the_providers_of_a_batch_are_scanned_concurrently(make, clock):
     meeting = []
 
     class Slow:
@@ -206,7 +204,7 @@ async def test_the_items_of_a_batch_are_looked_at_concurrently(make, clock):
                 import time
 
                 time.sleep(0.01)
-            raise AssertionError("alone")
+            raise AssertionError("the other provider was not scanned meanwhile")
 
         @event_handler("a")
         def handle(self, event): ...
@@ -232,13 +230,15 @@ async def test_registering_a_provider_again_replaces_its_handlers(running, regis
     for _ in range(3):
         running.register(provider)
         await let_tasks_run()
-        # Retries on the transport find their handlers by these.
+        # Retries that the transport holds refer to handlers by key.
         assert before == {handler.key for handler in registry.handlers}
 
     assert 4 == len(registry)
 
 
-async def test_unregistering_frees_a_provider(running, registry, measured):
+async def test_an_unregistered_provider_is_garbage_collected(
+    running, registry, measured
+):
     provider = Orders()
     running.register(provider)
     await let_tasks_run()
@@ -253,7 +253,7 @@ async def test_unregistering_frees_a_provider(running, registry, measured):
     assert 0 == measured.total(i.CACHE_ENTRIES)
 
 
-async def test_ten_thousand_providers_registered_and_dropped_leave_nothing(
+async def test_ten_thousand_providers_registered_and_unregistered_leave_nothing(
     running, registry, measured
 ):
     loop = asyncio.get_running_loop()
@@ -276,15 +276,15 @@ async def test_ten_thousand_providers_registered_and_dropped_leave_nothing(
     assert not [t for t in getattr(loop, "_scheduled", []) if not t.cancelled()]
 
 
-async def test_threads_may_register(running, registry):
+async def test_register_can_be_called_from_other_threads(running, registry):
     await asyncio.gather(
         *(asyncio.to_thread(running.register, Orders()) for _ in range(20))
     )
     await eventually(lambda: len(registry) == 40)
 
 
-async def test_an_idle_queue_causes_no_wake_up(running):
-    """No timer is set and the loop runs no step while nothing is queued."""
+async def test_an_empty_queue_does_not_wake_the_event_loop(running):
+    """No timer is set and the event loop makes no iteration."""
     running.register(Orders())
     await running.wait_until_quiet()
     await let_tasks_run()
@@ -296,13 +296,13 @@ async def test_an_idle_queue_causes_no_wake_up(running):
     loop._run_once = original
 
     assert [] == [t for t in loop._scheduled if not t.cancelled()]
-    assert 2 >= len(steps), "only the test's own timer may wake the loop"
+    assert 2 >= len(steps), "at most for the timer of this test"
 
 
-async def test_stopping_leaves_no_queue_behind(make, clock, measured):
+async def test_stopping_empties_the_queue(make, clock, measured):
     discovery = make(clock, policy=RetryPolicy(base_delay=60, max_delay=60))
-    Stubborn.failures = 1
-    discovery.register(Stubborn)
+    FailingProvider.failures = 1
+    discovery.register(FailingProvider)
     task = asyncio.create_task(discovery.run())
     await eventually(lambda: clock._sleepers)
     assert 1 == measured.total(i.DISCOVERY_QUEUE_SIZE)
@@ -348,7 +348,7 @@ def package(tmp_path, monkeypatch):
         del sys.modules[name]
 
 
-async def test_a_package_is_walked_and_a_broken_module_holds_nothing_up(
+async def test_a_package_is_searched_and_a_broken_module_is_reported(
     make, instant_clock, registry, package
 ):
     discovery = make(instant_clock)
@@ -364,7 +364,7 @@ async def test_a_package_is_walked_and_a_broken_module_holds_nothing_up(
     assert isinstance(failure.error, ZeroDivisionError)
 
 
-async def test_a_module_object_may_be_discovered(running, registry, package):
+async def test_discover_accepts_a_module(running, registry, package):
     import importlib
 
     running.discover(importlib.import_module(f"{package}.handlers.orders"))
@@ -372,7 +372,9 @@ async def test_a_module_object_may_be_discovered(running, registry, package):
 
 
 @pytest.mark.parametrize("error", [SystemExit(3), asyncio.CancelledError()])
-async def test_code_that_ends_like_a_program_is_a_failed_provider(running, error):
+async def test_a_base_exception_in_a_constructor_fails_only_its_provider(
+    running, error
+):
     class Fatal(Orders):
         def __init__(self):
             raise error
@@ -386,7 +388,7 @@ async def test_code_that_ends_like_a_program_is_a_failed_provider(running, error
     assert 1 == failure.attempts
 
 
-async def test_a_withdrawn_provider_never_comes_however_far_it_was(
+async def test_a_provider_unregistered_while_queued_or_scanned_gets_no_handlers(
     make, instant_clock, registry, measured
 ):
     class Slow(Orders):
@@ -412,7 +414,7 @@ async def test_a_withdrawn_provider_never_comes_however_far_it_was(
     assert 0 == discovery.pending == measured.total(i.DISCOVERY_QUEUE_SIZE)
 
 
-async def test_a_slow_constructor_does_not_hold_up_the_end(make, clock):
+async def test_stopping_does_not_wait_for_a_slow_constructor(make, clock):
     class Slow(Orders):
         def __init__(self):
             go_on.wait(5)
@@ -429,7 +431,7 @@ async def test_a_slow_constructor_does_not_hold_up_the_end(make, clock):
     go_on.set()
 
 
-async def test_what_cannot_be_instantiated_is_left_to_what_derives_from_it(
+async def test_abstract_classes_and_protocols_are_left_to_their_subclasses(
     running, registry, tmp_path, monkeypatch
 ):
     monkeypatch.syspath_prepend(tmp_path)
@@ -461,7 +463,7 @@ async def test_what_cannot_be_instantiated_is_left_to_what_derives_from_it(
     assert () == running.failures
 
 
-async def test_a_class_is_not_made_where_an_instance_of_it_is_registered(
+async def test_a_class_with_a_registered_instance_is_not_instantiated(
     running, registry, package
 ):
     import importlib

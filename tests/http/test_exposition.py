@@ -1,4 +1,4 @@
-"""One rendering serves all scrapes, in the format and encoding that each asked for."""
+"""Rendering of metrics: formats, compression, caching, routes."""
 
 import gzip
 import shutil
@@ -83,7 +83,7 @@ def test_the_text_format_is_the_default(exposition, accept):
 @pytest.mark.parametrize(
     "accept", [OPENMETRICS, PROMETHEUS, f"text/plain;q=0.1,{OPENMETRICS}"]
 )
-def test_openmetrics_is_given_to_those_who_prefer_it(exposition, accept):
+def test_openmetrics_is_used_if_the_client_prefers_it(exposition, accept):
     response = exposition.render(accept, "")
 
     assert content_type(response).startswith(OPENMETRICS)
@@ -103,7 +103,7 @@ def test_openmetrics_is_given_to_those_who_prefer_it(exposition, accept):
         ("deflate", False),
     ],
 )
-def test_gzip_is_used_where_it_is_accepted(exposition, accepted, zipped):
+def test_gzip_is_used_if_the_client_accepts_it(exposition, accepted, zipped):
     response = exposition.render("", accepted)
 
     assert zipped == (dict(response.headers).get("content-encoding") == "gzip")
@@ -111,7 +111,7 @@ def test_gzip_is_used_where_it_is_accepted(exposition, accepted, zipped):
     assert body == exposition.render("", "").body
 
 
-def test_one_rendering_is_good_for_a_while(exposition, source, clock):
+def test_a_rendering_is_cached_for_its_time(exposition, source, clock):
     for accept_encoding in ("", "gzip", ""):
         exposition.render("", accept_encoding)
     assert 1 == source.collected
@@ -120,7 +120,7 @@ def test_one_rendering_is_good_for_a_while(exposition, source, clock):
     assert 2 == source.collected
 
 
-def test_parallel_scrapes_share_one_rendering(source):
+def test_concurrent_scrapes_share_one_rendering(source):
     source.delay = 0.2
     exposition = Exposition(source, 0.0, time.monotonic)
     bodies = []
@@ -137,7 +137,7 @@ def test_parallel_scrapes_share_one_rendering(source):
     assert 2 >= source.collected
 
 
-def test_an_error_is_one_answer_and_a_line_in_the_log(exposition, source, caplog):
+def test_an_error_is_answered_with_500_and_logged(exposition, source, caplog):
     source.error = ZeroDivisionError("oops")
     response = exposition.render("", "")
 
@@ -182,7 +182,7 @@ def test_metrics_are_routed_with_the_request_headers(routes):
     assert content_type(response).startswith(OPENMETRICS)
 
 
-async def test_promtool_and_both_parsers_have_no_remark_about_a_real_service():
+async def test_promtool_and_both_parsers_accept_the_metrics_of_a_real_bus():
     promtool = shutil.which("promtool")
     bus = EventBus(service="shop")
     bus.add_handler("a", lambda event: 1 / 0)
@@ -203,12 +203,12 @@ async def test_promtool_and_both_parsers_have_no_remark_about_a_real_service():
         result.returncode,
     )
     names = set(values(parse_text(text.decode())))
-    # Whether a counter tells when it began differs between the formats.
+    # Only one of the formats has the creation time of counters.
     strip = lambda found: {n for n in found if not n.endswith("_created")}  # noqa: E731
     assert strip(names) == strip(values(parse_openmetrics(openmetrics.decode())))
 
 
-def test_a_label_of_somebody_else_that_is_no_text_ends_no_scrape(clock):
+def test_an_invalid_label_of_a_foreign_metric_is_replaced(clock):
     family = GaugeMetricFamily("theirs", "Of the application.", labels=["who"])
     family.add_metric(["J\u00fcrgen \ud800"], 1)
     exposition = Exposition(lambda: [family], 0.0, clock.monotonic)

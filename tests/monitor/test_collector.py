@@ -1,7 +1,9 @@
-"""Derived families stand on `/metrics` beside the measured ones, without unknown values."""
+"""The derived metrics of the monitor on /metrics."""
 
 
-def test_the_derived_view_is_on_the_same_metrics(monitor, telemetry, lookups, memory):
+def test_derived_metrics_are_exported_with_the_measured_ones(
+    monitor, telemetry, lookups, memory
+):
     lookups(3, 1)
     memory.resident_mb = 150
 
@@ -19,7 +21,7 @@ def test_the_derived_view_is_on_the_same_metrics(monitor, telemetry, lookups, me
     assert 500 == samples["evmon_threshold_limit", "EvmonMemoryHigh", "critical"]
 
 
-def test_what_is_not_known_has_no_sample(monitor, telemetry):
+def test_unknown_derived_values_have_no_sample(monitor, telemetry):
     names = {s.name for family in telemetry.families() for s in family.samples}
 
     assert "evmon_cache_hit_ratio" not in names

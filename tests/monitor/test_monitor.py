@@ -1,4 +1,4 @@
-"""The monitor computes from what OpenTelemetry collected, warns once, and explains."""
+"""The monitor over time: window, warnings in the log, intervals."""
 
 import asyncio
 import logging
@@ -11,9 +11,7 @@ def alerts(monitor):
     return [(f.alert, f.severity) for f in monitor.get_warnings()]
 
 
-def test_a_cache_that_is_filled_for_the_first_time_is_not_warned_of(
-    monitor, lookups, clock
-):
+def test_misses_of_the_first_window_are_no_warning(monitor, lookups, clock):
     lookups(0, 100)
     assert [] == alerts(monitor)
     for _ in range(30):
@@ -22,7 +20,7 @@ def test_a_cache_that_is_filled_for_the_first_time_is_not_warned_of(
         assert [] == alerts(monitor)
 
 
-async def test_warnings_look_at_the_last_window_and_not_at_the_time_since_the_start(
+async def test_warnings_cover_the_last_window_not_the_time_since_the_start(
     warm, lookups, clock
 ):
     lookups(0, 100)
@@ -45,9 +43,7 @@ async def test_samples_older_than_the_window_are_dropped(monitor, clock):
     assert 300 / 15 + 2 >= len(monitor._samples)
 
 
-def test_a_warning_is_logged_once_when_breached_and_once_when_it_clears(
-    monitor, memory, caplog
-):
+def test_a_breach_is_logged_once_and_its_end_once(monitor, memory, caplog):
     caplog.set_level(logging.INFO)
     for megabytes in (64, 150, 150, 600, 600, 150, 64, 64):
         memory.resident_mb = megabytes
@@ -80,7 +76,7 @@ def test_a_warning_clears_when_traffic_ends(warm, lookups, clock, caplog):
     assert "cleared: too little traffic to judge" in caplog.text
 
 
-async def test_it_looks_at_intervals_and_speaks_every_five_minutes(
+async def test_it_checks_at_intervals_and_logs_a_summary_every_five_minutes(
     monitor, clock, memory, caplog
 ):
     caplog.set_level(logging.INFO)
@@ -94,7 +90,7 @@ async def test_it_looks_at_intervals_and_speaks_every_five_minutes(
     assert 2 == caplog.text.count("Performance Summary (uptime: ")
 
 
-async def test_a_look_that_fails_ends_neither_the_monitor_nor_the_bus(
+async def test_a_failed_check_does_not_stop_the_monitor(
     telemetry, clock, memory, caplog
 ):
     def forbidden():

@@ -1,4 +1,4 @@
-"""Every setting explains itself, cannot change, and refuses what it does not allow."""
+"""Classes of settings: documented, frozen and validated."""
 
 import dataclasses
 
@@ -19,7 +19,7 @@ from evmon._settings.environment import CONFIGS
 
 
 @pytest.mark.parametrize("kind", CONFIGS, ids=lambda kind: kind.__name__)
-def test_every_setting_says_what_it_means_and_is_frozen(kind):
+def test_every_setting_is_documented_and_frozen(kind):
     value = kind()
     for field in dataclasses.fields(kind):
         assert field.metadata["help"].endswith(".")
@@ -43,7 +43,7 @@ def test_every_setting_says_what_it_means_and_is_frozen(kind):
         (EventLimits, "max_depth", 1.5, "a whole number, 1 or more"),
     ],
 )
-def test_nonsense_is_refused_at_construction(kind, setting, value, allowed):
+def test_invalid_values_are_refused_by_the_constructor(kind, setting, value, allowed):
     with pytest.raises(ConfigError) as caught:
         kind(**{setting: value})
 
@@ -53,6 +53,6 @@ def test_nonsense_is_refused_at_construction(kind, setting, value, allowed):
 
 
 @pytest.mark.parametrize("streams", ["mail", ("a b",), (1,), ["a"]])
-def test_names_of_streams_are_a_tuple_of_names(streams):
+def test_streams_must_be_a_tuple_of_names(streams):
     with pytest.raises(ConfigError, match="a tuple of names"):
         RedisConfig(streams=streams, stream_for=lambda _: "mail")

@@ -1,4 +1,4 @@
-"""Variables override what the code says, and a slip in a name is told."""
+"""Settings from environment variables, and warnings about misspelled ones."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from evmon import ConfigError, EventBus, MetricsConfig
 from evmon._settings.environment import environment, resolve, warn_of_slips
 
 
-def test_the_environment_overrides_what_the_code_says(monkeypatch):
+def test_environment_variables_override_the_code(monkeypatch):
     monkeypatch.setenv("EVMON_SERVICE", "other")
     monkeypatch.setenv("EVMON_RETRY_MAX_RETRIES", "9")
     monkeypatch.setenv("EVMON_CONSUMER_BATCH_SIZE", "7")
@@ -22,7 +22,7 @@ def test_the_environment_overrides_what_the_code_says(monkeypatch):
     assert settings.auto_discovery is False
 
 
-def test_the_standard_variables_of_opentelemetry_are_read_under_our_names():
+def test_variables_of_opentelemetry_set_the_metrics_address():
     environ = environment(
         {
             "OTEL_EXPORTER_PROMETHEUS_PORT": "9999",
@@ -34,7 +34,7 @@ def test_the_standard_variables_of_opentelemetry_are_read_under_our_names():
     assert ("::1", 9999) == (config.host, config.port)
 
 
-def test_our_variable_wins_over_the_standard_one():
+def test_evmon_variables_override_those_of_opentelemetry():
     environ = environment(
         {"OTEL_EXPORTER_PROMETHEUS_PORT": "9999", "EVMON_METRICS_PORT": "1234"}
     )
@@ -57,14 +57,14 @@ def test_our_variable_wins_over_the_standard_one():
         ("retry", 3, "retry=3: must be a RetryPolicy(...)"),
     ],
 )
-def test_a_bus_refuses_what_is_no_setting(name, value, message):
+def test_a_bus_refuses_invalid_settings(name, value, message):
     with pytest.raises(ConfigError) as caught:
         EventBus(**{name: value})
 
     assert message in str(caught.value)
 
 
-def test_a_slip_in_the_name_of_a_variable_is_told(caplog):
+def test_an_unknown_variable_is_logged_with_a_similar_name(caplog):
     warn_of_slips(
         {
             "EVMON_TRANSPROT": "redis://x",
@@ -78,7 +78,7 @@ def test_a_slip_in_the_name_of_a_variable_is_told(caplog):
     assert "unknown variable EVMON_TRANSPROT; did you mean EVMON_TRANSPORT?" == second
 
 
-def test_what_kubernetes_sets_for_services_of_our_name_is_no_slip(caplog):
+def test_variables_that_kubernetes_sets_for_a_service_named_evmon_are_ignored(caplog):
     warn_of_slips(
         {
             f"{service}_{name}": "tcp://10.0.0.1:9464"
@@ -90,13 +90,13 @@ def test_what_kubernetes_sets_for_services_of_our_name_is_no_slip(caplog):
     assert [] == caplog.messages
 
 
-def test_a_variable_of_opentelemetry_is_named_as_it_was_set():
+def test_an_error_names_the_variable_of_opentelemetry_that_was_set():
     environ = environment({"OTEL_EXPORTER_PROMETHEUS_PORT": "abc"})
     with pytest.raises(ConfigError, match=r"^OTEL_EXPORTER_PROMETHEUS_PORT='abc'"):
         resolve(MetricsConfig, MetricsConfig(), environ)
 
 
-def test_an_empty_variable_of_opentelemetry_is_unset():
+def test_an_empty_variable_of_opentelemetry_is_ignored():
     environ = environment({"OTEL_EXPORTER_PROMETHEUS_PORT": ""})
 
     assert MetricsConfig() == resolve(MetricsConfig, MetricsConfig(), environ)

@@ -1,4 +1,4 @@
-"""A wrong setting is one line: its name, its value, what is allowed."""
+"""Fields of settings: parsing of variables, and errors with the allowed values."""
 
 import pytest
 
@@ -32,7 +32,7 @@ def test_a_variable_overrides_its_field(variable, text, read):
     ("text", "value"),
     [("1", True), ("TRUE", True), ("on", True), ("0", False), ("No", False)],
 )
-def test_a_switch_may_be_said_in_several_words(text, value):
+def test_a_boolean_can_be_written_in_several_ways(text, value):
     assert (
         value is resolve(Batching, Batching(), {"EVMON_BATCHING_ENABLED": text}).enabled
     )
@@ -59,25 +59,27 @@ def test_a_switch_may_be_said_in_several_words(text, value):
         ),
     ],
 )
-def test_a_wrong_variable_is_named(kind, variable, text, allowed):
+def test_an_invalid_variable_is_named_with_the_allowed_values(
+    kind, variable, text, allowed
+):
     with pytest.raises(ConfigError) as caught:
         resolve(kind, kind(), {variable: text})
 
     assert f"{variable}={text!r}: must be {allowed}" == str(caught.value)
 
 
-def test_a_word_that_is_none_of_the_choices_is_refused():
+def test_a_value_outside_the_choices_is_refused():
     with pytest.raises(ConfigError, match="'full' or 'none'"):
         resolve(RetryPolicy, RetryPolicy(), {"EVMON_RETRY_JITTER": "half"})
 
 
-def test_an_untouched_setting_is_returned_as_it_is():
+def test_without_variables_the_same_object_is_returned():
     config = Batching()
 
     assert config is resolve(Batching, config, {})
 
 
-def test_what_text_cannot_say_is_no_variable():
+def test_fields_without_a_text_form_have_no_variable():
     names = {field.name for field in environment_fields(RetryPolicy)}
 
     assert "retry_on" not in names

@@ -1,4 +1,4 @@
-"""Limits are in order: a critical one follows its warning unless somebody set it."""
+"""Thresholds: the order of warning and critical limits, and derived critical ones."""
 
 import pytest
 
@@ -38,7 +38,7 @@ def test_a_warning_beyond_the_critical_limit_is_refused(limits, message):
         ("handler_errors_warning_percent", 60, "handler_errors_critical_percent", 100),
     ],
 )
-def test_a_critical_limit_that_is_not_set_moves_with_its_warning(
+def test_a_critical_limit_that_is_not_set_scales_with_its_warning(
     warning, value, critical, moved
 ):
     assert getattr(Thresholds(**{warning: value}), critical) == moved
@@ -46,12 +46,12 @@ def test_a_critical_limit_that_is_not_set_moves_with_its_warning(
     assert getattr(resolve(Thresholds, Thresholds(), variable), critical) == moved
 
 
-def test_a_limit_that_somebody_set_does_not_move():
+def test_a_critical_limit_that_is_set_does_not_scale():
     with pytest.raises(ConfigError, match="memory_critical_mb"):
         Thresholds(memory_warning_mb=600, memory_critical_mb=500)
 
 
-def test_a_limit_that_moved_moves_again_with_the_environment():
+def test_a_scaled_limit_scales_again_with_the_environment():
     code = Thresholds(memory_warning_mb=1000)
     variable = {"EVMON_THRESHOLDS_MEMORY_WARNING_MB": "8000"}
 

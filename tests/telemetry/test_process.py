@@ -1,10 +1,10 @@
-"""The process reports its memory, time and threads when it is asked."""
+"""Memory, CPU time and threads of the process."""
 
 from evmon._telemetry import instruments as i
 from evmon._telemetry.process import observe_process, process_memory
 
 
-def test_process_figures_are_observed(everything):
+def test_process_metrics_are_observed(everything):
     snapshot = everything.snapshot()
 
     assert 1_000_000 < snapshot.total(i.PROCESS_MEMORY_USAGE)
@@ -16,7 +16,7 @@ def test_process_figures_are_observed(everything):
     assert observe_process
 
 
-def test_the_real_memory_figures_are_in_order():
+def test_memory_of_this_process_is_plausible():
     memory = process_memory()
 
     assert 0 < memory.unique <= memory.resident

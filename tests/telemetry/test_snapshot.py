@@ -1,10 +1,10 @@
-"""A snapshot is what was collected, as plain numbers."""
+"""A snapshot: collected metrics as plain numbers."""
 
 from evmon._telemetry import instruments as i
 from evmon._telemetry.snapshot import Distribution, Snapshot
 
 
-def test_a_snapshot_of_nothing_is_zero():
+def test_an_empty_snapshot_is_zero():
     empty = Snapshot()
 
     assert 0 == empty.total(i.CACHE_LOOKUPS)
@@ -13,7 +13,7 @@ def test_a_snapshot_of_nothing_is_zero():
     assert not empty.has(i.CACHE_LOOKUPS)
 
 
-def test_a_snapshot_sums_the_series_that_carry_the_attributes(telemetry):
+def test_a_snapshot_sums_the_series_with_the_given_attributes(telemetry):
     for error in ("", "ValueError", "OSError"):
         attributes = {"evmon.retry.component": "handler"}
         if error:
