@@ -1,4 +1,4 @@
-"""A running service, for commands that look at one."""
+"""Running services for the tests of commands."""
 
 import asyncio
 import threading
@@ -10,7 +10,7 @@ from evmon import EventBus, MetricsConfig, Thresholds
 
 @pytest.fixture
 def running():
-    """Runs a service, in a thread of its own; returns its URL and its bus."""
+    """Runs a service in its own thread; returns its URL and its bus."""
     threads, stop = [], threading.Event()
 
     def run(**options):

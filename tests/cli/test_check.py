@@ -1,4 +1,4 @@
-"""`evmon check`: one look tells whether a running service is well, and what is not."""
+"""`evmon check`: findings, exit codes, and services without evmon."""
 
 import contextlib
 import json
@@ -16,7 +16,7 @@ from evmon._cli.app import main
 
 @pytest.fixture
 def shown():
-    """Serves metrics and a readiness that a test writes; returns the address."""
+    """Serves the given metrics and answer of /readyz; returns the URL."""
     servers = []
 
     def serve(metrics, readyz=(200, "ready")):
@@ -46,7 +46,7 @@ def shown():
 
 @pytest.fixture
 def look(shown, capsys):
-    """Checks what a test writes; returns the exit code and what was seen."""
+    """Checks the given metrics; returns the exit code and the printed JSON."""
 
     def look(metrics, *readyz):
         code = main(
@@ -61,7 +61,7 @@ def breaches(seen):
     return [(entry["alert"], entry["severity"]) for entry in seen["warnings"]]
 
 
-def test_check_says_that_all_is_well(service, capsys):
+def test_check_without_a_breach_prints_a_summary(service, capsys):
     url, _ = service
     assert 0 == main(["check", url])
     output = capsys.readouterr().out
@@ -71,7 +71,7 @@ def test_check_says_that_all_is_well(service, capsys):
     assert "No limit is breached." in output
 
 
-def test_check_agrees_with_the_monitor(service, capsys):
+def test_check_prints_the_figures_of_the_monitor(service, capsys):
     url, bus = service
     assert 0 == main(["check", url.removesuffix("/metrics"), "--json"])
     seen = json.loads(capsys.readouterr().out)
@@ -83,7 +83,7 @@ def test_check_agrees_with_the_monitor(service, capsys):
     assert [] == seen["warnings"] == seen["recommendations"]
 
 
-def test_check_tells_what_is_breached_why_and_what_next(service, capsys):
+def test_check_prints_the_breached_limit_and_its_runbook(service, capsys):
     url, bus = service
     object.__setattr__(bus.monitor._limits, "memory_warning_mb", 1.0)
     assert 1 == main(["check", url])
@@ -104,14 +104,14 @@ def test_check_tells_what_is_breached_why_and_what_next(service, capsys):
     "url",
     ["http://127.0.0.1:1/metrics", "127.0.0.1:1", "ftp://127.0.0.1/x", "http://[::bad"],
 )
-def test_check_of_nothing_is_one_line_and_exit_code_2(url, capsys):
+def test_an_unreachable_service_is_one_line_and_exit_code_2(url, capsys):
     assert 2 == main(["check", url, "--timeout", "1"])
     error = capsys.readouterr().err
     assert "check that the service is running" in error
     assert 1 == error.count("\n")
 
 
-def test_check_of_something_else_says_so(capsys):
+def test_metrics_of_another_program_are_exit_code_2(capsys):
     registry = CollectorRegistry()
     Gauge("something", "else", registry=registry).set(1)
     server, thread = start_http_server(0, "127.0.0.1", registry)
@@ -124,7 +124,7 @@ def test_check_of_something_else_says_so(capsys):
     assert "not the metrics of an evmon service" in capsys.readouterr().err
 
 
-def test_a_service_that_is_not_ready_is_a_breach(look):
+def test_an_unready_service_is_a_breach(look):
     code, seen = look("", (503, "cannot reach redis://x:6379\n"))
 
     assert (1, False) == (code, seen["ready"])
@@ -134,20 +134,20 @@ def test_a_service_that_is_not_ready_is_a_breach(look):
     )
 
 
-def test_a_service_whose_readiness_cannot_be_asked_is_a_breach(look):
+def test_an_error_of_readyz_is_a_breach(look):
     code, seen = look("", (500, ""))
 
     assert (1, False) == (code, seen["ready"])
     assert "/readyz reports: HTTP 500" == seen["warnings"][0]["message"]
 
 
-def test_where_no_readiness_is_served_it_is_left_out(look):
+def test_without_readyz_readiness_is_unknown(look):
     code, seen = look("", (404, "no such page"))
 
     assert (0, None, []) == (code, seen["ready"], seen["warnings"])
 
 
-def test_failed_discovery_is_a_breach(look):
+def test_a_failed_provider_is_a_breach(look):
     outcome = "evmon_discovery_providers_total{evmon_discovery_outcome"
     code, seen = look(f'{outcome}="failed"}} 2\n{outcome}="registered"}} 5\n')
 
@@ -173,19 +173,19 @@ def test_failed_discovery_is_a_breach(look):
         ),
     ],
 )
-def test_events_that_wait_too_long_are_a_breach(look, sample, found):
+def test_ages_above_their_limits_are_breaches(look, sample, found):
     code, seen = look(f"{sample}\n")
 
     assert (code, breaches(seen)) == (int(bool(found)), found)
 
 
-def test_the_limits_of_ages_come_from_the_environment(look, monkeypatch):
+def test_limits_of_ages_can_be_set_by_the_environment(look, monkeypatch):
     monkeypatch.setenv("EVMON_THRESHOLDS_LAG_AGE_WARNING_SECONDS", "600")
 
     assert 0 == look("evmon_consumer_unread_oldest_age_seconds 301\n")[0]
 
 
-def test_events_are_counted_where_they_are_known(look, shown, capsys):
+def test_numbers_of_events_are_shown_if_known(look, shown, capsys):
     samples = "evmon_consumer_lag 12\nevmon_dead_letter_queue_size 3\n"
     _, seen = look(samples)
     assert {"unread": 12, "pending": None, "dead_letters": 3} == seen["events"]
@@ -194,7 +194,7 @@ def test_events_are_counted_where_they_are_known(look, shown, capsys):
     assert "  Events: 12 unread, 3 dead letters\n" in capsys.readouterr().out
 
 
-def test_a_dead_server_behind_a_service_is_seen(own_server, running, capsys):
+def test_a_service_whose_redis_stopped_is_a_breach(own_server, running, capsys):
     server = own_server()
     url, _ = running(transport=server.url, redis=RedisConfig(timeout=0.5))
     assert 0 == main(["check", url])
@@ -216,7 +216,7 @@ def test_recent_dead_letters_are_a_breach(look):
 @pytest.mark.parametrize(
     "metrics", ["evmon_discovery_handlers NaN\n", "evmon_threshold_value 1\n"]
 )
-def test_figures_that_are_none_are_told_in_one_line(shown, capsys, metrics):
+def test_invalid_metrics_are_one_line_and_exit_code_2(shown, capsys, metrics):
     url = shown(f"evmon_uptime_seconds 7\n{metrics}")
     assert 2 == main(["check", url, "--json"])
     output, error = capsys.readouterr()
@@ -225,7 +225,7 @@ def test_figures_that_are_none_are_told_in_one_line(shown, capsys, metrics):
     assert 1 == error.count("\n")
 
 
-def test_without_a_monitor_no_limit_is_said_to_be_kept(shown, capsys):
+def test_without_a_monitor_check_says_that_the_monitor_is_off(shown, capsys):
     url = shown(
         "evmon_uptime_seconds 7\nprocess_memory_usage_bytes 64000000\n",
     )
@@ -236,10 +236,10 @@ def test_without_a_monitor_no_limit_is_said_to_be_kept(shown, capsys):
     assert "Memory: 64.0MB used / 64MB total" in output
 
 
-def test_a_service_that_drips_is_not_waited_for(shown, capsys):
+def test_a_slow_response_is_aborted_at_the_timeout(shown, capsys):
     with socket.create_server(("127.0.0.1", 0)) as listening:
 
-        def drip():
+        def respond_slowly():
             client, _ = listening.accept()
             with client, contextlib.suppress(OSError):
                 client.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
@@ -247,7 +247,7 @@ def test_a_service_that_drips_is_not_waited_for(shown, capsys):
                     client.sendall(b"# a\n")
                     time.sleep(0.05)
 
-        thread = threading.Thread(target=drip)
+        thread = threading.Thread(target=respond_slowly)
         thread.start()
         port = listening.getsockname()[1]
         assert 2 == main(["check", f"127.0.0.1:{port}", "--timeout", "0.3"])

@@ -1,4 +1,4 @@
-"""The command line: what it prints, how it ends, and one line for every error."""
+"""The command line: output, exit codes, and errors of one line."""
 
 import json
 import os
@@ -61,7 +61,7 @@ def test_help_shows_examples(arguments, capsys):
     assert "evmon " in output
 
 
-def test_the_version_is_told(capsys):
+def test_the_version_is_printed(capsys):
     assert 0 == main(["--version"])
     assert f"evmon, version {__version__}\n" == capsys.readouterr().out
 
@@ -78,7 +78,7 @@ def test_the_version_is_told(capsys):
         (["run", "x:y", "--metrics-port", "70000"], "70000 is not in the range"),
     ],
 )
-def test_wrong_usage_is_one_line_with_the_way_out(arguments, message, capsys):
+def test_wrong_usage_is_one_line_that_mentions_help(arguments, message, capsys):
     assert 2 == main(arguments)
     error = capsys.readouterr().err
     assert error.startswith("evmon: ")
@@ -106,7 +106,9 @@ def test_a_target_that_cannot_be_loaded_is_one_line(
     assert 1 == error.count("\n")
 
 
-def test_an_error_in_a_module_tells_its_place(tmp_path, monkeypatch, capsys):
+def test_an_error_in_a_module_is_printed_with_file_and_line(
+    tmp_path, monkeypatch, capsys
+):
     (tmp_path / "broken_app.py").write_text("import os\nbus = nonsense\n")
     monkeypatch.syspath_prepend(tmp_path)
 
@@ -114,7 +116,7 @@ def test_an_error_in_a_module_tells_its_place(tmp_path, monkeypatch, capsys):
     assert f"({tmp_path / 'broken_app.py'}:2)" in capsys.readouterr().err
 
 
-def test_handlers_are_shown_as_a_table(app, capsys):
+def test_handlers_are_printed_as_a_table(app, capsys):
     assert 0 == main(["handlers", f"{app}:bus"])
 
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]
@@ -125,7 +127,7 @@ def test_handlers_are_shown_as_a_table(app, capsys):
     ] == rows
 
 
-def test_handlers_are_shown_as_json(app, capsys):
+def test_handlers_are_printed_as_json(app, capsys):
     assert 0 == main(["handlers", f"{app}:bus", "--json"])
     shown = json.loads(capsys.readouterr().out)
 
@@ -139,7 +141,7 @@ def test_handlers_are_shown_as_json(app, capsys):
     } in shown["handlers"]
 
 
-def test_a_provider_that_cannot_be_looked_at_is_told(app, capsys):
+def test_a_failed_provider_is_printed_and_exit_code_1(app, capsys):
     assert 1 == main(["handlers", f"{app}:broken"])
     assert "register an instance instead" in capsys.readouterr().err
 
@@ -169,7 +171,7 @@ def _start(*arguments, **options):
     )
 
 
-def _stops_in_order(process, within):
+def _terminate(process, within):
     process.send_signal(signal.SIGTERM)
     _, errors = process.communicate(timeout=within)
     assert 0 == process.returncode, errors
@@ -182,7 +184,7 @@ def test_run_serves_until_a_signal(app):
     )
     try:
         started = process.stderr.readline()
-        _stops_in_order(process, within=10)
+        _terminate(process, within=10)
     finally:
         process.kill()
         process.wait()
@@ -190,7 +192,7 @@ def test_run_serves_until_a_signal(app):
     assert "MemoryTransport(), metrics: http://127.0.0.1:" in started
 
 
-def test_run_hears_a_signal_while_it_waits_for_a_server(app, own_server):
+def test_run_can_be_stopped_while_it_waits_for_redis(app, own_server):
     server = own_server()
     server.stop()
     process = _start(
@@ -200,21 +202,21 @@ def test_run_hears_a_signal_while_it_waits_for_a_server(app, own_server):
     try:
         time.sleep(2)
         assert process.poll() is None
-        _stops_in_order(process, within=5)
+        _terminate(process, within=5)
     finally:
         process.kill()
         process.wait()
 
 
 @pytest.mark.parametrize("command", [(), ("dlq",)])
-def test_a_group_without_a_command_shows_its_help(command, capsys):
+def test_a_command_group_without_a_command_prints_its_help(command, capsys):
     assert 2 == main(command)
     shown = "".join(capsys.readouterr())
     assert "\n    evmon dlq list" in shown
     assert shown.startswith("Usage: evmon")
 
 
-def test_a_taken_port_is_one_line(service, app):
+def test_a_port_in_use_is_an_error_without_traceback(service, app):
     url, _ = service
     port = url.split(":")[2].split("/")[0]
     process = _start("run", f"{app}:bus", "--metrics-port", port)
@@ -278,7 +280,9 @@ def faulty_demos():
 @pytest.mark.slow
 @pytest.mark.timeout(150)
 @pytest.mark.parametrize("fault", FAULT_ALERTS)
-def test_each_fault_makes_its_own_warning_appear_and_clear(faulty_demos, fault):
+def test_each_fault_of_the_demo_breaches_its_limit_alone_and_recovers(
+    faulty_demos, fault
+):
     output, alert = faulty_demos[fault], FAULT_ALERTS[fault]
 
     assert f"{alert} (" in output
@@ -287,6 +291,6 @@ def test_each_fault_makes_its_own_warning_appear_and_clear(faulty_demos, fault):
     assert {alert} == breached
 
 
-def test_output_is_plain_where_no_terminal_is():
+def test_output_is_plain_without_a_terminal():
     assert not console().is_terminal
     assert console().color_system is None
