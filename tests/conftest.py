@@ -31,6 +31,17 @@ hypothesis.settings.load_profile("evmon")
 os.environ["PYTHONPATH"] = str(Path(evmon.__file__).parents[1])
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport():
+    """Replace lone surrogates in captured output, which pytest-xdist cannot send."""
+    report = yield
+    report.sections = [
+        (title, text.encode("utf-8", "replace").decode())
+        for title, text in report.sections
+    ]
+    return report
+
+
 class Measured:
     """A meter and what was recorded through it."""
 

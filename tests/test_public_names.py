@@ -49,7 +49,7 @@ SETTINGS = [kind for kind in CLASSES if "@documented" in inspect.getsource(kind)
 def functions():
     """Each public function, and each public method that a class itself defines."""
     yield from (evmon.event_handler, evmon.metrics_app)
-    for kind in set(CLASSES):
+    for kind in dict.fromkeys(CLASSES):
         for name, value in vars(kind).items():
             if inspect.isfunction(value) and not name.startswith("_"):
                 yield value

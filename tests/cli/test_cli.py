@@ -227,19 +227,23 @@ def test_a_port_in_use_is_an_error_without_traceback(service, app):
     assert "Traceback" not in errors
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop", ["duration", "signal"])
 def test_the_demo_runs_and_ends_cleanly(stop):
-    arguments = ["--duration", "7"] if stop == "duration" else []
+    arguments = ["--duration", "6"] if stop == "duration" else []
     process = _start("demo", "--port", "0", "--rate", "50", *arguments)
+    output = ""
     try:
         if stop == "signal":
-            time.sleep(7)
+            while "Performance Summary" not in output:
+                output += process.stdout.readline()
             process.send_signal(signal.SIGINT)
-        output, errors = process.communicate(timeout=30)
+        rest, errors = process.communicate(timeout=30)
     finally:
         process.kill()
         process.wait()
 
+    output += rest
     assert 0 == process.returncode, errors
     assert "" == errors
     assert "Serving http://127.0.0.1:" in output
@@ -278,6 +282,7 @@ def faulty_demos():
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group("faulty_demos")
 @pytest.mark.timeout(150)
 @pytest.mark.parametrize("fault", FAULT_ALERTS)
 def test_each_fault_of_the_demo_breaches_its_limit_alone_and_recovers(

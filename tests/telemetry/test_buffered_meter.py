@@ -35,12 +35,9 @@ def measurements(draw):
         st.integers(-(10**6), 10**6),
         st.sampled_from([*row.boundaries, *IMPOSSIBLE]),
     )
-    few = st.lists(st.tuples(attributes, value), max_size=20)
-    # Enough of them that some are aggregated before the collection.
-    many = st.lists(
-        st.tuples(attributes, value), min_size=FOLD_AT, max_size=2 * FOLD_AT
-    )
-    return row, draw(st.one_of(few, many))
+    pairs = draw(st.lists(st.tuples(attributes, value), max_size=20))
+    # Repeated so often, some are aggregated before the collection.
+    return row, pairs * draw(st.sampled_from([1, FOLD_AT // 10, FOLD_AT]))
 
 
 class SdkInstruments:
@@ -107,7 +104,7 @@ def without_unknown(row, pairs):
     max_examples=150,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
-@given(measurements(), st.integers(0, 100))
+@given(measurements(), st.integers(0, 2 * FOLD_AT))
 @example((i.PROCESS_DURATION, [({}, b) for b in i.PROCESS_DURATION.boundaries]), 0)
 @example((i.PROCESS_DURATION, [({}, v) for v in IMPOSSIBLE]), 0)
 @example((i.CACHE_LOOKUPS, [({}, v) for v in [*IMPOSSIBLE, 3]]), 0)
