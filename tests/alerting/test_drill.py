@@ -32,7 +32,7 @@ OWN_ALERTS = {
 DURATION = 60
 """Seconds: faults end at 20, their window is over at 30, and all is quiet again."""
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.slow, pytest.mark.serial, pytest.mark.timeout(240)]
 
 
 class Drill:

@@ -36,6 +36,7 @@ def test_one_changed_limit_changes_rules_tests_dashboard_runbook_and_tables(root
         assert "123" in after[next(p for p in after if str(p) == path)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("field", dataclasses.fields(Thresholds), ids=lambda f: f.name)
 def test_every_limit_is_used_by_the_rules(root, field):
     value = getattr(Thresholds(), field.name)

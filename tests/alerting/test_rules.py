@@ -180,6 +180,7 @@ def promtool(tmp_path):
     return check
 
 
+@pytest.mark.slow
 def test_a_target_that_is_down_for_days_stays_an_alert(promtool):
     series = {
         'up{instance="a"}': "1x60 0x3000",

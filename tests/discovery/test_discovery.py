@@ -253,6 +253,7 @@ async def test_an_unregistered_provider_is_garbage_collected(
     assert 0 == measured.total(i.CACHE_ENTRIES)
 
 
+@pytest.mark.slow
 async def test_ten_thousand_providers_registered_and_unregistered_leave_nothing(
     running, registry, measured
 ):

@@ -35,6 +35,7 @@ asyncio.run(main())
 
 
 @pytest.mark.slow
+@pytest.mark.serial
 def test_an_idle_service_causes_no_context_switches():
     result = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(SCRIPT)],
