@@ -3,8 +3,6 @@
 import pytest
 from pytest_examples import CodeExample, EvalExample, find_examples
 
-# One after the other, because they serve metrics on the same port.
-pytestmark = pytest.mark.xdist_group("docs")
 EXAMPLES = [e for e in find_examples("README.md", "docs") if e.prefix == "python"]
 
 
