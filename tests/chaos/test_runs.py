@@ -4,7 +4,7 @@ import pytest
 from chaos.result import Options
 from chaos.runs import find
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.slow, pytest.mark.serial, pytest.mark.timeout(180)]
 
 
 SLACK = 5.0
