@@ -1,4 +1,4 @@
-"""A shop with two handlers, and programs in a process of their own."""
+"""A provider with two handlers, and scripts that run in their own process."""
 
 import os
 import subprocess
@@ -30,6 +30,6 @@ def python(script, **environ):
         timeout=30,
         check=False,
     )
-    assert result.returncode == 0, result.stdout + result.stderr
+    assert 0 == result.returncode, result.stdout + result.stderr
     assert "Traceback" not in result.stderr
     return result.stdout

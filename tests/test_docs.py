@@ -1,4 +1,4 @@
-"""The examples of README and docs are run as they stand."""
+"""The Python examples of README.md and docs/ run without errors."""
 
 import pytest
 from pytest_examples import CodeExample, EvalExample, find_examples

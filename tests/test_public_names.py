@@ -1,4 +1,4 @@
-"""The public names are a promise: this is the list of them."""
+"""The public names of evmon, and the documentation of each."""
 
 import dataclasses
 import importlib.metadata
@@ -25,7 +25,7 @@ RetryPolicy Thresholds TransportError event_handler metrics_app
 """
 
 
-def test_the_public_names_are_these():
+def test_the_public_names_are_complete():
     assert PUBLIC.split() == evmon.__all__
     assert sorted(evmon.__all__) == evmon.__all__
 
@@ -49,7 +49,7 @@ SETTINGS = [kind for kind in CLASSES if "@documented" in inspect.getsource(kind)
 def functions():
     """Each public function, and each public method that a class itself defines."""
     yield from (evmon.event_handler, evmon.metrics_app)
-    for kind in set(CLASSES):
+    for kind in dict.fromkeys(CLASSES):
         for name, value in vars(kind).items():
             if inspect.isfunction(value) and not name.startswith("_"):
                 yield value
@@ -66,7 +66,7 @@ def test_a_class_has_a_docstring_of_its_own(kind):
     doc = vars(kind).get("__doc__")
 
     assert doc
-    assert not doc.startswith(f"{kind.__name__}("), "dataclass made this one"
+    assert not doc.startswith(f"{kind.__name__}("), "the dataclass decorator wrote it"
     if dataclasses.is_dataclass(kind):
         described = section(inspect.cleandoc(doc), "Attributes")
         for field in dataclasses.fields(kind):
@@ -75,16 +75,16 @@ def test_a_class_has_a_docstring_of_its_own(kind):
 
 
 @pytest.mark.parametrize("function", list(functions()), ids=lambda f: f.__qualname__)
-def test_a_function_describes_what_it_takes_and_returns(function):
+def test_a_function_documents_arguments_and_result(function):
     doc = inspect.cleandoc(function.__doc__ or "")
     signature = inspect.signature(function)
 
     assert doc
     if function in {Monitor.check, Monitor.run, Monitor.collect, Discovery.run}:
-        return  # for the bus alone
+        return  # called only by the bus
     described = section(doc, "Args")
     for name in list(signature.parameters):
-        assert name == "self" or re.search(
+        assert "self" == name or re.search(
             rf"^    {name}: ", described, re.MULTILINE
         ), name
     returned = signature.return_annotation
@@ -94,8 +94,8 @@ def test_a_function_describes_what_it_takes_and_returns(function):
         assert section(doc, "Example")
 
 
-def test_help_lists_every_setting_with_its_default_and_no_secret():
-    assert len(SETTINGS) == 9
+def test_help_lists_every_setting_with_its_default_but_no_password():
+    assert 9 == len(SETTINGS)
     text = inspect.getdoc(evmon.RedisConfig)
 
     assert "lease: Seconds without renewal" in text
@@ -107,11 +107,11 @@ def test_help_lists_every_setting_with_its_default_and_no_secret():
     assert "Default" not in password
 
 
-def test_every_error_is_in_the_tree_of_the_docstring():
+def test_the_docstring_of_errors_lists_every_error():
     for name in errors.__all__:
         if inspect.isclass(getattr(errors, name, None)):
             assert name in errors.__doc__
 
 
-def test_the_version_is_that_of_the_package():
+def test_the_version_equals_that_of_the_package():
     assert evmon.__version__ == importlib.metadata.version("evmon")

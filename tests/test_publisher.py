@@ -1,8 +1,9 @@
-"""Events leave at once when alone, together when many, and each has its own result."""
+"""The publisher: batches, retries, lost events, closing."""
 
 import asyncio
 
 import pytest
+from tests.waiting import eventually, let_tasks_run
 
 from evmon import (
     Batching,
@@ -21,7 +22,7 @@ from evmon._telemetry.recorders import PublishRecorder, RetryRecorder
 
 
 class Wire:
-    """A transport that a test holds up, breaks and looks into."""
+    """A transport that records batches, and blocks or fails as a test says."""
 
     system = "test"
     destination = "shop"
@@ -84,34 +85,36 @@ def sent(measured, **attributes):
     return measured.total(i.SENT_MESSAGES, **attributes)
 
 
-async def test_a_lone_event_leaves_at_once(running, wire, measured):
+async def test_a_single_awaited_event_is_sent_at_once(running, wire, measured):
     await asyncio.wait_for(running.publish(event()), Batching().max_wait * 0.8)
 
-    assert wire.batches == [1]
-    assert sent(measured, **{"evmon.event.type": "order.created"}) == 1
-    assert running.buffered == 0
+    assert [1] == wire.batches
+    assert 1 == sent(measured, **{"evmon.event.type": "order.created"})
+    assert 0 == running.buffered
 
 
-async def test_what_comes_while_a_batch_is_on_its_way_forms_the_next_one(running, wire):
+async def test_events_published_while_a_batch_is_sent_form_the_next_batch(
+    running, wire
+):
     wire.free.clear()
     tasks = [asyncio.create_task(running.publish(event(0)))]
-    await pytest.settle()
+    await let_tasks_run()
     tasks += [asyncio.create_task(running.publish(event(n))) for n in range(99)]
-    await pytest.settle()
+    await let_tasks_run()
     wire.free.set()
     await asyncio.gather(*tasks)
 
-    assert wire.batches == [1, 99]
+    assert [1, 99] == wire.batches
 
 
 async def test_a_batch_is_never_larger_than_its_limit(make, wire):
     publisher = make(max_size=10)
     task = asyncio.create_task(publisher.run())
-    assert await publisher.publish_many(event(n) for n in range(25)) == [None] * 25
+    assert [None] * 25 == await publisher.publish_many(event(n) for n in range(25))
     publisher.close()
     await task
 
-    assert wire.batches == [10, 10, 5]
+    assert [10, 10, 5] == wire.batches
 
 
 async def test_without_batching_events_go_one_by_one(make, wire):
@@ -121,77 +124,77 @@ async def test_without_batching_events_go_one_by_one(make, wire):
     publisher.close()
     await task
 
-    assert wire.batches == [1, 1, 1]
+    assert [1, 1, 1] == wire.batches
 
 
-async def test_publish_nowait_waits_for_company_and_not_longer(make, wire):
+async def test_publish_nowait_sends_after_max_wait(make, wire):
     publisher = make(max_wait=0.05)
     task = asyncio.create_task(publisher.run())
     for number in range(5):
         publisher.publish_nowait(event(number))
-    await pytest.settle()
-    assert wire.batches == []
-    await pytest.eventually(lambda: wire.batches, within=2)
+    await let_tasks_run()
+    assert [] == wire.batches
+    await eventually(lambda: wire.batches, within=2)
     publisher.close()
     await task
 
-    assert wire.batches == [5]
+    assert [5] == wire.batches
 
 
-async def test_an_awaited_event_takes_the_waiting_ones_with_it(make, wire):
+async def test_an_awaited_event_is_sent_with_the_buffered_ones(make, wire):
     publisher = make(max_wait=30)
     task = asyncio.create_task(publisher.run())
     publisher.publish_nowait(event(1))
-    await pytest.settle()
+    await let_tasks_run()
     await publisher.publish(event(2))
     publisher.close()
     await task
 
-    assert wire.batches == [2]
+    assert [2] == wire.batches
 
 
-async def test_a_full_batch_does_not_wait(make, wire):
+async def test_a_full_batch_is_sent_at_once(make, wire):
     publisher = make(max_wait=30, max_size=3)
     task = asyncio.create_task(publisher.run())
     for number in range(3):
         publisher.publish_nowait(event(number))
-    await pytest.eventually(lambda: wire.batches)
+    await eventually(lambda: wire.batches)
     publisher.close()
     await task
 
 
-async def test_a_failed_batch_is_sent_again(running, wire, measured, instant_clock):
+async def test_a_failed_batch_is_retried(running, wire, measured, instant_clock):
     wire.failures = [TransportError("gone"), TransportError("gone")]
     await running.publish(event())
 
-    assert instant_clock.slept == [0.1, 0.2]
-    assert measured.total(i.RETRY_ATTEMPTS, **{"evmon.retry.component": "publish"}) == 2
-    assert sent(measured) == 1
+    assert [0.1, 0.2] == instant_clock.slept
+    assert 2 == measured.total(i.RETRY_ATTEMPTS, **{"evmon.retry.component": "publish"})
+    assert 1 == sent(measured)
     errors = {"error.type": "TransportError"}
-    assert measured.snapshot.distribution(i.OPERATION_DURATION, errors).count == 2
+    assert 2 == measured.snapshot.distribution(i.OPERATION_DURATION, errors).count
 
 
-async def test_only_the_refused_part_of_a_batch_is_sent_again(running, wire):
+async def test_only_the_refused_events_of_a_batch_are_retried(running, wire):
     wire.failures = [[False, True, True], [True, False], [True], []]
     results = await running.publish_many(event(n) for n in range(3))
 
-    assert wire.batches == [3, 2, 1]
-    assert [results[0], results[2]] == [None, None]
-    assert results[1].event_id == "1"
+    assert [3, 2, 1] == wire.batches
+    assert [None, None] == [results[0], results[2]]
+    assert "1" == results[1].event_id
 
 
-async def test_a_publisher_hears_that_its_event_was_refused(running, wire, measured):
+async def test_publish_raises_when_the_retries_are_exhausted(running, wire, measured):
     wire.failures = [TransportError("gone")] * 3
     with pytest.raises(PublishError, match="event 7 was not published: gone"):
         await running.publish(event(7))
 
-    assert (
-        measured.total(i.RETRY_EXHAUSTED, **{"evmon.retry.component": "publish"}) == 1
+    assert 1 == measured.total(
+        i.RETRY_EXHAUSTED, **{"evmon.retry.component": "publish"}
     )
-    assert sent(measured, **{"error.type": "TransportError"}) == 1
+    assert 1 == sent(measured, **{"error.type": "TransportError"})
 
 
-async def test_a_lost_nowait_event_is_told_whoever_shares_its_batch(
+async def test_lost_nowait_events_are_counted_and_logged_if_their_batch_has_awaited_ones(
     make, wire, measured, caplog
 ):
     wire.failures = [TransportError("down")] * 3
@@ -204,11 +207,11 @@ async def test_a_lost_nowait_event_is_told_whoever_shares_its_batch(
     publisher.close()
     await task
 
-    assert measured.total(i.EVENTS_LOST) == 3
+    assert 3 == measured.total(i.EVENTS_LOST)
     assert "lost 3 events from publish_nowait: down" in caplog.text
 
 
-async def test_giving_up_wakes_those_who_wait_for_room(make):
+async def test_abandoning_wakes_publishers_that_wait_for_room_in_the_buffer(make):
     publisher = make(max_buffered=1)
     waiting = [asyncio.create_task(publisher.publish(event(n))) for n in range(3)]
     await asyncio.sleep(0)
@@ -218,7 +221,7 @@ async def test_giving_up_wakes_those_who_wait_for_room(make):
     assert [PublishError, BusStateError, BusStateError] == [type(r) for r in results]
 
 
-async def test_a_refused_nowait_event_is_logged(make, wire, caplog):
+async def test_a_lost_nowait_event_is_logged(make, wire, caplog):
     publisher = make(max_wait=0)
     task = asyncio.create_task(publisher.run())
     wire.failures = [TransportError("gone")] * 3
@@ -229,7 +232,7 @@ async def test_a_refused_nowait_event_is_logged(make, wire, caplog):
     assert "lost 1 events from publish_nowait: gone" in caplog.text
 
 
-async def test_what_is_no_event_is_refused_before_it_is_sent(running, wire):
+async def test_an_event_that_cannot_be_encoded_is_refused_before_sending(running, wire):
     with pytest.raises(InvalidEventError, match="cannot be encoded as JSON"):
         await running.publish(event(data=object()))
     first, second, third = await running.publish_many(
@@ -237,10 +240,10 @@ async def test_what_is_no_event_is_refused_before_it_is_sent(running, wire):
     )
 
     assert first is third is None
-    assert second.event_id == "2"
+    assert "2" == second.event_id
     assert "cannot be encoded as JSON" in str(second)
     assert isinstance(second.__cause__, InvalidEventError)
-    assert sum(wire.batches) == 2
+    assert 2 == sum(wire.batches)
 
 
 async def test_a_full_buffer_makes_publishers_wait(make, wire):
@@ -248,73 +251,73 @@ async def test_a_full_buffer_makes_publishers_wait(make, wire):
     task = asyncio.create_task(publisher.run())
     wire.free.clear()
     tasks = [asyncio.create_task(publisher.publish(event(n))) for n in range(4)]
-    await pytest.settle()
+    await let_tasks_run()
 
-    assert publisher.buffered == 2
+    assert 2 == publisher.buffered
     with pytest.raises(PublishError, match="the buffer is full"):
         publisher.publish_nowait(event(9))
     wire.free.set()
     await asyncio.gather(*tasks)
     publisher.close()
     await task
-    assert wire.batches == [1, 1, 1, 1]
+    assert [1, 1, 1, 1] == wire.batches
 
 
-async def test_a_cancelled_publisher_disturbs_nobody_else(running, wire):
+async def test_a_cancelled_publish_does_not_affect_others(running, wire):
     wire.free.clear()
     first = asyncio.create_task(running.publish(event(1)))
     second = asyncio.create_task(running.publish(event(2)))
-    await pytest.settle()
+    await let_tasks_run()
     first.cancel()
-    await pytest.settle()
+    await let_tasks_run()
     wire.free.set()
     await second
 
     assert first.cancelled()
-    assert wire.batches == [2]
+    assert [2] == wire.batches
 
 
-async def test_closing_sends_what_is_buffered(make, wire):
+async def test_closing_sends_the_buffered_events(make, wire):
     publisher = make(max_wait=30)
     task = asyncio.create_task(publisher.run())
     publisher.publish_nowait(event(1))
     publisher.close()
     await task
 
-    assert wire.batches == [1]
+    assert [1] == wire.batches
     with pytest.raises(BusStateError, match="accepts no more events"):
         await publisher.publish(event(2))
 
 
-async def test_abandoned_events_are_counted_and_their_publishers_told(make, wire):
+async def test_abandoned_events_are_counted_and_their_publishers_get_an_error(
+    make, wire
+):
     publisher = make(max_size=1)
     task = asyncio.create_task(publisher.run())
     wire.free.clear()
     waiting = [asyncio.create_task(publisher.publish(event(n))) for n in range(3)]
-    await pytest.settle()
+    await let_tasks_run()
 
-    assert publisher.abandon() == 2
+    assert 2 == publisher.abandon()
     task.cancel()
     results = await asyncio.gather(*waiting, return_exceptions=True)
-    assert [str(r.__cause__) for r in results] == [
-        "the bus stopped before the event was sent"
-    ] * 3
-    assert publisher.buffered == 0
+    assert ["the bus stopped before the event was sent"] * 3 == [
+        str(r.__cause__) for r in results
+    ]
+    assert 0 == publisher.buffered
 
 
-async def test_a_cancelled_caller_waits_for_no_batch(running, wire):
+async def test_a_cancelled_publish_many_does_not_wait_for_its_batch(running, wire):
     wire.free.clear()
     sending = asyncio.create_task(running.publish_many(event(n) for n in range(3)))
-    await pytest.settle()
+    await let_tasks_run()
     sending.cancel()
     with pytest.raises(asyncio.CancelledError):
         await asyncio.wait_for(sending, 1)
     wire.free.set()
 
 
-async def test_another_thread_or_loop_is_refused_whether_a_batch_is_open_or_not(
-    running, wire
-):
+async def test_publishing_from_another_thread_or_loop_is_refused(running, wire):
     def elsewhere():
         with pytest.raises(BusStateError, match="publish_sync"):
             running.publish_nowait(event())

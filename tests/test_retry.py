@@ -1,4 +1,4 @@
-"""Delays are capped and exponential; only what may heal is retried."""
+"""Retries: delays, which errors are retried, settings."""
 
 import asyncio
 import math
@@ -39,7 +39,7 @@ class Flaky:
 def test_delays_double_up_to_the_cap():
     policy = RetryPolicy(base_delay=0.1, max_delay=5.0, multiplier=2.0)
 
-    assert [policy.delay(n) for n in range(8)] == [
+    assert [
         0.1,
         0.2,
         0.4,
@@ -48,7 +48,7 @@ def test_delays_double_up_to_the_cap():
         3.2,
         5.0,
         5.0,
-    ]
+    ] == [policy.delay(n) for n in range(8)]
 
 
 @given(
@@ -57,7 +57,7 @@ def test_delays_double_up_to_the_cap():
     multiplier=st.floats(1, 1e6),
     n=st.integers(0, 100_000),
 )
-def test_a_delay_is_the_formula_for_any_values(base, cap, multiplier, n):
+def test_delays_follow_the_formula_for_any_values(base, cap, multiplier, n):
     policy = RetryPolicy(base_delay=base, max_delay=cap, multiplier=multiplier)
     try:
         expected = min(base * multiplier**n, cap)
@@ -69,7 +69,7 @@ def test_a_delay_is_the_formula_for_any_values(base, cap, multiplier, n):
 
 
 @given(n=st.integers(0, 50), chance=st.floats(0, 1, exclude_max=True))
-def test_full_jitter_takes_a_part_of_the_delay(n, chance):
+def test_full_jitter_waits_a_random_part_of_the_delay(n, chance):
     class Chance:
         random = staticmethod(lambda: chance)
 
@@ -81,78 +81,75 @@ def test_full_jitter_takes_a_part_of_the_delay(n, chance):
     assert policy.delay(n) * chance == delay
 
 
-async def test_no_jitter_waits_the_whole_delay(retrier, instant_clock):
+async def test_without_jitter_the_whole_delay_is_waited(retrier, instant_clock):
     instant_clock.chance = 0.0
 
     await retrier.call(PLAIN, Flaky(3))
 
-    assert instant_clock.slept == [0.1, 0.2, 0.4]
+    assert [0.1, 0.2, 0.4] == instant_clock.slept
 
 
-async def test_an_operation_is_tried_again_until_it_succeeds(retrier, measured):
+async def test_an_operation_is_retried_until_it_succeeds(retrier, measured):
     operation = Flaky(2)
 
-    assert await retrier.call(PLAIN, operation) == "done"
-    assert operation.calls == 3
-    assert (
-        measured.total(
-            i.RETRY_ATTEMPTS,
-            **{"evmon.retry.component": "handler", "error.type": "ConnectionError"},
-        )
-        == 2
+    assert "done" == await retrier.call(PLAIN, operation)
+    assert 3 == operation.calls
+    assert 2 == measured.total(
+        i.RETRY_ATTEMPTS,
+        **{"evmon.retry.component": "handler", "error.type": "ConnectionError"},
     )
-    assert measured.total(i.RETRY_EXHAUSTED) == 0
+    assert 0 == measured.total(i.RETRY_EXHAUSTED)
 
 
-async def test_the_last_error_comes_out_untouched(retrier, measured):
+async def test_the_last_error_is_raised_unchanged(retrier, measured):
     error = ConnectionError("still down")
 
     with pytest.raises(ConnectionError) as caught:
         await retrier.call(PLAIN, Flaky(99, error))
 
     assert error is caught.value
-    assert measured.total(i.RETRY_EXHAUSTED, **{"error.type": "ConnectionError"}) == 1
-    assert measured.snapshot.distribution(i.RETRY_DELAY).count == 3
+    assert 1 == measured.total(i.RETRY_EXHAUSTED, **{"error.type": "ConnectionError"})
+    assert 3 == measured.snapshot.distribution(i.RETRY_DELAY).count
 
 
-async def test_errors_that_are_not_named_are_not_retried(retrier):
+async def test_errors_outside_retry_on_are_not_retried(retrier):
     operation = Flaky(1, ValueError("no"))
 
     with pytest.raises(ValueError, match="no"):
         await retrier.call(RetryPolicy(retry_on=(ConnectionError,)), operation)
 
-    assert operation.calls == 1
+    assert 1 == operation.calls
 
 
 @pytest.mark.parametrize(
     "error", [Reject("no"), InvalidEventError("invalid_data", "not an order")]
 )
-async def test_what_can_never_heal_is_not_retried(retrier, error):
+async def test_permanent_errors_are_not_retried(retrier, error):
     operation = Flaky(1, error)
 
     with pytest.raises(type(error)):
         await retrier.call(PLAIN, operation)
 
-    assert operation.calls == 1
+    assert 1 == operation.calls
 
 
-async def test_cancellation_is_no_failed_attempt(retrier, measured):
+async def test_cancellation_is_not_a_failed_attempt(retrier, measured):
     operation = Flaky(1, asyncio.CancelledError())
 
     with pytest.raises(asyncio.CancelledError):
         await retrier.call(PLAIN, operation)
 
-    assert operation.calls == 1
-    assert measured.total(i.RETRY_ATTEMPTS) + measured.total(i.RETRY_EXHAUSTED) == 0
+    assert 1 == operation.calls
+    assert 0 == measured.total(i.RETRY_ATTEMPTS) + measured.total(i.RETRY_EXHAUSTED)
 
 
-async def test_retry_later_says_itself_how_long(retrier, instant_clock):
+async def test_retry_later_sets_its_own_delay(retrier, instant_clock):
     await retrier.call(RetryPolicy(retry_on=(ValueError,)), Flaky(1, RetryLater(42)))
 
-    assert instant_clock.slept == [42]
+    assert [42] == instant_clock.slept
 
 
-def test_the_series_exist_at_zero_before_the_first_retry(measured):
+def test_the_counters_exist_before_the_first_retry(measured):
     RetryRecorder(measured.meter, "publish")
 
     assert measured.snapshot.has(i.RETRY_ATTEMPTS)
@@ -171,7 +168,7 @@ def test_the_series_exist_at_zero_before_the_first_retry(measured):
         ("jitter", "some", "'full' or 'none'"),
     ],
 )
-def test_a_wrong_value_is_named_with_what_is_allowed(setting, value, allowed):
+def test_an_invalid_value_is_named_with_the_allowed_ones(setting, value, allowed):
     with pytest.raises(ConfigError) as caught:
         RetryPolicy(**{setting: value})
 
@@ -186,11 +183,11 @@ def test_only_exceptions_can_be_retried(kinds):
         RetryPolicy(retry_on=kinds)
 
 
-def test_one_class_may_stand_for_a_tuple_of_one():
+def test_retry_on_accepts_a_single_class():
     assert (ValueError,) == RetryPolicy(retry_on=ValueError).retry_on
 
 
 @pytest.mark.parametrize("delay", [-1, float("nan"), float("inf"), 1e300, "soon", None])
-def test_retry_later_refuses_what_is_no_delay(delay):
+def test_retry_later_refuses_invalid_delays(delay):
     with pytest.raises(ConfigError, match="must be seconds from 0 to 31,536,000"):
         RetryLater(delay)

@@ -1,13 +1,12 @@
-"""Users test their handlers on the real bus, and see what became of the events."""
+"""evmon.testing: waiting for events, reading dead letters, making events."""
 
 import pytest
 
-from evmon import EventBus, InvalidEventError, Reject, RetryLater, RetryPolicy
-from evmon import testing as public
+from evmon import EventBus, InvalidEventError, Reject, RetryLater, RetryPolicy, testing
 from evmon.testing import dead_letters, make_event, settled
 
 
-async def test_settled_waits_for_retries_too():
+async def test_settled_waits_for_retries():
     calls = []
 
     async def flaky(event):
@@ -20,7 +19,7 @@ async def test_settled_waits_for_retries_too():
     async with bus:
         await bus.publish("a")
         await settled(bus)
-        assert len(calls) == 3
+        assert 3 == len(calls)
 
 
 async def test_settled_waits_for_providers():
@@ -30,10 +29,10 @@ async def test_settled_waits_for_providers():
     async with bus:
         bus.register(handle)
         await settled(bus)
-        assert bus.discovery.pending == 0
+        assert 0 == bus.discovery.pending
 
 
-async def test_settled_says_what_is_left():
+async def test_settled_reports_what_is_unfinished_at_its_timeout():
     async def later(event):
         raise RetryLater(60)
 
@@ -45,7 +44,7 @@ async def test_settled_says_what_is_left():
             await settled(bus, 0.1)
 
 
-async def test_dead_letters_are_seen_after_the_bus_stopped():
+async def test_dead_letters_can_be_read_after_the_bus_stopped():
     async def handle(event):
         raise Reject("no such order")
 
@@ -63,14 +62,14 @@ async def test_dead_letters_are_seen_after_the_bus_stopped():
     assert "no such order" == letter.error_message
 
 
-async def test_other_transports_are_not_looked_into(server):
+async def test_dead_letters_needs_the_memory_transport(server):
     bus = EventBus(transport=server.url)
     async with bus:
         with pytest.raises(RuntimeError, match="needs a bus on memory://"):
             dead_letters(bus)
 
 
-def test_an_event_is_made_with_little():
+def test_make_event_needs_only_a_type():
     event = make_event("order.created", {"id": 7})
 
     assert ("test", {"id": 7}) == (event.source, event.data)
@@ -79,5 +78,5 @@ def test_an_event_is_made_with_little():
         make_event("no such type")
 
 
-def test_the_public_names_are_these():
-    assert ["DeadLetter", "dead_letters", "make_event", "settled"] == public.__all__
+def test_the_public_names_are_complete():
+    assert ["DeadLetter", "dead_letters", "make_event", "settled"] == testing.__all__

@@ -1,1 +1,1 @@
-"""Generates the repository's own files: rules, dashboards, tables of the docs."""
+"""Generates the repository's own files and checks its tests."""

@@ -22,7 +22,7 @@ def _amtool(*arguments):
 def test_amtool_finds_the_configuration_right(config):
     done = _amtool("check-config", config)
 
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert 0 == done.returncode, done.stdout + done.stderr
     assert "3 inhibit rules" in done.stdout
 
 
@@ -38,13 +38,13 @@ def test_the_severity_chooses_the_receiver(config, severity, receiver):
         "config", "routes", "test", f"--config.file={config}", expected, *labels
     )
 
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert 0 == done.returncode, done.stdout + done.stderr
 
 
 def test_what_has_no_severity_is_told_to_somebody(config):
     done = _amtool("config", "routes", "test", f"--config.file={config}", "job=shop")
 
-    assert done.stdout.strip() == "evmon-warning"
+    assert "evmon-warning" == done.stdout.strip()
 
 
 def test_each_alert_of_a_notice_says_whether_it_fires_or_is_over(config, tmp_path):

@@ -12,16 +12,16 @@ has_sdk = sys.version_info >= (3, 11)
 
 
 def test_rules_are_printed(capsys):
-    assert main(["rules"]) == 0
+    assert 0 == main(["rules"])
 
     groups = yaml.safe_load(capsys.readouterr().out)["groups"]
-    assert [group["name"] for group in groups] == ["evmon.rules", "evmon.alerts"]
+    assert ["evmon.rules", "evmon.alerts"] == [group["name"] for group in groups]
 
 
 def test_rules_take_other_limits_and_addresses(capsys):
     arguments = ["--set", "memory_warning=256MB", "--runbooks", "http://wiki"]
 
-    assert main(["rules", *arguments]) == 0
+    assert 0 == main(["rules", *arguments])
 
     printed = capsys.readouterr().out
     assert "/ 1000000 > 256\n" in printed
@@ -29,16 +29,16 @@ def test_rules_take_other_limits_and_addresses(capsys):
 
 
 def test_rules_for_the_operator(capsys):
-    assert main(["rules", "--format", "operator"]) == 0
-    assert yaml.safe_load(capsys.readouterr().out)["kind"] == "PrometheusRule"
+    assert 0 == main(["rules", "--format", "operator"])
+    assert "PrometheusRule" == yaml.safe_load(capsys.readouterr().out)["kind"]
 
 
 def test_a_limit_that_does_not_exist_is_one_line(capsys):
-    assert main(["rules", "--set", "memory=5"]) == 1
+    assert 1 == main(["rules", "--set", "memory=5"])
 
     error = capsys.readouterr().err
     assert error.startswith("evmon: --set memory: must be one of window_seconds")
-    assert error.count("\n") == 1
+    assert 1 == error.count("\n")
 
 
 @pytest.mark.parametrize("form", ["json", "configmap"])
@@ -49,10 +49,10 @@ def test_dashboards_are_written_or_it_is_said_what_they_need(tmp_path, capsys, f
 
     printed = capsys.readouterr()
     if not has_sdk:
-        assert code == 1
+        assert 1 == code
         assert "needs Python 3.11" in printed.err
         return
-    assert code == 0
+    assert 0 == code
     written = sorted(folder.iterdir())
     assert printed.out.split() == [
         str(path) for path in sorted(written, key=lambda p: "events" in p.name)
@@ -76,8 +76,8 @@ def _all(folder):
 def test_a_folder_that_cannot_be_is_one_line(tmp_path, capsys):
     (tmp_path / "file").write_text("", "utf-8")
 
-    assert main(["dashboards", "--out", str(tmp_path / "file" / "x")]) == 1
+    assert 1 == main(["dashboards", "--out", str(tmp_path / "file" / "x")])
 
     error = capsys.readouterr().err
-    assert error.count("\n") == 1
+    assert 1 == error.count("\n")
     assert "choose another --out" in error or not has_sdk

@@ -35,7 +35,7 @@ def test_it_loads_into_grafanas_models(dashboard):
 def test_it_imports_without_an_edit(dashboard):
     assert dashboard["id"] is None
     assert dashboard["uid"].startswith("evmon-")
-    assert dashboard["schemaVersion"] <= 36
+    assert 36 >= dashboard["schemaVersion"]
     assert "__inputs" not in dashboard
     assert not dashboard["editable"]
 
@@ -43,14 +43,14 @@ def test_it_imports_without_an_edit(dashboard):
 def test_its_variables_choose_source_service_and_process(dashboard):
     variables = {v["name"]: v for v in dashboard["templating"]["list"]}
 
-    assert variables["datasource"]["type"] == "datasource"
-    assert variables["datasource"]["query"] == "prometheus"
+    assert "datasource" == variables["datasource"]["type"]
+    assert "prometheus" == variables["datasource"]["query"]
     for name in variables.keys() - {"datasource"}:
         variable = variables[name]
         assert variable["multi"], name
         assert variable["includeAll"], name
-        assert variable["allValue"] == ".+"
-        assert variable["datasource"]["uid"] == "${datasource}"
+        assert ".+" == variable["allValue"]
+        assert "${datasource}" == variable["datasource"]["uid"]
         assert variable["label"]
     assert {"job", "instance"} <= variables.keys()
 
@@ -65,7 +65,7 @@ def test_several_services_filter_the_alert_list(dashboards):
     )
 
     filter_ = alerts["options"]["alertInstanceLabelFilter"]
-    assert filter_ == '{job=~"${job:regex}"}'
+    assert '{job=~"${job:regex}"}' == filter_
 
 
 def test_a_heatmap_says_its_numbers(dashboard):
@@ -88,7 +88,7 @@ def test_every_panel_says_what_it_is(dashboard):
     for panel in _panels(dashboard):
         assert panel["title"]
         assert panel["description"].endswith((".", "wait.")), panel["title"]
-        assert panel["datasource"]["uid"] == "${datasource}"
+        assert "${datasource}" == panel["datasource"]["uid"]
         if panel["type"] != "alertlist":
             assert panel["fieldConfig"]["defaults"]["unit"], panel["title"]
 
@@ -105,7 +105,7 @@ def test_ids_are_unique_and_panels_do_not_overlap(dashboard):
 
     assert len(set(ids)) == len(ids)
     assert len(set(cells)) == len(cells)
-    assert max(x for x, _ in cells) < 24
+    assert 24 > max(x for x, _ in cells)
 
 
 def test_every_query_is_right_and_asks_for_service_and_process(
@@ -119,7 +119,7 @@ def test_every_query_is_right_and_asks_for_service_and_process(
 
 def test_no_query_has_a_range_of_its_own(queries):
     for _, title, expression in queries:
-        assert set(re.findall(r"\[(.+?)\]", expression)) <= {"$__rate_interval"}, title
+        assert {"$__rate_interval"} >= set(re.findall(r"\[(.+?)\]", expression)), title
 
 
 def test_a_zero_that_stands_for_nothing_has_a_name_in_the_legend(dashboards):
@@ -141,18 +141,18 @@ def test_the_limits_are_lines(dashboards):
         if panel["type"] != "alertlist"
     }
 
-    assert lines["Cache hit rate"] == [
+    assert [
         None,
         limits.cache_hit_rate_critical_percent,
         limits.cache_hit_rate_warning_percent,
-    ]
-    assert lines["Memory"] == [
+    ] == lines["Cache hit rate"]
+    assert [
         None,
         1e6 * limits.memory_warning_mb,
         1e6 * limits.memory_critical_mb,
-    ]
-    assert lines["Discovery batch, average"] == [None, limits.processing_warning_ms]
-    assert lines["Retries of the worst process"] == [None, limits.retries_warning]
+    ] == lines["Memory"]
+    assert [None, limits.processing_warning_ms] == lines["Discovery batch, average"]
+    assert [None, limits.retries_warning] == lines["Retries of the worst process"]
 
 
 def _steps(panel):
@@ -163,7 +163,7 @@ def _steps(panel):
 def test_they_link_to_each_other_and_to_the_runbooks(dashboard):
     links = {link["title"]: link for link in dashboard["links"]}
 
-    assert links["evmon"]["tags"] == ["evmon"]
+    assert ["evmon"] == links["evmon"]["tags"]
     assert links["evmon"]["keepTime"]
     assert links["evmon"]["includeVars"]
     assert "evmon" in dashboard["tags"]
@@ -176,13 +176,13 @@ def test_restarts_and_deploys_are_annotations(dashboard):
     assert "{{instance}}" in notes["Restarts"]["textFormat"]
     assert "{{service_version}}" in notes["Deploys"]["titleFormat"]
     # A service that does not say its version is no deploy.
-    assert notes["Deploys"]["expr"].count('service_version!=""') == 2
+    assert 2 == notes["Deploys"]["expr"].count('service_version!=""')
 
 
 def test_the_sidecar_gets_the_same_dashboard_in_a_config_map():
     for board in boards(Thresholds()):
         wrapped = yaml.safe_load(render(board, "configmap"))
 
-        assert wrapped["metadata"]["labels"] == {"grafana_dashboard": "1"}
+        assert {"grafana_dashboard": "1"} == wrapped["metadata"]["labels"]
         inner = json.loads(wrapped["data"][f"{board.uid}.json"])
         assert inner == json.loads(render(board))

@@ -32,7 +32,7 @@ OWN_ALERTS = {
 DURATION = 60
 """Seconds: faults end at 20, their window is over at 30, and all is quiet again."""
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.slow, pytest.mark.serial, pytest.mark.timeout(240)]
 
 
 class Drill:
@@ -53,13 +53,13 @@ class Drill:
             end=self._ended,
             step=1,
         )
-        assert answer["data"]["resultType"] == "matrix"
+        assert "matrix" == answer["data"]["resultType"]
         return answer["data"]["result"]
 
     def ask_now(self, query):
         """The series of a query at the end of the drill."""
         answer = get(f"{self._url}/query", query=query, time=self._ended)
-        assert answer["data"]["resultType"] == "vector"
+        assert "vector" == answer["data"]["resultType"]
         return [{**s, "values": [s["value"]]} for s in answer["data"]["result"]]
 
     def of(self, service):
@@ -115,8 +115,8 @@ def test_the_alerts_of_a_fault_clear(drill, service):
 def test_an_alert_arrives_with_all_that_a_person_needs(drill):
     (notice, *_) = [n for n in drill.of("memory") if n["status"] == "firing"]
 
-    assert notice["receiver"] == "evmon-warning"
-    assert notice["labels"]["severity"] == "warning"
+    assert "evmon-warning" == notice["receiver"]
+    assert "warning" == notice["labels"]["severity"]
     assert notice["labels"]["instance"].startswith("127.0.0.1:")
     assert "the limit is 100MB" in notice["annotations"]["description"]
     assert notice["annotations"]["runbook_url"].endswith("EvmonMemoryHigh.md")
@@ -144,7 +144,7 @@ def test_a_target_that_is_down_inhibits_its_other_alerts_and_nobody_elses(drill)
 
     assert pairs
     assert {"killed"} == {job for job, _ in pairs}
-    assert {name for _, name in pairs} <= _FAILS
+    assert _FAILS >= {name for _, name in pairs}
 
 
 EMPTY_WHILE_HEALTHY = {}

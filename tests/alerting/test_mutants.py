@@ -56,7 +56,7 @@ def fails(tests, tmp_path):
             check=False,
         )
         # Rules that cannot be read or run would fail as well, and prove nothing.
-        assert done.returncode == 0 or "exp:[" in done.stderr, done.stderr
+        assert 0 == done.returncode or "exp:[" in done.stderr, done.stderr
         return done.returncode != 0
 
     return run

@@ -62,7 +62,7 @@ def _run(*command, **options):
 def test_promtool_finds_the_rules_right(root):
     done = _run("promtool", "check", "rules", str(root / "alerts/evmon-rules.yaml"))
 
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert 0 == done.returncode, done.stdout + done.stderr
     assert "SUCCESS" in done.stdout
 
 
@@ -78,7 +78,7 @@ def test_every_alert_fires_and_clears_as_it_should(tmp_path, root, limits):
 
     done = _run("promtool", "test", "rules", "evmon-rules.test.yaml", cwd=tmp_path)
 
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert 0 == done.returncode, done.stdout + done.stderr
 
 
 def test_every_alert_has_all_of_its_cases(root):
@@ -138,8 +138,8 @@ def test_the_operator_gets_the_same_rules_in_its_own_wrapping():
     plain = yaml.safe_load(rules(Thresholds()))
     wrapped = yaml.safe_load(rules(Thresholds(), form="operator"))
 
-    assert wrapped["kind"] == "PrometheusRule"
-    assert wrapped["apiVersion"] == "monitoring.coreos.com/v1"
+    assert "PrometheusRule" == wrapped["kind"]
+    assert "monitoring.coreos.com/v1" == wrapped["apiVersion"]
     assert wrapped["spec"] == plain
 
 
@@ -175,11 +175,12 @@ def promtool(tmp_path):
             )
         )
         done = _run("promtool", "test", "rules", "tests.yaml", cwd=tmp_path)
-        assert done.returncode == 0, done.stdout + done.stderr
+        assert 0 == done.returncode, done.stdout + done.stderr
 
     return check
 
 
+@pytest.mark.slow
 def test_a_target_that_is_down_for_days_stays_an_alert(promtool):
     series = {
         'up{instance="a"}': "1x60 0x3000",

@@ -26,7 +26,7 @@ def test_the_compose_file_fits_the_specification(root):
         *("--builtin-schema", "vendor.compose-spec", str(root / "docker-compose.yml")),
     )
 
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert 0 == done.returncode, done.stdout + done.stderr
 
 
 def test_every_port_is_on_loopback(compose):
@@ -49,7 +49,7 @@ def test_every_service_but_the_collector_is_looked_after(compose, root):
             "build" in service and "HEALTHCHECK" in dockerfile
         )
         # The Collector's image has no shell and no client to ask it with.
-        assert checked or name == "otel-collector", name
+        assert checked or "otel-collector" == name, name
 
 
 def test_grafana_has_no_password_of_ours(compose):
@@ -75,7 +75,7 @@ def test_promtool_finds_prometheus_configuration_right(root, tmp_path):
 
     done = _run("promtool", "check", "config", str(tmp_path / "prometheus.yml"))
 
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert 0 == done.returncode, done.stdout + done.stderr
 
 
 def test_no_target_is_always_down(compose, root):
@@ -98,14 +98,14 @@ def test_grafana_finds_sources_and_dashboards(root, compose):
     found = yaml.safe_load((folder / "dashboards/evmon.yaml").read_text("utf-8"))
     services = compose["services"]
 
-    assert sources["apiVersion"] == found["apiVersion"] == 1
+    assert 1 == found["apiVersion"] == sources["apiVersion"]
     for source in sources["datasources"]:
-        assert source.keys() >= {"name", "uid", "type", "access", "url"}
+        assert {"name", "uid", "type", "access", "url"} <= source.keys()
         host = source["url"].removeprefix("http://").partition(":")[0]
         assert host in services
     mounted = [v.split(":")[1] for v in services["grafana"]["volumes"]]
     for provider in found["providers"]:
-        assert provider["type"] == "file"
+        assert "file" == provider["type"]
         assert provider["options"]["path"] in mounted
 
 

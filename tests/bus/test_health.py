@@ -6,6 +6,7 @@ import signal
 from urllib.parse import urlsplit
 
 import pytest
+from tests.waiting import eventually, let_tasks_run
 
 from evmon import Event, EventBus, MetricsConfig, RedisConfig
 from evmon._bus.health import ALIVE_FOR, HealthChecks
@@ -28,7 +29,7 @@ def health(transport, measured, clock):
     return HealthChecks(transport, measured.meter, clock)
 
 
-def answers(health):
+def readiness(health):
     ready = health.readyz()
     return ready.ok, ready.detail
 
@@ -38,16 +39,16 @@ async def test_not_ready_before_all_parts_run(health, measured):
     assert measured.total(i.CONSUMER_READY) == 0
     health.started()
 
-    assert answers(health) == (True, "ready")
-    assert measured.total(i.CONSUMER_READY) == 1
+    assert (True, "ready") == readiness(health)
+    assert 1 == measured.total(i.CONSUMER_READY)
 
 
 async def test_not_ready_while_draining(health, measured):
     health.started()
     health.draining()
 
-    assert answers(health) == (False, "draining")
-    assert measured.total(i.CONSUMER_READY) == 0
+    assert (False, "draining") == readiness(health)
+    assert 0 == measured.total(i.CONSUMER_READY)
     assert health.livez().ok
 
 
@@ -57,7 +58,7 @@ async def test_a_problem_of_the_transport_is_reported_until_it_clears(
     caplog.set_level("INFO")
     health.started()
     transport.problem = "the connection is broken"
-    assert answers(health) == (False, "the connection is broken")
+    assert (False, "the connection is broken") == readiness(health)
     assert health.livez().ok
     for _ in range(10):
         health.update_gauges()
@@ -65,17 +66,17 @@ async def test_a_problem_of_the_transport_is_reported_until_it_clears(
     transport.problem = ""
     health.update_gauges()
 
-    assert answers(health) == (True, "ready")
-    assert measured.total(i.CONSUMER_READY) == 1
-    assert caplog.text.count("not ready: the connection is broken") == 1
-    assert [r.getMessage() for r in caplog.records][-1] == "ready"
+    assert (True, "ready") == readiness(health)
+    assert 1 == measured.total(i.CONSUMER_READY)
+    assert 1 == caplog.text.count("not ready: the connection is broken")
+    assert "ready" == [r.getMessage() for r in caplog.records][-1]
 
 
 async def test_alive_while_the_event_loop_runs(health, clock):
     health.started()
     for _ in range(10):
-        assert health.livez().detail == "alive"
-        await pytest.settle()
+        assert "alive" == health.livez().detail
+        await let_tasks_run()
         clock.now += 2 * ALIVE_FOR
 
     assert health.livez().ok
@@ -89,8 +90,8 @@ async def test_not_alive_while_the_event_loop_is_blocked(health, clock):
     clock.now += 1
 
     assert not health.livez().ok
-    assert health.livez().detail == "the event loop has not responded for 31 s"
-    await pytest.settle()
+    assert "the event loop has not responded for 31 s" == health.livez().detail
+    await let_tasks_run()
     assert health.livez().ok
 
 
@@ -98,10 +99,10 @@ async def test_nothing_is_scheduled_between_checks(health):
     loop = asyncio.get_running_loop()
     health.started()
     assert health.livez().ok
-    await pytest.settle()
+    await let_tasks_run()
 
-    assert [t for t in loop._scheduled if not t.cancelled()] == []
-    assert asyncio.all_tasks() == {asyncio.current_task()}
+    assert [] == [t for t in loop._scheduled if not t.cancelled()]
+    assert {asyncio.current_task()} == asyncio.all_tasks()
 
 
 # Over HTTP
@@ -121,7 +122,7 @@ async def get(bus, path):
     return await asyncio.to_thread(ask)
 
 
-async def until(bus, path, status, within=10.0):
+async def get_until(bus, path, status, within=10.0):
     deadline = asyncio.get_running_loop().time() + within
     while True:
         answer = await get(bus, path)
@@ -145,24 +146,24 @@ async def test_a_running_bus_is_alive_and_ready(transport, request):
     if transport == "redis":
         url = request.getfixturevalue("server").url
     async with bus_on(url) as bus:
-        assert await get(bus, "/livez") == (200, "alive")
-        assert await get(bus, "/readyz") == (200, "ready")
-        assert (await get(bus, "/metrics"))[0] == 200
+        assert (200, "alive") == await get(bus, "/livez")
+        assert (200, "ready") == await get(bus, "/readyz")
+        assert 200 == (await get(bus, "/metrics"))[0]
         assert "\nevmon_ready 1.0" in (await get(bus, "/metrics"))[1]
-        assert (await get(bus, "/other"))[0] == 404
+        assert 404 == (await get(bus, "/other"))[0]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 async def test_a_bus_without_its_server_is_alive_and_not_ready(own_server, number):
     server = own_server()
     async with bus_on(server.url, redis=RedisConfig(timeout=0.5)) as bus:
-        assert (await get(bus, "/readyz"))[0] == 200
+        assert 200 == (await get(bus, "/readyz"))[0]
         await asyncio.to_thread(server.stop, number)
-        detail = await until(bus, "/readyz", 503)
-        assert detail == "the connection to Redis is broken"
-        assert await get(bus, "/livez") == (200, "alive")
+        detail = await get_until(bus, "/readyz", 503)
+        assert "the connection to Redis is broken" == detail
+        assert (200, "alive") == await get(bus, "/livez")
         await asyncio.to_thread(server.start)
-        assert await until(bus, "/readyz", 200) == "ready"
+        assert "ready" == await get_until(bus, "/readyz", 200)
 
 
 async def test_a_bus_with_a_hanging_server_is_not_ready(own_server):
@@ -173,12 +174,12 @@ async def test_a_bus_with_a_hanging_server_is_not_ready(own_server):
     async with bus_on(server.url, redis=redis) as bus:
         os.kill(server.pid, signal.SIGSTOP)
         try:
-            detail = await until(bus, "/readyz", 503)
-            assert (await get(bus, "/livez"))[0] == 200
+            detail = await get_until(bus, "/readyz", 503)
+            assert 200 == (await get(bus, "/livez"))[0]
         finally:
             os.kill(server.pid, signal.SIGCONT)
         assert "Redis" in detail
-        assert await until(bus, "/readyz", 200) == "ready"
+        assert "ready" == await get_until(bus, "/readyz", 200)
 
 
 async def test_a_bus_that_waits_for_its_server_at_startup_is_alive_and_not_ready(
@@ -188,12 +189,12 @@ async def test_a_bus_that_waits_for_its_server_at_startup_is_alive_and_not_ready
     server.stop()
     bus = bus_on(server.url)
     starting = asyncio.create_task(bus.start())
-    await pytest.eventually(lambda: bus.metrics_url and ":0/" not in bus.metrics_url)
-    assert await get(bus, "/livez") == (200, "alive")
-    assert await get(bus, "/readyz") == (503, "starting")
+    await eventually(lambda: bus.metrics_url and ":0/" not in bus.metrics_url)
+    assert (200, "alive") == await get(bus, "/livez")
+    assert (503, "starting") == await get(bus, "/readyz")
     await asyncio.to_thread(server.start)
     await starting
-    assert await get(bus, "/readyz") == (200, "ready")
+    assert (200, "ready") == await get(bus, "/readyz")
     await bus.stop()
 
 
@@ -204,7 +205,7 @@ async def test_a_long_wait_for_the_server_does_not_count_as_a_blocked_loop(clock
         clock=clock,
     )
     starting = asyncio.create_task(bus.start())
-    await pytest.settle()
+    await let_tasks_run()
     health = bus._runtime.health
     while clock.now < 1_000 + 3 * ALIVE_FOR:
         await clock.advance(0.25)
@@ -227,8 +228,8 @@ async def test_a_bus_that_drains_is_alive_and_not_ready():
     await bus.publish("a")
     await running.wait()
     stopping = asyncio.create_task(bus.stop())
-    await pytest.settle()
-    assert await get(bus, "/readyz") == (503, "draining")
-    assert await get(bus, "/livez") == (200, "alive")
+    await let_tasks_run()
+    assert (503, "draining") == await get(bus, "/readyz")
+    assert (200, "alive") == await get(bus, "/livez")
     gate.set()
     await stopping

@@ -19,7 +19,7 @@ async def _get(app, path="/metrics"):
 
 async def test_metrics_app_serves_the_running_bus(bus):
     app = metrics_app()
-    assert (await _get(app))[0] == 503
+    assert 503 == (await _get(app))[0]
     async with bus:
         status, body = await _get(app)
         own_status, _ = await _get(metrics_app(bus))

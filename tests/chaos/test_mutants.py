@@ -4,7 +4,7 @@ import pytest
 from chaos.mutants import MUTANTS, apply
 from chaos.runs.detect_mutants import check_mutant
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.slow, pytest.mark.serial, pytest.mark.timeout(120)]
 
 
 @pytest.mark.parametrize("lost_replies", [False, True])

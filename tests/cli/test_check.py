@@ -63,7 +63,7 @@ def breaches(seen):
 
 def test_check_reports_that_no_limit_is_breached(service, capsys):
     url, _ = service
-    assert main(["check", url]) == 0
+    assert 0 == main(["check", url])
     output = capsys.readouterr().out
 
     assert "Performance Summary (uptime: " in output
@@ -71,9 +71,9 @@ def test_check_reports_that_no_limit_is_breached(service, capsys):
     assert "No limit is breached." in output
 
 
-def test_check_agrees_with_the_monitor(service, capsys):
+def test_check_prints_the_figures_of_the_monitor(service, capsys):
     url, bus = service
-    assert main(["check", url.removesuffix("/metrics"), "--json"]) == 0
+    assert 0 == main(["check", url.removesuffix("/metrics"), "--json"])
     seen = json.loads(capsys.readouterr().out)
     own = bus.monitor.get_metrics().to_dict()
 
@@ -86,18 +86,18 @@ def test_check_agrees_with_the_monitor(service, capsys):
 def test_check_prints_breaches_causes_and_next_steps(service, capsys):
     url, bus = service
     object.__setattr__(bus.monitor._limits, "memory_warning_mb", 1.0)
-    assert main(["check", url]) == 1
+    assert 1 == main(["check", url])
     output = capsys.readouterr().out
     assert "WARNING EvmonMemoryHigh" in output
     assert "Runbook: docs/runbooks/EvmonMemoryHigh.md" in output
 
-    assert main(["check", url, "--json"]) == 1
+    assert 1 == main(["check", url, "--json"])
     (finding,) = json.loads(capsys.readouterr().out)["warnings"]
-    assert (
+    assert ("EvmonMemoryHigh", "warning", 1.0) == (
         finding["alert"],
         finding["severity"],
         finding["limit"],
-    ) == ("EvmonMemoryHigh", "warning", 1.0)
+    )
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,7 @@ def test_check_of_an_unreachable_service_is_one_line_and_exit_code_2(url, capsys
     assert main(["check", url, "--timeout", "1"]) == 2
     error = capsys.readouterr().err
     assert "check that the service is running" in error
-    assert error.count("\n") == 1
+    assert 1 == error.count("\n")
 
 
 def test_check_of_another_kind_of_server_is_refused(capsys):
@@ -116,7 +116,7 @@ def test_check_of_another_kind_of_server_is_refused(capsys):
     Gauge("something", "else", registry=registry).set(1)
     server, thread = start_http_server(0, "127.0.0.1", registry)
     try:
-        assert main(["check", f"http://127.0.0.1:{server.server_port}/metrics"]) == 2
+        assert 2 == main(["check", f"http://127.0.0.1:{server.server_port}/metrics"])
     finally:
         server.shutdown()
         server.server_close()
@@ -127,8 +127,8 @@ def test_check_of_another_kind_of_server_is_refused(capsys):
 def test_a_service_that_is_not_ready_is_a_problem(look):
     code, seen = look("", (503, "cannot reach redis://x:6379\n"))
 
-    assert (code, seen["ready"]) == (1, False)
-    assert breaches(seen) == [("EvmonNotReady", "critical")]
+    assert (1, False) == (code, seen["ready"])
+    assert [("EvmonNotReady", "critical")] == breaches(seen)
     assert (
         "/readyz reports: cannot reach redis://x:6379" == seen["warnings"][0]["message"]
     )
@@ -137,22 +137,22 @@ def test_a_service_that_is_not_ready_is_a_problem(look):
 def test_a_readiness_check_without_a_response_is_a_problem(look):
     code, seen = look("", (500, ""))
 
-    assert (code, seen["ready"]) == (1, False)
+    assert (1, False) == (code, seen["ready"])
     assert "/readyz reports: HTTP 500" == seen["warnings"][0]["message"]
 
 
 def test_readiness_is_omitted_where_it_is_not_served(look):
     code, seen = look("", (404, "no such page"))
 
-    assert (code, seen["ready"], seen["warnings"]) == (0, None, [])
+    assert (0, None, []) == (code, seen["ready"], seen["warnings"])
 
 
 def test_failed_discovery_is_a_problem(look):
     outcome = "evmon_discovery_providers_total{evmon_discovery_outcome"
     code, seen = look(f'{outcome}="failed"}} 2\n{outcome}="registered"}} 5\n')
 
-    assert (code, seen["ready"]) == (1, True)
-    assert breaches(seen) == [("EvmonDiscoveryFailed", "warning")]
+    assert (1, True) == (code, seen["ready"])
+    assert [("EvmonDiscoveryFailed", "warning")] == breaches(seen)
 
 
 @pytest.mark.parametrize(
@@ -182,7 +182,7 @@ def test_events_that_wait_too_long_are_a_problem(look, sample, found):
 def test_limits_on_ages_come_from_the_environment(look, monkeypatch):
     monkeypatch.setenv("EVMON_THRESHOLDS_LAG_AGE_WARNING_SECONDS", "600")
 
-    assert look("evmon_consumer_unread_oldest_age_seconds 301\n")[0] == 0
+    assert 0 == look("evmon_consumer_unread_oldest_age_seconds 301\n")[0]
 
 
 def test_event_counts_are_printed_if_known(look, shown, capsys):
@@ -190,14 +190,14 @@ def test_event_counts_are_printed_if_known(look, shown, capsys):
     _, seen = look(samples)
     assert {"unread": 12, "pending": None, "dead_letters": 3} == seen["events"]
 
-    assert main(["check", shown(f"evmon_uptime_seconds 7\n{samples}")]) == 0
+    assert 0 == main(["check", shown(f"evmon_uptime_seconds 7\n{samples}")])
     assert "  Events: 12 unread, 3 dead letters\n" in capsys.readouterr().out
 
 
 def test_a_stopped_redis_server_is_a_problem(own_server, running, capsys):
     server = own_server()
     url, _ = running(transport=server.url, redis=RedisConfig(timeout=0.5))
-    assert main(["check", url]) == 0
+    assert 0 == main(["check", url])
     server.stop()
 
     deadline = time.monotonic() + 10
@@ -210,7 +210,7 @@ def test_a_stopped_redis_server_is_a_problem(own_server, running, capsys):
 def test_recent_dead_letters_are_a_problem(look):
     code, seen = look("evmon_dead_letters_recent 3\n")
 
-    assert (code, breaches(seen)) == (1, [("EvmonDeadLettersGrowing", "warning")])
+    assert (1, [("EvmonDeadLettersGrowing", "warning")]) == (code, breaches(seen))
 
 
 @pytest.mark.parametrize(
@@ -218,18 +218,18 @@ def test_recent_dead_letters_are_a_problem(look):
 )
 def test_metrics_that_are_not_numbers_are_reported_in_one_line(shown, capsys, metrics):
     url = shown(f"evmon_uptime_seconds 7\n{metrics}")
-    assert main(["check", url, "--json"]) == 2
+    assert 2 == main(["check", url, "--json"])
     output, error = capsys.readouterr()
 
     assert url == json.loads(output)["url"]
-    assert error.count("\n") == 1
+    assert 1 == error.count("\n")
 
 
 def test_without_a_monitor_limits_are_reported_as_unchecked(shown, capsys):
     url = shown(
         "evmon_uptime_seconds 7\nprocess_memory_usage_bytes 64000000\n",
     )
-    assert main(["check", url]) == 0
+    assert 0 == main(["check", url])
     output = capsys.readouterr().out
 
     assert "The monitor is off" in output
@@ -239,7 +239,7 @@ def test_without_a_monitor_limits_are_reported_as_unchecked(shown, capsys):
 def test_the_timeout_covers_a_slow_response(shown, capsys):
     with socket.create_server(("127.0.0.1", 0)) as listening:
 
-        def drip():
+        def respond_slowly():
             client, _ = listening.accept()
             with client, contextlib.suppress(OSError):
                 client.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
@@ -247,10 +247,10 @@ def test_the_timeout_covers_a_slow_response(shown, capsys):
                     client.sendall(b"# a\n")
                     time.sleep(0.05)
 
-        thread = threading.Thread(target=drip)
+        thread = threading.Thread(target=respond_slowly)
         thread.start()
         port = listening.getsockname()[1]
-        assert main(["check", f"127.0.0.1:{port}", "--timeout", "0.3"]) == 2
+        assert 2 == main(["check", f"127.0.0.1:{port}", "--timeout", "0.3"])
         thread.join()
 
     assert "no complete response within 0.3 s" in capsys.readouterr().err

@@ -16,37 +16,37 @@ from evmon._cli.app import main
     ],
 )
 def test_every_command_has_help(arguments, capsys):
-    assert main(arguments) == 0
+    assert 0 == main(arguments)
     assert "Usage: evmon dlq" in capsys.readouterr().out
 
 
 def test_an_empty_list_is_empty(put, dlq):
     put(("order.created", "rejected"))
-    assert dlq("purge", "--yes")[0] == 0
+    assert 0 == dlq("purge", "--yes")[0]
 
-    assert dlq("list", "--json") == (0, "[]\n", "")
-    assert dlq("list")[0] == 0
+    assert (0, "[]\n", "") == dlq("list", "--json")
+    assert 0 == dlq("list")[0]
 
 
 def test_list_prints_dead_letters_oldest_first(dlq, put):
     put(*MIXED)
     code, output, _ = dlq("list")
 
-    assert code == 0
+    assert 0 == code
     heading, *rows = output.splitlines()
-    assert heading.split()[0] == "ID"
-    assert [row.split()[2:5] for row in rows] == [
+    assert "ID" == heading.split()[0]
+    assert [
         ["handler_error", "order.created", "3"],
         ["rejected", "order.shipped", "3"],
         ["handler_error", "user.left", "3"],
-    ]
+    ] == [row.split()[2:5] for row in rows]
 
 
 def test_list_as_json_contains_all_recorded_facts(dlq, put, client):
     put(MIXED[0])
     code, output, _ = dlq("list", "--json")
 
-    assert code == 0
+    assert 0 == code
     (letter,) = json.loads(output)
     assert letter["id"] == client.xrange(DEAD)[0][0]
     assert {
@@ -81,33 +81,33 @@ def test_dead_letters_are_filtered_by_type_and_reason(dlq, put, arguments, expec
     put(*MIXED)
     code, output, _ = dlq("list", "--json", *arguments)
 
-    assert code == 0
+    assert 0 == code
     assert [letter["event_type"] for letter in json.loads(output)] == expected
 
 
 def test_all_pages_of_dead_letters_are_read(dlq, put, client):
     put(*[("a", "rejected")] * 250, ("b", "rejected"))
     _, output, _ = dlq("list", "--json", "--limit", "1000")
-    assert len(json.loads(output)) == 251
+    assert 251 == len(json.loads(output))
     _, output, _ = dlq("list", "--json")
-    assert len(json.loads(output)) == 100
+    assert 100 == len(json.loads(output))
     _, output, _ = dlq("list", "--json", "--type", "b")
-    assert len(json.loads(output)) == 1
+    assert 1 == len(json.loads(output))
 
 
 def test_show_prints_the_payload(dlq, put, client):
     put(MIXED[0])
     letter_id = client.xrange(DEAD)[0][0]
     code, output, _ = dlq("show", letter_id)
-    assert code == 0
+    assert 0 == code
     assert f"id               {letter_id}\n" in output
     assert "reason           handler_error" in output
     assert '"type":"order.created"' in output
 
     code, output, _ = dlq("show", letter_id, "--json")
-    assert code == 0
+    assert 0 == code
     shown = json.loads(output)
-    assert json.loads(shown["event"])["data"] == 1
+    assert 1 == json.loads(shown["event"])["data"]
 
 
 @pytest.mark.parametrize("letter_id", ["1-1", "nonsense", "-", "+", "1-1-1", "\x1b[2J"])
@@ -115,10 +115,10 @@ def test_an_unknown_dead_letter_is_one_line_and_exit_code_1(dlq, put, letter_id)
     put(MIXED[0])
     code, output, errors = dlq("show", letter_id)
 
-    assert code == 1
-    assert output == ""
+    assert 1 == code
+    assert "" == output
     assert errors.startswith("evmon: ")
-    assert errors.count("\n") == 1
+    assert 1 == errors.count("\n")
     assert "\x1b" not in errors
 
 
@@ -130,23 +130,23 @@ def test_control_characters_in_entries_are_not_printed(dlq, server, client):
         letter_id = letter["id"]
         for arguments in (["list"], ["show", letter_id]):
             code, output, _ = dlq(*arguments)
-            assert code == 0
+            assert 0 == code
             assert "\x1b" not in output
         for arguments in (["list", "--json"], ["show", letter_id, "--json"]):
             code, output, _ = dlq(*arguments)
-            assert code == 0
+            assert 0 == code
             json.loads(output)
 
 
 @pytest.mark.parametrize("command", ["list", "show 1-1", "replay", "purge --yes"])
 def test_an_unreachable_server_is_reported_in_one_line(command, capsys):
     url = "redis://user:hunter2@127.0.0.1:1/0"
-    assert main(["dlq", *command.split(), "--transport", url]) == 1
+    assert 1 == main(["dlq", *command.split(), "--transport", url])
     output, errors = capsys.readouterr()
 
-    assert output == ""
+    assert "" == output
     assert errors.startswith("evmon: ")
-    assert errors.count("\n") == 1
+    assert 1 == errors.count("\n")
     assert "hunter2" not in errors
 
 
@@ -158,7 +158,7 @@ def test_an_invalid_transport_is_reported_in_one_line(url, capsys):
     errors = capsys.readouterr().err
 
     assert errors.startswith("evmon: ")
-    assert errors.count("\n") == 1
+    assert 1 == errors.count("\n")
     assert "hunter2" not in errors
 
 
@@ -178,7 +178,7 @@ def test_wrong_usage_is_one_line_that_names_help(arguments, capsys):
     assert main(["dlq", *arguments]) == 2
     errors = capsys.readouterr().err
 
-    assert errors.count("\n") == 1
+    assert 1 == errors.count("\n")
     assert "--help" in errors
 
 
@@ -188,22 +188,22 @@ def test_transport_and_service_come_from_the_environment(
     put(*MIXED)
     monkeypatch.setenv("EVMON_SERVICE", "shop")
     monkeypatch.setenv("EVMON_TRANSPORT", server.url)
-    assert main(["dlq", "list", "--json"]) == 0
+    assert 0 == main(["dlq", "list", "--json"])
 
-    assert len(json.loads(capsys.readouterr().out)) == 3
+    assert 3 == len(json.loads(capsys.readouterr().out))
 
 
 def test_a_password_comes_from_the_environment(own_server, monkeypatch, capsys):
     server = own_server("--requirepass", "hunter2")
     monkeypatch.setenv("EVMON_REDIS_PASSWORD", "hunter2")
-    assert main(["dlq", "list", "--transport", server.url]) == 1
+    assert 1 == main(["dlq", "list", "--transport", server.url])
     assert "no stream or dead letters for service" in capsys.readouterr().err
 
 
 def test_an_unknown_service_is_reported(server, capsys):
     code = main(["dlq", "list", "--service", "shpo", "--transport", server.url])
 
-    assert (code, capsys.readouterr().err) == (
+    assert (
         1,
         "evmon: no stream or dead letters for service 'shpo' here; check --service\n",
     )

@@ -1,8 +1,9 @@
-"""When nearly everything fails, events are left unread, and no attempt is burnt."""
+"""The circuit breaker pauses reading while too many handler calls fail."""
 
 import asyncio
 
 import pytest
+from tests.waiting import eventually, let_tasks_run
 
 from evmon import ConsumerConfig, Event, EventBus, Reject, RetryLater, RetryPolicy
 from evmon._consumer.breaker import MAX_PAUSE, Breaker
@@ -14,13 +15,13 @@ def breaker(clock):
     return Breaker(50.0, 4, 5.0, clock)
 
 
-def calls(breaker, outcomes):
+def record_calls(breaker, outcomes):
     for outcome in outcomes:
         breaker.succeeded() if outcome == "+" else breaker.failed()
 
 
 def opened(breaker):
-    calls(breaker, "----")
+    record_calls(breaker, "----")
     assert breaker.is_open
     return breaker
 
@@ -39,65 +40,67 @@ def opened(breaker):
         ("+--++--+", True),
     ],
 )
-def test_it_opens_when_too_many_of_some_calls_failed(breaker, outcomes, is_open):
-    calls(breaker, outcomes)
+def test_it_opens_when_the_share_of_failed_calls_reaches_the_limit(
+    breaker, outcomes, is_open
+):
+    record_calls(breaker, outcomes)
 
     assert breaker.is_open == is_open
 
 
 def test_without_a_limit_it_never_opens(clock):
     breaker = Breaker(None, 4, 5.0, clock)
-    calls(breaker, "-" * 1000)
+    record_calls(breaker, "-" * 1000)
 
     assert not breaker.is_open
     assert breaker.may_read()
-    assert breaker.wait() == 0
+    assert 0 == breaker.wait()
 
 
-def test_a_limit_of_0_needs_a_failure_all_the_same(clock):
+def test_with_a_limit_of_0_it_opens_at_the_first_failure(clock):
     breaker = Breaker(0.0, 4, 5.0, clock)
-    calls(breaker, "++++" * 5)
+    record_calls(breaker, "++++" * 5)
     assert not breaker.is_open
-    calls(breaker, "+++-")
+    record_calls(breaker, "+++-")
     assert breaker.is_open
 
 
-def test_a_limit_of_100_needs_failures_only(clock):
+def test_with_a_limit_of_100_it_opens_when_every_call_failed(clock):
     breaker = Breaker(100.0, 4, 5.0, clock)
-    calls(breaker, "+---")
+    record_calls(breaker, "+---")
     assert not breaker.is_open
-    calls(breaker, "----")
+    record_calls(breaker, "----")
     assert breaker.is_open
 
 
-def test_open_it_lets_nothing_through_until_the_pause_is_over(breaker, clock, caplog):
+def test_while_open_it_allows_no_read_until_the_pause_ends(breaker, clock, caplog):
     opened(breaker)
     assert (
         "4 of the last 4 handler calls failed: reading is paused for 5 s" in caplog.text
     )
     assert not breaker.may_read()
-    assert breaker.wait() == 5
+    assert 5 == breaker.wait()
     clock.now += 4.9
     assert not breaker.may_read()
     clock.now += 0.1
 
     assert breaker.may_read()
-    assert not breaker.may_read(), "one try at a time"
+    assert not breaker.may_read(), "one trial at a time"
 
 
-def test_a_try_that_succeeds_closes_it(breaker, clock):
+def test_a_successful_trial_closes_it(breaker, clock):
     opened(breaker)
     clock.now += 5
     assert breaker.may_read()
     breaker.succeeded()
 
     assert not breaker.is_open
-    assert breaker.wait() == 0
-    calls(breaker, "---")
-    assert not breaker.is_open, "it looks at new calls"
+    assert 0 == breaker.wait()
+    record_calls(breaker, "---")
+    assert not breaker.is_open, "only later calls count"
 
 
-def test_a_try_that_fails_doubles_the_pause_up_to_a_minute(breaker, clock):
+def test_a_failed_trial_doubles_the_pause_up_to_a_minute(breaker, clock):
     opened(breaker)
     pauses = []
     for _ in range(7):
@@ -106,11 +109,11 @@ def test_a_try_that_fails_doubles_the_pause_up_to_a_minute(breaker, clock):
         assert breaker.may_read()
         breaker.failed()
 
-    assert pauses == [5, 10, 20, 40, 60, 60, 60]
-    assert pauses[-1] == MAX_PAUSE
+    assert [5, 10, 20, 40, 60, 60, 60] == pauses
+    assert MAX_PAUSE == pauses[-1]
 
 
-def test_after_it_closed_the_pause_is_the_first_one_again(breaker, clock):
+def test_closing_resets_the_pause(breaker, clock):
     opened(breaker)
     clock.now += 5
     breaker.may_read()
@@ -120,10 +123,10 @@ def test_after_it_closed_the_pause_is_the_first_one_again(breaker, clock):
     breaker.succeeded()
     opened(breaker)
 
-    assert breaker.wait() == 5
+    assert 5 == breaker.wait()
 
 
-def test_a_try_that_comes_to_nothing_is_followed_by_another(breaker, clock):
+def test_a_trial_without_an_outcome_is_followed_by_another(breaker, clock):
     opened(breaker)
     clock.now += 5
     assert breaker.may_read()
@@ -132,10 +135,10 @@ def test_a_try_that_comes_to_nothing_is_followed_by_another(breaker, clock):
     assert breaker.is_open
 
 
-def test_a_read_that_brings_nothing_uses_up_no_try(breaker, clock):
+def test_an_empty_read_is_not_the_trial(breaker, clock):
     opened(breaker)
     breaker.nothing_to_try()
-    assert breaker.wait() == 5
+    assert 5 == breaker.wait()
     clock.now += 5
     assert breaker.may_read()
     breaker.nothing_to_try()
@@ -144,16 +147,16 @@ def test_a_read_that_brings_nothing_uses_up_no_try(breaker, clock):
     assert not breaker.is_open
 
 
-def test_calls_that_ran_when_it_opened_do_not_count_as_the_try(breaker):
+def test_calls_that_started_before_it_opened_are_not_the_trial(breaker):
     opened(breaker)
     breaker.succeeded()
     breaker.failed()
 
     assert breaker.is_open
-    assert breaker.wait() == 5
+    assert 5 == breaker.wait()
 
 
-async def test_retries_wait_and_one_of_them_is_the_try(breaker, clock):
+async def test_while_open_retries_wait_and_one_of_them_is_the_trial(breaker, clock):
     opened(breaker)
     admitted = []
 
@@ -163,22 +166,22 @@ async def test_retries_wait_and_one_of_them_is_the_try(breaker, clock):
 
     tasks = [asyncio.create_task(retry(n)) for n in range(3)]
     await clock.advance(4.9)
-    assert admitted == []
+    assert [] == admitted
     await clock.advance(0.1)
-    assert len(admitted) == 1
+    assert 1 == len(admitted)
     assert not breaker.may_read()
     breaker.succeeded()
     await clock.advance(5)
 
-    assert sorted(admitted) == [0, 1, 2]
+    assert [0, 1, 2] == sorted(admitted)
     await asyncio.gather(*tasks)
     assert breaker.may_read()
 
 
-async def test_a_retry_that_waits_goes_before_a_new_event(breaker, clock):
+async def test_a_waiting_retry_comes_before_a_new_event(breaker, clock):
     opened(breaker)
     task = asyncio.create_task(breaker.admit())
-    await pytest.settle()
+    await let_tasks_run()
     clock.now += 5
     assert not breaker.may_read()
     task.cancel()
@@ -187,10 +190,10 @@ async def test_a_retry_that_waits_goes_before_a_new_event(breaker, clock):
     assert breaker.may_read()
 
 
-async def test_closed_it_admits_at_once(breaker, clock):
+async def test_while_closed_retries_do_not_wait(breaker, clock):
     await breaker.admit()
 
-    assert clock.slept == []
+    assert [] == clock.slept
 
 
 # In a bus
@@ -208,7 +211,7 @@ def bus_of(handler, retries=1000, **consumer):
     return bus
 
 
-async def test_while_everything_fails_hardly_anything_is_called(caplog):
+async def test_reading_is_paused_while_all_calls_fail_and_no_event_is_lost(caplog):
     count, done, healed = 0, [], False
 
     async def handle(event: Event) -> None:
@@ -221,34 +224,34 @@ async def test_while_everything_fails_hardly_anything_is_called(caplog):
     bus = bus_of(handle)
     async with bus:
         await bus.publish_many([("a", n) for n in range(50)])
-        await pytest.eventually(lambda: "reading is paused" in caplog.text)
+        await eventually(lambda: "reading is paused" in caplog.text)
         await asyncio.sleep(0.2)
-        assert count < 30
-        assert bus._runtime.consumer.in_flight == 5
+        assert 30 > count
+        assert 5 == bus._runtime.consumer.in_flight
         healed = True
-        await pytest.eventually(lambda: len(done) == 50)
+        await eventually(lambda: len(done) == 50)
         snapshot = bus._runtime.telemetry.snapshot()
-        assert snapshot.total(i.DEAD_LETTERS) == 0
+        assert 0 == snapshot.total(i.DEAD_LETTERS)
 
     assert sorted(done) == list(range(50))
 
 
 @pytest.mark.parametrize("error", [Reject("no"), RetryLater(0)])
-async def test_what_is_no_failure_of_the_handler_pauses_nothing(caplog, error):
+async def test_reject_and_retry_later_do_not_open_the_breaker(caplog, error):
     async def handle(event: Event) -> None:
         raise error
 
     bus = bus_of(handle, retries=2)
     async with bus:
         await bus.publish_many([("a", n) for n in range(50)])
-        await pytest.eventually(
+        await eventually(
             lambda: bus._runtime.telemetry.snapshot().total(i.DEAD_LETTERS) == 50
         )
 
     assert "reading is paused" not in caplog.text
 
 
-async def test_a_bus_that_pauses_can_be_stopped(caplog):
+async def test_a_bus_can_be_stopped_while_reading_is_paused(caplog):
     async def handle(event: Event) -> None:
         raise ConnectionError("down")
 
@@ -259,6 +262,6 @@ async def test_a_bus_that_pauses_can_be_stopped(caplog):
     bus.add_handler("a", handle)
     await bus.start()
     await bus.publish_many([("a", n) for n in range(5)])
-    await pytest.eventually(lambda: "reading is paused" in caplog.text)
+    await eventually(lambda: "reading is paused" in caplog.text)
 
     await asyncio.wait_for(bus.stop(), 10)

@@ -1,33 +1,34 @@
-"""Every event is handled by all its handlers, and each one's failure is its own."""
+"""Consumer: delivery to handlers, concurrency, invalid events, draining."""
 
 import asyncio
 
 import pytest
-from tests.stage import Stage, as_received, raw
+from tests.consumer_harness import ConsumerHarness, as_received, raw
+from tests.waiting import eventually, let_tasks_run
 
 from evmon import RetryPolicy, TransportError
 from evmon._telemetry import instruments as i
 from evmon._transports.base import Redelivery
 
 
-async def test_an_event_reaches_every_handler_that_matches(stage, measured):
+async def test_an_event_reaches_every_matching_handler(make_harness, measured):
     seen = []
-    s = stage()
-    s.on("order.created", lambda e: seen.append("exact"))
-    s.on("order.*", lambda e: seen.append("pattern"))
-    s.on("user.*", lambda e: seen.append("other"))
-    async with s:
-        await s.send(raw())
-        await s.until_settled()
+    harness = make_harness()
+    harness.on("order.created", lambda e: seen.append("exact"))
+    harness.on("order.*", lambda e: seen.append("pattern"))
+    harness.on("user.*", lambda e: seen.append("other"))
+    async with harness:
+        await harness.send(raw())
+        await harness.until_settled()
 
     assert {"exact", "pattern"} == set(seen)
     consumed = {"evmon.event.type": "order.created"}
-    assert measured.total(i.CONSUMED_MESSAGES, **consumed) == 1
-    assert measured.snapshot.distribution(i.PROCESS_DURATION).count == 2
-    assert measured.total(i.EVENTS_IN_FLIGHT) == 0
+    assert 1 == measured.total(i.CONSUMED_MESSAGES, **consumed)
+    assert 2 == measured.snapshot.distribution(i.PROCESS_DURATION).count
+    assert 0 == measured.total(i.EVENTS_IN_FLIGHT)
 
 
-async def test_no_more_events_are_read_than_may_be_handled(stage):
+async def test_at_most_max_concurrency_events_are_read(make_harness):
     running, most = 0, 0
     gate = asyncio.Event()
 
@@ -38,17 +39,17 @@ async def test_no_more_events_are_read_than_may_be_handled(stage):
         await gate.wait()
         running -= 1
 
-    s = stage(max_concurrency=3)
-    s.on("a", handle)
-    async with s:
-        await s.send(*[raw("a")] * 10)
-        await pytest.eventually(lambda: running == 3)
-        assert s.consumer.in_flight == 3
-        assert s.transport.length == 7
+    harness = make_harness(max_concurrency=3)
+    harness.on("a", handle)
+    async with harness:
+        await harness.send(*[raw("a")] * 10)
+        await eventually(lambda: running == 3)
+        assert 3 == harness.consumer.in_flight
+        assert 7 == harness.transport.length
         gate.set()
-        await s.until_settled()
+        await harness.until_settled()
 
-    assert most == 3
+    assert 3 == most
 
 
 @pytest.mark.parametrize(
@@ -57,70 +58,74 @@ async def test_no_more_events_are_read_than_may_be_handled(stage):
         (b"not json", "decode_error"),
         (b"[" * 1000, "too_deep"),
         (b"x" * 300_000, "too_large"),
-        (raw("nobody.wants.this"), "unknown_type"),
+        (raw("no.such.handler"), "unknown_type"),
     ],
 )
-async def test_bad_input_is_put_aside_with_a_reason_and_the_rest_goes_on(
-    stage, measured, bad, reason
+async def test_invalid_events_are_dead_lettered_and_the_others_are_handled(
+    make_harness, measured, bad, reason
 ):
     seen = []
-    s = stage()
-    s.on("a", seen.append)
-    async with s:
-        await s.send(bad, raw("a"), bad)
-        await s.until_settled()
+    harness = make_harness()
+    harness.on("a", seen.append)
+    async with harness:
+        await harness.send(bad, raw("a"), bad)
+        await harness.until_settled()
 
-    assert [reason] * 2 == s.reasons
-    assert len(seen) == 1
-    assert measured.total(i.CONSUMED_MESSAGES, **{"evmon.event.type": "_unknown"}) == 2
-    assert measured.total(i.EVENTS_IN_FLIGHT) == 0
+    assert [reason] * 2 == harness.reasons
+    assert 1 == len(seen)
+    assert 2 == measured.total(i.CONSUMED_MESSAGES, **{"evmon.event.type": "_unknown"})
+    assert 0 == measured.total(i.EVENTS_IN_FLIGHT)
 
 
-async def test_an_event_that_was_delivered_too_often_is_not_handled_again(stage):
+async def test_an_event_delivered_more_than_max_deliveries_times_is_dead_lettered(
+    make_harness,
+):
     seen = []
-    s = stage(max_deliveries=2)
-    s.on("a", seen.append)
-    async with s:
-        s.transport._ready.append(received := as_received(raw("a"), deliveries=3))
-        s.transport.interrupt()
-        await s.until_settled()
+    harness = make_harness(max_deliveries=2)
+    harness.on("a", seen.append)
+    async with harness:
+        harness.transport._ready.append(received := as_received(raw("a"), deliveries=3))
+        harness.transport.interrupt()
+        await harness.until_settled()
 
-    assert seen == []
-    assert s.reasons == ["max_deliveries"]
-    assert received.raw == s.transport.dead_letters[0].received.raw
+    assert [] == seen
+    assert ["max_deliveries"] == harness.reasons
+    assert received.raw == harness.transport.dead_letters[0].received.raw
 
 
-async def test_reading_starts_when_the_first_handler_is_there(stage):
+async def test_reading_starts_with_the_first_handler(make_harness):
     seen = []
-    s = stage()
-    async with s:
-        await s.send(raw("a"))
-        await pytest.settle()
-        assert s.transport.length == 1
-        s.on("a", seen.append)
-        await s.until_settled()
+    harness = make_harness()
+    async with harness:
+        await harness.send(raw("a"))
+        await let_tasks_run()
+        assert 1 == harness.transport.length
+        harness.on("a", seen.append)
+        await harness.until_settled()
 
-    assert len(seen) == 1
+    assert 1 == len(seen)
 
 
-async def test_stopping_lets_running_handlers_finish(stage):
+async def test_stopping_lets_running_handlers_finish(make_harness):
     done = []
 
     async def slow(event):
         await asyncio.sleep(0.05)
         done.append(event)
 
-    s = stage()
-    s.on("a", slow)
-    async with s:
-        await s.send(raw("a"))
-        await pytest.eventually(lambda: s.consumer.in_flight)
+    harness = make_harness()
+    harness.on("a", slow)
+    async with harness:
+        await harness.send(raw("a"))
+        await eventually(lambda: harness.consumer.in_flight)
 
-    assert len(done) == 1
-    assert s.settled
+    assert 1 == len(done)
+    assert harness.settled
 
 
-async def test_what_is_not_done_at_the_deadline_is_given_back(stage, measured, caplog):
+async def test_events_unfinished_at_the_drain_timeout_are_released(
+    make_harness, measured, caplog
+):
     cancelled = []
 
     async def hang(event):
@@ -130,89 +135,91 @@ async def test_what_is_not_done_at_the_deadline_is_given_back(stage, measured, c
             cancelled.append(event)
             raise
 
-    s = stage(drain_timeout=0.02)
-    s.on("a", hang)
-    async with s:
-        await s.send(raw("a"), raw("a"))
-        await pytest.eventually(lambda: s.consumer.in_flight == 2)
+    harness = make_harness(drain_timeout=0.02)
+    harness.on("a", hang)
+    async with harness:
+        await harness.send(raw("a"), raw("a"))
+        await eventually(lambda: harness.consumer.in_flight == 2)
 
-    assert len(cancelled) == 2
-    assert s.transport.length == 2
-    assert s.transport.pending == 0
+    assert 2 == len(cancelled)
+    assert 2 == harness.transport.length
+    assert 0 == harness.transport.pending
     assert (
         "released 2 events for redelivery: not handled within the drain timeout"
         in caplog.text
     )
-    assert measured.total(i.EVENTS_IN_FLIGHT) == 0
-    assert s.reasons == []
+    assert 0 == measured.total(i.EVENTS_IN_FLIGHT)
+    assert [] == harness.reasons
 
 
-async def test_a_broken_read_is_tried_again_with_backoff(stage, measured, caplog):
-    s = stage()
+async def test_a_failed_read_is_retried_with_backoff(make_harness, measured, caplog):
+    harness = make_harness()
     seen = []
-    s.on("a", seen.append)
-    real, failures = s.transport.read, [TransportError("gone")] * 2
+    harness.on("a", seen.append)
+    real, failures = harness.transport.read, [TransportError("gone")] * 2
 
     async def read(*arguments):
         if failures:
             raise failures.pop()
         return await real(*arguments)
 
-    s.transport.read = read
-    async with s:
-        await s.send(raw("a"))
-        await s.until_settled()
+    harness.transport.read = read
+    async with harness:
+        await harness.send(raw("a"))
+        await harness.until_settled()
 
-    assert len(seen) == 1
-    assert caplog.text.count("reading failed") == 2
+    assert 1 == len(seen)
+    assert 2 == caplog.text.count("reading failed")
 
 
-async def test_settling_is_tried_until_the_transport_takes_it(stage, measured):
-    s = stage()
-    real, failures = s.transport.settle, [TransportError("gone")] * 3
+async def test_dead_lettering_is_retried_until_the_transport_accepts_it(
+    make_harness, measured
+):
+    harness = make_harness()
+    real, failures = harness.transport.settle, [TransportError("gone")] * 3
 
     async def settle(*arguments):
         if failures:
             raise failures.pop()
         return await real(*arguments)
 
-    s.transport.settle = settle
-    s.on("b", lambda e: None)
-    async with s:
-        await s.send(raw("a"))
-        await s.until_settled()
+    harness.transport.settle = settle
+    harness.on("b", lambda e: None)
+    async with harness:
+        await harness.send(raw("a"))
+        await harness.until_settled()
 
-    assert s.reasons == ["unknown_type"]
+    assert ["unknown_type"] == harness.reasons
     reason = {"evmon.dead_letter.reason": "unknown_type"}
-    assert measured.total(i.DEAD_LETTERS, **reason) == 1
-    assert failures == []
+    assert 1 == measured.total(i.DEAD_LETTERS, **reason)
+    assert [] == failures
 
 
-async def test_plans_of_old_routes_do_not_pile_up(stage):
-    s = stage()
-    s.on("a", lambda e: None)
-    async with s:
+async def test_the_cache_of_plans_is_bounded(make_harness):
+    harness = make_harness()
+    harness.on("a", lambda e: None)
+    async with harness:
         for number in range(50):
-            s.on(f"b{number}", lambda e: None)
-            await s.send(raw("a"))
-        await s.until_settled()
+            harness.on(f"b{number}", lambda e: None)
+            await harness.send(raw("a"))
+        await harness.until_settled()
 
-    assert len(s.consumer._plans) <= 4096
+    assert 4096 >= len(harness.consumer._plans)
 
 
-async def test_a_retry_for_a_handler_that_is_gone_is_dead_lettered_whoever_wants_what(
-    stage,
+async def test_a_retry_for_an_unregistered_handler_is_dead_lettered_despite_ignore_unknown(
+    make_harness,
 ):
-    s = stage(ignore_unknown=True)
-    s.on("other", print)
+    harness = make_harness(ignore_unknown=True)
+    harness.on("other", print)
     again = Redelivery(0.0, 1, ("shop.Orders.renamed",))
-    async with s:
-        await s.send(raw())
-        (entry,) = await s.transport.read(1, 1)
-        await s.transport.settle(entry, None, again)
-        await s.until_settled()
+    async with harness:
+        await harness.send(raw())
+        (entry,) = await harness.transport.read(1, 1)
+        await harness.transport.settle(entry, None, again)
+        await harness.until_settled()
 
-    (dead,) = s.transport.dead_letters
+    (dead,) = harness.transport.dead_letters
     assert "unknown_type" == dead.letter.reason
     assert (
         "handler no longer registered: shop.Orders.renamed" == dead.letter.error_message
@@ -220,38 +227,36 @@ async def test_a_retry_for_a_handler_that_is_gone_is_dead_lettered_whoever_wants
 
 
 @pytest.mark.parametrize("ignore_unknown", [True, False])
-async def test_while_handlers_are_discovered_an_event_without_one_waits(
-    stage, ignore_unknown
+async def test_an_event_without_a_handler_waits_while_discovery_runs(
+    make_harness, ignore_unknown
 ):
     seen, discovering = [], True
-    s = stage(ignore_unknown=ignore_unknown)
-    s.consumer._awaits_handlers = lambda: discovering
-    s.on("other", print)
-    async with s:
-        await s.send(raw())
-        await pytest.eventually(lambda: not s.consumer.in_flight)
-        s.on("order.created", lambda e: seen.append(e.id))
+    harness = make_harness(ignore_unknown=ignore_unknown)
+    harness.consumer._awaits_handlers = lambda: discovering
+    harness.on("other", print)
+    async with harness:
+        await harness.send(raw())
+        await eventually(lambda: not harness.consumer.in_flight)
+        harness.on("order.created", lambda e: seen.append(e.id))
         discovering = False
-        await s.until_settled()
+        await harness.until_settled()
 
     assert ["1"] == seen
-    assert [] == s.reasons
+    assert [] == harness.reasons
 
 
-async def test_what_heals_a_handler_says_nothing_about_the_transport(
-    measured, monkeypatch
-):
-    s = Stage(measured.meter)
-    s.consumer._policy = RetryPolicy(base_delay=60, max_delay=60)
-    s.on("a", print)
-    read, failures = s.transport.read, [TransportError("away")]
+async def test_reads_are_not_retried_by_the_policy_of_handlers(measured, monkeypatch):
+    harness = ConsumerHarness(measured.meter)
+    harness.consumer._policy = RetryPolicy(base_delay=60, max_delay=60)
+    harness.on("a", print)
+    read, failures = harness.transport.read, [TransportError("away")]
 
     async def fail_once(*args):
         if failures:
             raise failures.pop()
         return await read(*args)
 
-    monkeypatch.setattr(s.transport, "read", fail_once)
-    async with s:
-        await s.send(raw("a"))
-        await s.until_settled()
+    monkeypatch.setattr(harness.transport, "read", fail_once)
+    async with harness:
+        await harness.send(raw("a"))
+        await harness.until_settled()

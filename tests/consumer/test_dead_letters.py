@@ -1,7 +1,7 @@
-"""A dead letter tells why, in one printable line, whatever the error says of itself."""
+"""Dead letters: reason, attempts, and an error message of one printable line."""
 
 import pytest
-from tests.stage import raw
+from tests.consumer_harness import raw
 
 from evmon import Event, InvalidEventError, Reject
 from evmon._consumer.dead_letters import MAX_MESSAGE, given_up, printable, undecodable
@@ -10,57 +10,56 @@ from evmon._telemetry import instruments as i
 from evmon._transports.base import Received
 
 
-async def test_a_handler_that_never_succeeds_ends_in_a_dead_letter(stage, measured):
+async def test_exhausted_retries_end_in_a_dead_letter(make_harness, measured):
     async def fail(event):
         raise ValueError("bad\norder \ud800")
 
-    s = stage()
-    s.on("a", fail)
-    s.on("a", lambda e: None)
-    async with s:
-        await s.send(raw("a"))
-        await s.until_settled()
+    harness = make_harness()
+    harness.on("a", fail)
+    harness.on("a", lambda e: None)
+    async with harness:
+        await harness.send(raw("a"))
+        await harness.until_settled()
 
-    (entry,) = s.transport.dead_letters
-    assert entry.letter.reason == "handler_error"
-    assert entry.letter.error_type == "builtins.ValueError"
-    assert entry.letter.error_message == "bad order ?"
-    assert entry.letter.attempts == 3
-    assert len(entry.letter.handlers) == 1
-    assert (
-        measured.total(i.DEAD_LETTERS, **{"evmon.dead_letter.reason": "handler_error"})
-        == 1
+    (entry,) = harness.transport.dead_letters
+    assert "handler_error" == entry.letter.reason
+    assert "builtins.ValueError" == entry.letter.error_type
+    assert "bad order ?" == entry.letter.error_message
+    assert 3 == entry.letter.attempts
+    assert 1 == len(entry.letter.handlers)
+    assert 1 == measured.total(
+        i.DEAD_LETTERS, **{"evmon.dead_letter.reason": "handler_error"}
     )
 
 
-async def test_data_that_does_not_fit_is_a_dead_letter_and_no_retry(stage):
+async def test_data_that_fails_validation_is_dead_lettered(make_harness):
     def handle(number: int): ...
 
-    s = stage()
-    s.on("a", handle)
-    async with s:
-        await s.send(raw("a", data="seven"))
-        await s.until_settled()
+    harness = make_harness()
+    harness.on("a", handle)
+    async with harness:
+        await harness.send(raw("a", data="seven"))
+        await harness.until_settled()
 
-    assert s.reasons == ["invalid_data"]
+    assert ["invalid_data"] == harness.reasons
 
 
-class MuteError(Exception):
+class UnprintableError(Exception):
     def __str__(self):
-        raise RuntimeError("no words")
+        raise RuntimeError("no message")
 
 
-async def test_an_error_that_cannot_say_what_it_is_harms_only_its_event(stage):
+async def test_an_error_whose_str_raises_dead_letters_its_event(make_harness):
     def fail(event):
-        raise MuteError
+        raise UnprintableError
 
-    s = stage()
-    s.on("a", fail)
-    async with s:
-        await s.send(raw("a"))
-        await s.until_settled()
+    harness = make_harness()
+    harness.on("a", fail)
+    async with harness:
+        await harness.send(raw("a"))
+        await harness.until_settled()
 
-    assert s.reasons == ["handler_error"]
+    assert ["handler_error"] == harness.reasons
 
 
 @pytest.mark.parametrize(
@@ -71,7 +70,7 @@ async def test_an_error_that_cannot_say_what_it_is_harms_only_its_event(stage):
         (InvalidEventError("invalid_data", "a"), "invalid_data"),
     ],
 )
-def test_the_first_error_of_several_says_why(first, reason):
+def test_the_first_of_several_errors_gives_reason_and_message(first, reason):
     event = Event(id="7", source="shop", type="paid", time=now(), traceparent="00-a")
     letter = given_up(event, [("one", first), ("two", KeyError("b"))], 4)
 
@@ -84,7 +83,7 @@ def test_the_first_error_of_several_says_why(first, reason):
     )
 
 
-def test_what_cannot_be_decoded_keeps_its_attempts():
+def test_an_undecodable_event_keeps_its_attempts():
     error = InvalidEventError("decode_error", "no JSON")
     letter = undecodable(error, Received("1", b"{", attempts=2))
 
@@ -95,6 +94,6 @@ def test_what_cannot_be_decoded_keeps_its_attempts():
     )
 
 
-def test_untrusted_text_is_one_short_printable_line():
+def test_error_messages_are_cut_to_one_printable_line():
     assert "a b?" == printable("a\r\n  b\x1b")
     assert MAX_MESSAGE == len(printable("x" * 9999))

@@ -1,35 +1,36 @@
-"""Handlers are called beside each other, retried alone, and harm only themselves."""
+"""Handlers run concurrently; each is retried and fails on its own."""
 
 import asyncio
 import threading
 import time
 
 import pytest
-from tests.stage import as_received, raw
+from tests.consumer_harness import as_received, raw
+from tests.waiting import eventually
 
 from evmon import Delivery, Event, Reject, RetryLater, RetryPolicy
 from evmon._telemetry import instruments as i
 
 
-async def test_sync_handlers_run_in_threads_and_do_not_block_the_loop(stage):
+async def test_sync_handlers_run_in_threads_and_do_not_block_the_loop(make_harness):
     threads = []
 
     def block(event):
         threads.append(threading.current_thread())
         time.sleep(0.1)
 
-    s = stage()
-    s.on("a", block)
-    async with s:
+    harness = make_harness()
+    harness.on("a", block)
+    async with harness:
         started = time.monotonic()
-        await s.send(*[raw("a")] * 10)
-        await s.until_settled()
+        await harness.send(*[raw("a")] * 10)
+        await harness.until_settled()
 
     assert threading.main_thread() not in threads
-    assert time.monotonic() - started < 0.9, "ten at a time, not one by one"
+    assert 0.9 > time.monotonic() - started, "ten at a time, not one by one"
 
 
-async def test_async_handlers_run_beside_each_other(stage):
+async def test_async_handlers_run_concurrently(make_harness):
     together = asyncio.Event()
     waiting = []
 
@@ -39,17 +40,17 @@ async def test_async_handlers_run_beside_each_other(stage):
             together.set()
         await asyncio.wait_for(together.wait(), 5)
 
-    s = stage()
-    s.on("a", meet)
-    async with s:
-        await s.send(*[raw("a")] * 5)
-        await s.until_settled()
+    harness = make_harness()
+    harness.on("a", meet)
+    async with harness:
+        await harness.send(*[raw("a")] * 5)
+        await harness.until_settled()
 
-    assert len(waiting) == 5
-    assert s.reasons == []
+    assert 5 == len(waiting)
+    assert [] == harness.reasons
 
 
-async def test_a_failing_handler_is_retried_alone(stage, measured):
+async def test_only_the_failed_handler_is_retried(make_harness, measured):
     calls = []
 
     async def flaky(event, delivery: Delivery):
@@ -57,44 +58,44 @@ async def test_a_failing_handler_is_retried_alone(stage, measured):
         if delivery.attempt < 3:
             raise ConnectionError("down")
 
-    s = stage()
-    s.on("a", flaky)
-    s.on("a", lambda e: calls.append("other"))
-    async with s:
-        await s.send(raw("a"))
-        await s.until_settled()
+    harness = make_harness()
+    harness.on("a", flaky)
+    harness.on("a", lambda e: calls.append("other"))
+    async with harness:
+        await harness.send(raw("a"))
+        await harness.until_settled()
 
-    assert calls.count("other") == 1
-    assert [c for c in calls if c != "other"] == [1, 2, 3]
-    assert s.reasons == []
+    assert 1 == calls.count("other")
+    assert [1, 2, 3] == [c for c in calls if c != "other"]
+    assert [] == harness.reasons
     failed = measured.snapshot.distribution(
         i.PROCESS_DURATION, {"error.type": "ConnectionError"}
     )
-    assert failed.count == 2
+    assert 2 == failed.count
 
 
 @pytest.mark.parametrize(
     ("error", "reason"),
     [(Reject("cancelled"), "rejected"), (ValueError("x"), "handler_error")],
 )
-async def test_what_cannot_heal_is_called_once(stage, error, reason):
+async def test_permanent_errors_are_not_retried(make_harness, error, reason):
     calls = []
 
     async def fail(event):
         calls.append(1)
         raise error
 
-    s = stage()
-    s.on("a", fail, RetryPolicy(max_retries=5, retry_on=(ConnectionError,)))
-    async with s:
-        await s.send(raw("a"))
-        await s.until_settled()
+    harness = make_harness()
+    harness.on("a", fail, RetryPolicy(max_retries=5, retry_on=(ConnectionError,)))
+    async with harness:
+        await harness.send(raw("a"))
+        await harness.until_settled()
 
-    assert calls == [1]
-    assert [reason] == s.reasons
+    assert [1] == calls
+    assert [reason] == harness.reasons
 
 
-async def test_long_waits_are_left_to_the_transport(stage):
+async def test_long_retry_delays_are_scheduled_by_the_transport(make_harness):
     calls = []
 
     async def later(event, delivery: Delivery):
@@ -102,20 +103,20 @@ async def test_long_waits_are_left_to_the_transport(stage):
         if len(calls) == 1:
             raise RetryLater(1.01)
 
-    s = stage()
-    s.on("a", later)
-    s.on("a", lambda e: calls.append("once"))
-    async with s:
-        await s.send(raw("a"))
-        await pytest.eventually(lambda: s.transport.length == 1)
-        assert s.consumer.in_flight == 0
-        await s.until_settled()
+    harness = make_harness()
+    harness.on("a", later)
+    harness.on("a", lambda e: calls.append("once"))
+    async with harness:
+        await harness.send(raw("a"))
+        await eventually(lambda: harness.transport.length == 1)
+        assert 0 == harness.consumer.in_flight
+        await harness.until_settled()
 
-    assert [c for c in calls if c != "once"] == [1, 2]
-    assert calls.count("once") == 1
+    assert [1, 2] == [c for c in calls if c != "once"]
+    assert 1 == calls.count("once")
 
 
-async def test_one_handler_may_give_up_while_another_waits(stage):
+async def test_one_handler_can_fail_for_good_while_another_is_retried(make_harness):
     calls = []
 
     async def later(event):
@@ -126,150 +127,154 @@ async def test_one_handler_may_give_up_while_another_waits(stage):
     async def reject(event):
         raise Reject("no")
 
-    s = stage()
-    s.on("a", later)
-    s.on("a", reject)
-    async with s:
-        await s.send(raw("a"))
-        await pytest.eventually(lambda: calls.count("later") == 2)
-        await s.until_settled()
+    harness = make_harness()
+    harness.on("a", later)
+    harness.on("a", reject)
+    async with harness:
+        await harness.send(raw("a"))
+        await eventually(lambda: calls.count("later") == 2)
+        await harness.until_settled()
 
-    assert s.reasons == ["rejected"]
+    assert ["rejected"] == harness.reasons
 
 
-async def test_a_handler_may_be_given_a_time_limit(stage):
+async def test_an_async_handler_is_cancelled_at_the_handler_timeout(make_harness):
     async def hang(event):
         await asyncio.sleep(60)
 
-    s = stage(handler_timeout=0.02)
-    s.on("a", hang)
-    async with s:
-        await s.send(raw("a"))
-        await s.until_settled()
+    harness = make_harness(handler_timeout=0.02)
+    harness.on("a", hang)
+    async with harness:
+        await harness.send(raw("a"))
+        await harness.until_settled()
 
-    assert s.reasons == ["handler_error"]
-    letter = s.transport.dead_letters[0].letter
-    assert letter.error_type == "builtins.TimeoutError"
-    assert letter.error_message == "not done within 0.02 s (handler_timeout)"
+    assert ["handler_error"] == harness.reasons
+    letter = harness.transport.dead_letters[0].letter
+    assert "builtins.TimeoutError" == letter.error_type
+    assert "not done within 0.02 s (handler_timeout)" == letter.error_message
 
 
-async def test_a_plain_handler_that_is_late_is_told_of_and_waited_for(stage, caplog):
+async def test_a_sync_handler_beyond_the_timeout_is_logged_and_awaited(
+    make_harness, caplog
+):
     calls = []
 
     def slow(event):
         calls.append(event)
         time.sleep(0.15)
 
-    s = stage(handler_timeout=0.05)
-    s.on("a", slow)
-    async with s:
-        await s.send(raw("a"))
-        await s.until_settled()
+    harness = make_harness(handler_timeout=0.05)
+    harness.on("a", slow)
+    async with harness:
+        await harness.send(raw("a"))
+        await harness.until_settled()
 
-    assert len(calls) == 1, "no other try beside it"
-    assert s.reasons == []
+    assert 1 == len(calls), "not called again meanwhile"
+    assert [] == harness.reasons
     assert "a thread cannot be cancelled; make it a coroutine function" in caplog.text
 
 
-async def test_the_log_shows_where_a_handler_failed(stage, caplog):
+async def test_the_log_has_the_traceback_of_a_failed_handler(make_harness, caplog):
     caplog.set_level("INFO")
 
     def fail(event):
         raise KeyError("customer")
 
-    s = stage()
-    s.on("a", fail)
-    async with s:
-        await s.send(raw("a", event_id="forged\n2026 ERROR all is lost"))
-        await s.until_settled()
+    harness = make_harness()
+    harness.on("a", fail)
+    async with harness:
+        await harness.send(raw("a", event_id="forged\n2026 ERROR all is lost"))
+        await harness.until_settled()
 
     again = [r for r in caplog.records if "retrying in" in r.message]
     (gave_up,) = [r for r in caplog.records if "gave up" in r.message]
-    assert [r.levelname for r in again] == ["INFO", "INFO"]
+    assert ["INFO", "INFO"] == [r.levelname for r in again]
     assert 'raise KeyError("customer")' in gave_up.exc_text
     assert not [r for r in caplog.records if "\n" in r.message]
 
 
 @pytest.mark.parametrize("how", ["raise", "cancel"])
-async def test_a_handler_that_cancels_itself_harms_only_itself(stage, how):
+async def test_a_handler_that_cancels_its_own_task_affects_no_other(make_harness, how):
     seen = []
 
-    async def suicide(event):
+    async def cancel_itself(event):
         if how == "cancel":
             asyncio.current_task().cancel()
             await asyncio.sleep(0)
         raise asyncio.CancelledError
 
-    s = stage(max_concurrency=1)
-    s.on("bad", suicide, RetryPolicy(max_retries=0))
-    s.on("good", lambda e: seen.append(e))
-    async with s:
-        await s.send(raw("bad"), raw("good"))
-        await s.until_settled()
+    harness = make_harness(max_concurrency=1)
+    harness.on("bad", cancel_itself, RetryPolicy(max_retries=0))
+    harness.on("good", lambda e: seen.append(e))
+    async with harness:
+        await harness.send(raw("bad"), raw("good"))
+        await harness.until_settled()
 
-    assert s.reasons == ["handler_error"]
-    assert len(seen) == 1
+    assert ["handler_error"] == harness.reasons
+    assert 1 == len(seen)
 
 
-async def test_a_redelivered_event_says_so(stage):
+async def test_delivery_tells_attempt_and_redelivery(make_harness):
     seen = []
 
     def handle(event, delivery: Delivery):
         seen.append(delivery)
 
-    s = stage()
-    s.on("a", handle)
-    async with s:
-        s.transport._ready.append(as_received(raw("a"), deliveries=2, attempts=1))
-        s.transport.interrupt()
-        await s.until_settled()
+    harness = make_harness()
+    harness.on("a", handle)
+    async with harness:
+        harness.transport._ready.append(as_received(raw("a"), deliveries=2, attempts=1))
+        harness.transport.interrupt()
+        await harness.until_settled()
 
     assert [Delivery(attempt=2, redelivered=True)] == seen
 
 
-async def test_many_events_are_all_handled_by_few_tasks(stage):
+async def test_5000_events_are_handled_by_a_few_tasks(make_harness):
     seen = []
 
     async def handle(event):
         seen.append(event.id)
 
-    s = stage()
-    s.on("a", handle)
+    harness = make_harness()
+    harness.on("a", handle)
     before = len(asyncio.all_tasks())
-    async with s:
-        await s.send(*[raw("a", event_id=str(n)) for n in range(5000)])
+    async with harness:
+        await harness.send(*[raw("a", event_id=str(n)) for n in range(5000)])
         most = 0
-        while not s.settled:
+        while not harness.settled:
             most = max(most, len(asyncio.all_tasks()))
             await asyncio.sleep(0)
 
-    assert len(set(seen)) == 5000
-    assert most - before <= 4
+    assert 5000 == len(set(seen))
+    assert 4 >= most - before
     assert before == len(asyncio.all_tasks())
 
 
-async def test_a_sync_wrapper_that_returns_a_coroutine_is_awaited(stage):
+async def test_a_sync_wrapper_that_returns_a_coroutine_is_awaited(make_harness):
     seen = []
 
     async def inner(event):
         seen.append(event)
 
-    s = stage()
-    s.on("a", lambda event: inner(event))
-    async with s:
-        await s.send(raw("a"))
-        await s.until_settled()
+    harness = make_harness()
+    harness.on("a", lambda event: inner(event))
+    async with harness:
+        await harness.send(raw("a"))
+        await harness.until_settled()
 
-    assert len(seen) == 1
+    assert 1 == len(seen)
 
 
 class Panic(BaseException):
-    """As a library of another language raises it."""
+    """Not an Exception, as extension modules raise it."""
 
 
 @pytest.mark.parametrize("error", [SystemExit(3), Panic("lost")])
 @pytest.mark.parametrize("kind", ["coroutine", "thread", "many"])
-async def test_a_handler_that_ends_like_a_program_ends_alone(stage, error, kind):
+async def test_a_base_exception_of_a_handler_dead_letters_only_its_event(
+    make_harness, error, kind
+):
     def fail():
         raise error
 
@@ -282,11 +287,13 @@ async def test_a_handler_that_ends_like_a_program_ends_alone(stage, error, kind)
     async def many(events: list[Event]):
         fail()
 
-    s = stage()
-    s.on("a", {"coroutine": coroutine, "thread": thread, "many": many}[kind])
-    async with s:
-        await s.send(raw("a"), raw("a"))
-        await s.until_settled()
+    harness = make_harness()
+    harness.on("a", {"coroutine": coroutine, "thread": thread, "many": many}[kind])
+    async with harness:
+        await harness.send(raw("a"), raw("a"))
+        await harness.until_settled()
 
-    assert ["handler_error"] * 2 == s.reasons
-    assert type(error).__name__ in s.transport.dead_letters[0].letter.error_message
+    assert ["handler_error"] * 2 == harness.reasons
+    assert (
+        type(error).__name__ in harness.transport.dead_letters[0].letter.error_message
+    )

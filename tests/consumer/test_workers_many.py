@@ -1,53 +1,54 @@
-"""A handler of many gets a batch in one call, and a failure of one is not that of the others."""
+"""Handlers that take a list of events: one call per batch, one result per event."""
 
 import asyncio
 import threading
 
 import pytest
-from tests.stage import as_received, raw
+from tests.consumer_harness import as_received, raw
+from tests.waiting import eventually, let_tasks_run
 
 from evmon import Event, Reject
 from evmon._telemetry import instruments as i
 
 
-async def test_a_handler_of_many_gets_what_came_in_one_read(stage, measured):
+async def test_a_batch_handler_gets_the_events_of_one_read(make_harness, measured):
     calls = []
 
     async def store(events: list[Event]):
         calls.append([event.id for event in events])
 
-    s = stage(max_concurrency=50, batch_size=20)
-    s.on("a", store)
-    await s.send(*[raw("a", event_id=str(n)) for n in range(50)])
-    async with s:
-        await s.until_settled()
+    harness = make_harness(max_concurrency=50, batch_size=20)
+    harness.on("a", store)
+    await harness.send(*[raw("a", event_id=str(n)) for n in range(50)])
+    async with harness:
+        await harness.until_settled()
 
     assert [20, 20, 10] == [len(ids) for ids in calls]
     assert [str(n) for n in range(50)] == [n for ids in calls for n in ids]
-    assert measured.total(i.CONSUMED_MESSAGES) == 50
-    assert measured.snapshot.distribution(i.PROCESS_DURATION).count == 3
+    assert 50 == measured.total(i.CONSUMED_MESSAGES)
+    assert 3 == measured.snapshot.distribution(i.PROCESS_DURATION).count
 
 
 @pytest.mark.parametrize("events", [1, 5])
-async def test_a_plain_function_of_many_runs_in_a_thread(stage, events):
+async def test_a_sync_batch_handler_runs_in_a_thread(make_harness, events):
     threads = []
 
     def store(events: list[Event]):
         threads.append((len(events), threading.current_thread()))
 
-    s = stage()
-    s.on("a", store)
-    await s.send(*[raw("a")] * events)
-    async with s:
-        await s.until_settled()
+    harness = make_harness()
+    harness.on("a", store)
+    await harness.send(*[raw("a")] * events)
+    async with harness:
+        await harness.until_settled()
 
     ((count, thread),) = threads
     assert events == count
     assert thread is not threading.main_thread()
 
 
-async def test_one_bad_event_of_many_is_no_failure_of_the_others(
-    stage, measured, caplog
+async def test_after_a_failed_batch_each_event_is_retried_alone(
+    make_harness, measured, caplog
 ):
     calls = []
 
@@ -56,71 +57,77 @@ async def test_one_bad_event_of_many_is_no_failure_of_the_others(
         if "3" in calls[-1]:
             raise ValueError("no room")
 
-    s = stage()
-    s.on("a", store)
-    await s.send(*[raw("a", event_id=str(n)) for n in range(5)])
-    async with s:
-        await s.until_settled()
+    harness = make_harness()
+    harness.on("a", store)
+    await harness.send(*[raw("a", event_id=str(n)) for n in range(5)])
+    async with harness:
+        await harness.until_settled()
 
     assert ["0", "1", "2", "3", "4"] == calls[0], "all at once"
     assert sorted([["0"], ["1"], ["2"], ["4"], *[["3"]] * 3]) == sorted(calls[1:])
-    assert ["3"] == [entry.letter.event_id for entry in s.transport.dead_letters]
-    assert s.transport.dead_letters[0].letter.attempts == 3
+    assert ["3"] == [entry.letter.event_id for entry in harness.transport.dead_letters]
+    assert 3 == harness.transport.dead_letters[0].letter.attempts
     assert "failed on a batch of 5 events" in caplog.text
     failed = {"error.type": "ValueError"}
-    assert measured.snapshot.distribution(i.PROCESS_DURATION, failed).count == 4
+    assert 4 == measured.snapshot.distribution(i.PROCESS_DURATION, failed).count
 
 
-async def test_data_of_one_of_many_that_does_not_fit_is_its_own_dead_letter(stage):
+async def test_only_the_event_of_a_batch_with_invalid_data_is_dead_lettered(
+    make_harness,
+):
     seen = []
 
     async def store(events: list[Event[int]]):
         seen.extend(event.data for event in events)
 
-    s = stage()
-    s.on("a", store)
-    await s.send(raw("a", 1), raw("a", "two"), raw("a", 3))
-    async with s:
-        await s.until_settled()
+    harness = make_harness()
+    harness.on("a", store)
+    await harness.send(raw("a", 1), raw("a", "two"), raw("a", 3))
+    async with harness:
+        await harness.until_settled()
 
     assert [1, 3] == sorted(seen)
-    assert s.reasons == ["invalid_data"]
+    assert ["invalid_data"] == harness.reasons
 
 
-async def test_whoever_was_delivered_before_comes_alone(stage):
+async def test_redelivered_events_are_handled_one_by_one(make_harness):
     calls = []
 
     async def store(events: list[Event]):
         calls.append(len(events))
 
-    s = stage()
-    s.on("a", store)
-    s.transport._ready.extend(as_received(raw("a"), deliveries=2) for _ in range(3))
-    await s.send(raw("a"), raw("a"))
-    async with s:
-        await s.until_settled()
+    harness = make_harness()
+    harness.on("a", store)
+    harness.transport._ready.extend(
+        as_received(raw("a"), deliveries=2) for _ in range(3)
+    )
+    await harness.send(raw("a"), raw("a"))
+    async with harness:
+        await harness.until_settled()
 
     assert [1, 1, 1, 2] == sorted(calls)
 
 
-async def test_many_events_share_the_time_limit_of_a_handler(stage):
+async def test_the_handler_timeout_covers_a_whole_batch(make_harness):
     calls = []
 
     async def store(events: list[Event]):
         calls.append(len(events))
         await asyncio.sleep(5 if len(events) > 1 else 0)
 
-    s = stage(handler_timeout=0.05)
-    s.on("a", store)
-    await s.send(raw("a"), raw("a"))
-    async with s:
-        await s.until_settled()
+    harness = make_harness(handler_timeout=0.05)
+    harness.on("a", store)
+    await harness.send(raw("a"), raw("a"))
+    async with harness:
+        await harness.until_settled()
 
     assert [2, 1, 1] == calls
-    assert s.reasons == []
+    assert [] == harness.reasons
 
 
-async def test_many_events_with_another_handler_wait_for_it(stage):
+async def test_events_of_a_batch_stay_in_flight_until_their_other_handler_is_done(
+    make_harness,
+):
     calls, done = [], asyncio.Event()
 
     async def store(events: list[Event]):
@@ -131,20 +138,20 @@ async def test_many_events_with_another_handler_wait_for_it(stage):
         if event.id == "0":
             raise Reject("not this one")
 
-    s = stage()
-    s.on("a", store)
-    s.on("*", alone)
-    await s.send(*[raw("a", event_id=str(n)) for n in range(3)])
-    async with s:
-        await pytest.eventually(lambda: calls == [3])
-        assert s.consumer.in_flight == 3
+    harness = make_harness()
+    harness.on("a", store)
+    harness.on("*", alone)
+    await harness.send(*[raw("a", event_id=str(n)) for n in range(3)])
+    async with harness:
+        await eventually(lambda: calls == [3])
+        assert 3 == harness.consumer.in_flight
         done.set()
-        await s.until_settled()
+        await harness.until_settled()
 
-    assert s.reasons == ["rejected"]
+    assert ["rejected"] == harness.reasons
 
 
-async def test_many_events_after_another_handler_are_settled_by_them(stage):
+async def test_events_of_a_batch_are_settled_when_the_batch_finishes_last(make_harness):
     calls, done = [], asyncio.Event()
 
     async def store(events: list[Event]):
@@ -155,21 +162,23 @@ async def test_many_events_after_another_handler_are_settled_by_them(stage):
         if event.id == "0":
             raise Reject("not this one")
 
-    s = stage()
-    s.on("a", store)
-    s.on("*", alone)
-    await s.send(*[raw("a", event_id=str(n)) for n in range(3)])
-    async with s:
-        await pytest.settle()
-        assert s.consumer.in_flight == 3
+    harness = make_harness()
+    harness.on("a", store)
+    harness.on("*", alone)
+    await harness.send(*[raw("a", event_id=str(n)) for n in range(3)])
+    async with harness:
+        await let_tasks_run()
+        assert 3 == harness.consumer.in_flight
         done.set()
-        await s.until_settled()
+        await harness.until_settled()
 
-    assert calls == [3]
-    assert s.reasons == ["rejected"]
+    assert [3] == calls
+    assert ["rejected"] == harness.reasons
 
 
-async def test_a_handler_of_many_that_cancels_itself_harms_only_itself(stage):
+async def test_after_a_batch_handler_cancels_itself_each_event_is_handled_alone(
+    make_harness,
+):
     calls = []
 
     async def store(events: list[Event]):
@@ -178,46 +187,48 @@ async def test_a_handler_of_many_that_cancels_itself_harms_only_itself(stage):
             asyncio.current_task().cancel()
             await asyncio.sleep(1)
 
-    s = stage()
-    s.on("a", store)
-    await s.send(raw("a"), raw("a"))
-    async with s:
-        await s.until_settled()
+    harness = make_harness()
+    harness.on("a", store)
+    await harness.send(raw("a"), raw("a"))
+    async with harness:
+        await harness.until_settled()
 
     assert [2, 1, 1] == calls
 
 
-async def test_many_events_not_done_at_the_deadline_are_given_back(stage):
+async def test_a_batch_unfinished_at_the_drain_timeout_is_released(make_harness):
     async def store(events: list[Event]):
         await asyncio.sleep(60)
 
-    s = stage(drain_timeout=0.05)
-    s.on("a", store)
-    await s.send(raw("a"), raw("a"))
-    async with s:
-        await pytest.eventually(lambda: s.consumer.in_flight == 2)
+    harness = make_harness(drain_timeout=0.05)
+    harness.on("a", store)
+    await harness.send(raw("a"), raw("a"))
+    async with harness:
+        await eventually(lambda: harness.consumer.in_flight == 2)
 
-    assert s.transport.length == 2, "and nothing was called again"
+    assert 2 == harness.transport.length, "neither event was handled alone"
 
 
-async def test_an_event_that_is_lost_among_many_is_not_settled_here(stage):
+async def test_an_event_of_a_batch_whose_lease_was_lost_is_not_acknowledged(
+    make_harness,
+):
     started, done = asyncio.Event(), asyncio.Event()
 
     async def store(events: list[Event]):
         started.set()
         await done.wait()
 
-    s = stage()
-    s.on("a", store)
-    await s.send(raw("a", event_id="0"), raw("a", event_id="1"))
-    async with s:
+    harness = make_harness()
+    harness.on("a", store)
+    await harness.send(raw("a", event_id="0"), raw("a", event_id="1"))
+    async with harness:
         await started.wait()
-        lost, kept = s.consumer._open.values()
-        s.consumer._lost(lost)
+        lost, kept = harness.consumer._open.values()
+        harness.consumer._lost(lost)
         acked = []
-        s.transport.ack, ack = acked.append, s.transport.ack
+        harness.transport.ack, ack = acked.append, harness.transport.ack
         done.set()
-        await pytest.eventually(lambda: acked)
+        await eventually(lambda: acked)
         ack(kept)
         ack(lost)
 

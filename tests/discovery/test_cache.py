@@ -1,4 +1,4 @@
-"""Metadata is kept as long as its provider lives and its TTL lasts, and no longer."""
+"""The metadata cache: entries live as long as their provider and their TTL."""
 
 import gc
 import threading
@@ -16,7 +16,7 @@ class Provider:
 
 
 class Scan:
-    """Counts how often it has to look."""
+    """Returns how often it was called."""
 
     def __init__(self):
         self.scanned = 0
@@ -47,10 +47,10 @@ def lookups(measured, result):
 def test_a_provider_is_scanned_once(cache, scan, measured):
     provider = Provider()
 
-    assert [cache.get_or_scan(provider, scan) for _ in range(3)] == [(1,)] * 3
-    assert (lookups(measured, "hit"), lookups(measured, "miss")) == (2, 1)
-    assert measured.total(i.CACHE_ENTRIES) == 1
-    assert measured.snapshot.distribution(i.CACHE_SCAN_DURATION).count == 1
+    assert [(1,)] * 3 == [cache.get_or_scan(provider, scan) for _ in range(3)]
+    assert (2, 1) == (lookups(measured, "hit"), lookups(measured, "miss"))
+    assert 1 == measured.total(i.CACHE_ENTRIES)
+    assert 1 == measured.snapshot.distribution(i.CACHE_SCAN_DURATION).count
 
 
 async def test_an_entry_expires_after_its_ttl(cache, scan, clock, measured):
@@ -60,73 +60,73 @@ async def test_an_entry_expires_after_its_ttl(cache, scan, clock, measured):
     cache.get_or_scan(provider, scan)
     await clock.advance(0.1)
 
-    assert cache.get_or_scan(provider, scan) == (2,)
-    assert evictions(measured, "expired") == 1
-    assert measured.total(i.CACHE_ENTRIES) == 1
+    assert (2,) == cache.get_or_scan(provider, scan)
+    assert 1 == evictions(measured, "expired")
+    assert 1 == measured.total(i.CACHE_ENTRIES)
 
 
-def test_a_dropped_provider_takes_its_entry_with_it(cache, scan, measured):
+def test_the_entry_of_a_collected_provider_is_removed(cache, scan, measured):
     provider = Provider()
     cache.get_or_scan(provider, scan)
     del provider
 
-    assert len(cache) == 0
-    assert evictions(measured, "collected") == 1
-    assert measured.total(i.CACHE_ENTRIES) == 0
+    assert 0 == len(cache)
+    assert 1 == evictions(measured, "collected")
+    assert 0 == measured.total(i.CACHE_ENTRIES)
 
 
-def test_a_provider_in_a_cycle_is_freed_too(cache, scan):
+def test_a_provider_in_a_reference_cycle_is_collected(cache, scan):
     provider = Provider()
     provider.self = provider
     cache.get_or_scan(provider, scan)
     del provider
     gc.collect()
 
-    assert len(cache) == 0
+    assert 0 == len(cache)
 
 
-def test_ten_thousand_dropped_providers_leave_nothing(cache, scan, measured):
+def test_ten_thousand_collected_providers_leave_no_entries(cache, scan, measured):
     for _ in range(10_000):
         cache.get_or_scan(Provider(), scan)
 
-    assert len(cache) == 0
+    assert 0 == len(cache)
     assert not cache._dead
-    assert evictions(measured, "collected") == 10_000
+    assert 10_000 == evictions(measured, "collected")
 
 
-def test_the_garbage_collector_takes_no_lock(cache, scan):
-    """Collected inside OpenTelemetry's or our own lock, a provider must not block."""
+def test_collecting_a_provider_needs_no_lock(cache, scan):
+    """The collector may run while a thread holds the lock of the cache."""
     provider = Provider()
     cache.get_or_scan(provider, scan)
     with cache._lock:
         del provider
 
-    assert len(cache) == 0
+    assert 0 == len(cache)
 
 
-def test_what_cannot_be_weakly_referenced_is_scanned_each_time(cache, scan):
+def test_a_provider_without_weak_references_is_scanned_each_time(cache, scan):
     class Slots:
         __slots__ = ()
 
     provider = Slots()
 
-    assert cache.get_or_scan(provider, scan) == (1,)
-    assert cache.get_or_scan(provider, scan) == (2,)
-    assert len(cache) == 0
+    assert (1,) == cache.get_or_scan(provider, scan)
+    assert (2,) == cache.get_or_scan(provider, scan)
+    assert 0 == len(cache)
 
 
-def test_hash_and_equality_of_a_provider_are_never_asked(cache, scan):
+def test_hash_and_equality_of_a_provider_are_not_used(cache, scan):
     class Hostile:
         __hash__ = None
 
         def __eq__(self, other):
-            raise AssertionError("asked")
+            raise AssertionError("__eq__ was called")
 
     first, second = Hostile(), Hostile()
 
-    assert cache.get_or_scan(first, scan) == (1,)
-    assert cache.get_or_scan(second, scan) == (2,)
-    assert cache.get_or_scan(first, scan) == (1,)
+    assert (1,) == cache.get_or_scan(first, scan)
+    assert (2,) == cache.get_or_scan(second, scan)
+    assert (1,) == cache.get_or_scan(first, scan)
 
 
 @pytest.mark.parametrize("corrupt", [None, "nonsense", object(), ("x", 1)])
@@ -135,43 +135,43 @@ def test_a_corrupt_entry_is_replaced_by_a_fresh_scan(cache, scan, measured, corr
     cache.get_or_scan(provider, scan)
     cache._entries[id(provider)] = corrupt if corrupt is not None else 0
 
-    assert cache.get_or_scan(provider, scan) == (2,)
-    assert cache.get_or_scan(provider, scan) == (2,)
-    assert evictions(measured, "invalidated") == 1
+    assert (2,) == cache.get_or_scan(provider, scan)
+    assert (2,) == cache.get_or_scan(provider, scan)
+    assert 1 == evictions(measured, "invalidated")
 
 
-def test_an_entry_of_another_object_at_the_same_address_is_not_believed(cache, scan):
+def test_an_entry_of_another_object_with_the_same_id_is_not_used(cache, scan):
     old, new = Provider(), Provider()
     cache.get_or_scan(old, scan)
     cache._entries[id(new)] = cache._entries.pop(id(old))
 
-    assert cache.get_or_scan(new, scan) == (2,)
+    assert (2,) == cache.get_or_scan(new, scan)
 
 
-def test_a_failing_scan_passes_through_and_leaves_nothing(cache):
+def test_a_failing_scan_raises_and_stores_nothing(cache):
     def fail(_):
         raise ValueError("no")
 
     with pytest.raises(ValueError, match="no"):
         cache.get_or_scan(Provider(), fail)
-    assert len(cache) == 0
+    assert 0 == len(cache)
 
 
-def test_invalidate_and_clear_forget(cache, scan, measured):
+def test_invalidate_removes_one_entry_and_clear_removes_all(cache, scan, measured):
     first, second = Provider(), Provider()
     cache.get_or_scan(first, scan)
     cache.get_or_scan(second, scan)
     cache.invalidate(first)
     cache.invalidate(Provider())
 
-    assert len(cache) == 1
+    assert 1 == len(cache)
     cache.clear()
-    assert len(cache) == 0
-    assert evictions(measured, "invalidated") == 2
+    assert 0 == len(cache)
+    assert 2 == evictions(measured, "invalidated")
 
 
 @given(st.lists(st.tuples(st.integers(0, 4), st.floats(0, 400)), max_size=60))
-def test_under_any_clock_no_value_is_older_than_its_ttl(steps):
+def test_no_returned_value_is_older_than_the_ttl(steps):
     class Clock:
         now = 0.0
 
@@ -192,7 +192,7 @@ def test_under_any_clock_no_value_is_older_than_its_ttl(steps):
     assert len(known) == len(cache)
 
 
-def test_threads_may_share_a_cache(scan):
+def test_a_cache_can_be_used_by_several_threads(scan):
     cache = MetadataCache(300)
     providers = [Provider() for _ in range(50)]
     errors = []
@@ -212,6 +212,6 @@ def test_threads_may_share_a_cache(scan):
     for thread in threads:
         thread.join()
 
-    assert errors == []
+    assert [] == errors
     cache.clear()
-    assert len(cache) == 0
+    assert 0 == len(cache)

@@ -1,4 +1,4 @@
-"""Providers are looked at in batches, beside each other, and never lost in silence."""
+"""Discovery: providers are scanned in batches, concurrently, with retries."""
 
 import asyncio
 import gc
@@ -8,6 +8,7 @@ import threading
 import weakref
 
 import pytest
+from tests.waiting import eventually, let_tasks_run
 
 from evmon import DiscoveryConfig, RetryPolicy, event_handler
 from evmon._discovery.cache import MetadataCache
@@ -62,17 +63,17 @@ def outcome(measured, name):
     return measured.total(i.DISCOVERY_PROVIDERS, **{"evmon.discovery.outcome": name})
 
 
-async def test_an_instance_gives_its_handlers(running, registry, measured):
+async def test_the_handlers_of_an_instance_are_registered(running, registry, measured):
     running.register(Orders())
-    await pytest.settle()
+    await let_tasks_run()
 
     names = [f"{__name__}.Orders.created", f"{__name__}.Orders.audit"]
     assert names == [h.name for h in registry.handlers]
-    assert outcome(measured, "registered") == 1
+    assert 1 == outcome(measured, "registered")
     assert 0 == running.pending == measured.total(i.DISCOVERY_QUEUE_SIZE)
 
 
-async def test_a_class_is_instantiated_and_a_function_is_taken_as_it_is(
+async def test_a_class_is_instantiated_and_a_function_is_registered_itself(
     running, registry
 ):
     @event_handler("user.signed_up")
@@ -80,10 +81,10 @@ async def test_a_class_is_instantiated_and_a_function_is_taken_as_it_is(
 
     running.register(Orders)
     running.register(welcome)
-    await pytest.eventually(lambda: len(registry) == 3)
+    await eventually(lambda: len(registry) == 3)
 
 
-async def test_a_class_with_static_handlers_alone_needs_no_instance(running, registry):
+async def test_a_class_with_only_static_handlers_is_not_instantiated(running, registry):
     class Static:
         def __init__(self, needed): ...
 
@@ -92,14 +93,12 @@ async def test_a_class_with_static_handlers_alone_needs_no_instance(running, reg
         def handle(event): ...
 
     running.register(Static)
-    await pytest.settle()
+    await let_tasks_run()
 
-    assert len(registry) == 1
+    assert 1 == len(registry)
 
 
-async def test_a_class_that_needs_arguments_is_reported_with_the_way_out(
-    running, caplog
-):
+async def test_a_class_that_needs_arguments_fails_with_advice(running, caplog):
     class Needy:
         def __init__(self, database): ...
 
@@ -107,27 +106,27 @@ async def test_a_class_that_needs_arguments_is_reported_with_the_way_out(
         def handle(self, event): ...
 
     running.register(Needy)
-    await pytest.eventually(lambda: running.failures)
+    await eventually(lambda: running.failures)
 
     (failure,) = running.failures
-    assert failure.attempts == 1
+    assert 1 == failure.attempts
     assert "register an instance instead" in str(failure.error)
     assert "Needy, gave up after 1 attempts" in caplog.text
 
 
-async def test_a_provider_without_handlers_is_counted_as_empty_and_told_of(
+async def test_a_provider_without_handlers_is_counted_as_empty_and_logged(
     running, measured, caplog
 ):
     running.register(object())
-    await pytest.settle()
+    await let_tasks_run()
 
-    assert outcome(measured, "empty") == 1
+    assert 1 == outcome(measured, "empty")
     assert "has no handlers" in caplog.text
-    assert running.pending == 0
+    assert 0 == running.pending
 
 
-class Stubborn:
-    """Cannot be made the first times."""
+class FailingProvider:
+    """Its constructor fails the first `failures` times."""
 
     failures = 0
 
@@ -140,60 +139,60 @@ class Stubborn:
     def handle(self, event): ...
 
 
-async def test_a_failing_provider_is_tried_again_beside_the_others(
+async def test_a_failing_provider_is_retried_without_delaying_the_others(
     running, registry, clock, measured, monkeypatch
 ):
-    monkeypatch.setattr(Stubborn, "failures", 2)
-    running.register(Stubborn)
+    monkeypatch.setattr(FailingProvider, "failures", 2)
+    running.register(FailingProvider)
     running.register(Orders())
     await running.wait_until_quiet()
-    await pytest.eventually(lambda: len(registry) == 2)
+    await eventually(lambda: len(registry) == 2)
 
-    assert running.pending == 1
+    assert 1 == running.pending
     for delay in (0.1, 0.2):
-        await pytest.eventually(lambda: clock._sleepers)
+        await eventually(lambda: clock._sleepers)
         await clock.advance(delay)
-    await pytest.eventually(lambda: len(registry) == 3)
-    assert clock.slept == [0.1, 0.2]
-    assert (
-        measured.total(i.RETRY_ATTEMPTS, **{"evmon.retry.component": "discovery"}) == 2
+    await eventually(lambda: len(registry) == 3)
+    assert [0.1, 0.2] == clock.slept
+    assert 2 == measured.total(
+        i.RETRY_ATTEMPTS, **{"evmon.retry.component": "discovery"}
     )
-    assert running.failures == ()
+    assert () == running.failures
 
 
-async def test_a_hopeless_provider_is_reported_after_the_last_retry(
+async def test_a_provider_that_keeps_failing_is_reported_after_the_last_retry(
     make, instant_clock, monkeypatch, caplog, measured
 ):
-    monkeypatch.setattr(Stubborn, "failures", 99)
+    monkeypatch.setattr(FailingProvider, "failures", 99)
     discovery = make(instant_clock)
     task = asyncio.create_task(discovery.run())
-    discovery.register(Stubborn)
-    await pytest.eventually(lambda: discovery.failures)
+    discovery.register(FailingProvider)
+    await eventually(lambda: discovery.failures)
     task.cancel()
 
     (failure,) = discovery.failures
-    assert failure.attempts == 4
+    assert 4 == failure.attempts
     assert isinstance(failure.error, ConnectionError)
     assert (
         "gave up after 4 attempts: ConnectionError: the database is away" in caplog.text
     )
-    assert outcome(measured, "failed") == 1
-    assert measured.total(i.DISCOVERY_QUEUE_SIZE) == 0
+    assert 1 == outcome(measured, "failed")
+    assert 0 == measured.total(i.DISCOVERY_QUEUE_SIZE)
 
 
-async def test_the_queue_is_worked_off_in_batches(make, clock, measured):
+async def test_the_queue_is_processed_in_batches(make, clock, measured):
     discovery = make(clock, batch_size=10)
     for _ in range(25):
         discovery.register(Orders())
     task = asyncio.create_task(discovery.run())
-    await pytest.settle(200)
+    await let_tasks_run(200)
     task.cancel()
 
-    assert measured.snapshot.distribution(i.DISCOVERY_BATCH_DURATION).count == 3
+    assert 3 == measured.snapshot.distribution(i.DISCOVERY_BATCH_DURATION).count
     assert clock.time() == measured.total(i.DISCOVERY_LAST_RUN_TIME)
 
 
-async def test_the_items_of_a_batch_are_looked_at_concurrently(make, clock):
+async def test_the_providers_of_a_batch_are_scanned_concurrently(make, clock):
     meeting = []
 
     class Slow:
@@ -205,7 +204,7 @@ async def test_the_items_of_a_batch_are_looked_at_concurrently(make, clock):
                 import time
 
                 time.sleep(0.01)
-            raise AssertionError("alone")
+            raise AssertionError("the other provider was not scanned meanwhile")
 
         @event_handler("a")
         def handle(self, event): ...
@@ -216,43 +215,46 @@ async def test_the_items_of_a_batch_are_looked_at_concurrently(make, clock):
     discovery.register(Slow)
     discovery.register(AlsoSlow)
     task = asyncio.create_task(discovery.run())
-    await pytest.eventually(lambda: discovery.pending == 0)
+    await eventually(lambda: discovery.pending == 0)
     task.cancel()
 
-    assert discovery.failures == ()
+    assert () == discovery.failures
 
 
 async def test_registering_a_provider_again_replaces_its_handlers(running, registry):
     provider, other = Orders(), Orders()
     running.register(provider)
     running.register(other)
-    await pytest.settle()
+    await let_tasks_run()
     before = {handler.key for handler in registry.handlers}
     for _ in range(3):
         running.register(provider)
-        await pytest.settle()
-        # Retries on the transport find their handlers by these.
+        await let_tasks_run()
+        # Retries that the transport holds refer to handlers by key.
         assert before == {handler.key for handler in registry.handlers}
 
-    assert len(registry) == 4
+    assert 4 == len(registry)
 
 
-async def test_unregistering_frees_a_provider(running, registry, measured):
+async def test_an_unregistered_provider_is_garbage_collected(
+    running, registry, measured
+):
     provider = Orders()
     running.register(provider)
-    await pytest.settle()
+    await let_tasks_run()
     reference = weakref.ref(provider)
 
-    assert running.unregister(provider) == 2
-    assert running.unregister(provider) == 0
+    assert 2 == running.unregister(provider)
+    assert 0 == running.unregister(provider)
     del provider
     gc.collect()
     assert reference() is None
-    assert len(registry) == 0
-    assert measured.total(i.CACHE_ENTRIES) == 0
+    assert 0 == len(registry)
+    assert 0 == measured.total(i.CACHE_ENTRIES)
 
 
-async def test_ten_thousand_providers_registered_and_dropped_leave_nothing(
+@pytest.mark.slow
+async def test_ten_thousand_providers_registered_and_unregistered_leave_nothing(
     running, registry, measured
 ):
     loop = asyncio.get_running_loop()
@@ -262,31 +264,31 @@ async def test_ten_thousand_providers_registered_and_dropped_leave_nothing(
         for provider in providers:
             running.register(provider)
         await running.wait_until_quiet()
-        await pytest.eventually(lambda: running.pending == 0)
+        await eventually(lambda: running.pending == 0)
         for provider in providers:
             running.unregister(provider)
         del providers, provider
     gc.collect()
-    await pytest.settle()
+    await let_tasks_run()
 
     assert 0 == len(registry) == len(running._cache) == len(running._registrations)
-    assert measured.total(i.CACHE_ENTRIES) == 0
+    assert 0 == measured.total(i.CACHE_ENTRIES)
     assert tasks_before == len(asyncio.all_tasks())
     assert not [t for t in getattr(loop, "_scheduled", []) if not t.cancelled()]
 
 
-async def test_threads_may_register(running, registry):
+async def test_register_can_be_called_from_other_threads(running, registry):
     await asyncio.gather(
         *(asyncio.to_thread(running.register, Orders()) for _ in range(20))
     )
-    await pytest.eventually(lambda: len(registry) == 40)
+    await eventually(lambda: len(registry) == 40)
 
 
-async def test_an_idle_queue_causes_no_wake_up(running):
-    """No timer is set and the loop runs no step while nothing is queued."""
+async def test_an_empty_queue_does_not_wake_the_event_loop(running):
+    """No timer is set and the event loop makes no iteration."""
     running.register(Orders())
     await running.wait_until_quiet()
-    await pytest.settle()
+    await let_tasks_run()
     loop = asyncio.get_running_loop()
     steps = []
     original = loop._run_once
@@ -294,23 +296,23 @@ async def test_an_idle_queue_causes_no_wake_up(running):
     await asyncio.sleep(0.5)
     loop._run_once = original
 
-    assert [t for t in loop._scheduled if not t.cancelled()] == []
-    assert len(steps) <= 2, "only the test's own timer may wake the loop"
+    assert [] == [t for t in loop._scheduled if not t.cancelled()]
+    assert 2 >= len(steps), "at most for the timer of this test"
 
 
-async def test_stopping_leaves_no_queue_behind(make, clock, measured):
+async def test_stopping_empties_the_queue(make, clock, measured):
     discovery = make(clock, policy=RetryPolicy(base_delay=60, max_delay=60))
-    Stubborn.failures = 1
-    discovery.register(Stubborn)
+    FailingProvider.failures = 1
+    discovery.register(FailingProvider)
     task = asyncio.create_task(discovery.run())
-    await pytest.eventually(lambda: clock._sleepers)
-    assert measured.total(i.DISCOVERY_QUEUE_SIZE) == 1
+    await eventually(lambda: clock._sleepers)
+    assert 1 == measured.total(i.DISCOVERY_QUEUE_SIZE)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
 
     assert 0 == discovery.pending == measured.total(i.DISCOVERY_QUEUE_SIZE)
-    assert len(asyncio.all_tasks()) == 1
+    assert 1 == len(asyncio.all_tasks())
 
 
 @pytest.fixture
@@ -347,45 +349,47 @@ def package(tmp_path, monkeypatch):
         del sys.modules[name]
 
 
-async def test_a_package_is_walked_and_a_broken_module_holds_nothing_up(
+async def test_a_package_is_searched_and_a_broken_module_is_reported(
     make, instant_clock, registry, package
 ):
     discovery = make(instant_clock)
     task = asyncio.create_task(discovery.run())
     discovery.discover(package)
-    await pytest.eventually(lambda: discovery.failures and discovery.pending == 0)
+    await eventually(lambda: discovery.failures and discovery.pending == 0)
     task.cancel()
 
     patterns = sorted(h.pattern for h in registry.handlers)
-    assert patterns == ["order.created", "order.shipped", "user.signed_up"]
+    assert ["order.created", "order.shipped", "user.signed_up"] == patterns
     (failure,) = discovery.failures
-    assert failure.provider == "shop_for_test.handlers.broken"
+    assert "shop_for_test.handlers.broken" == failure.provider
     assert isinstance(failure.error, ZeroDivisionError)
 
 
-async def test_a_module_object_may_be_discovered(running, registry, package):
+async def test_discover_accepts_a_module(running, registry, package):
     import importlib
 
     running.discover(importlib.import_module(f"{package}.handlers.orders"))
-    await pytest.eventually(lambda: len(registry) == 2)
+    await eventually(lambda: len(registry) == 2)
 
 
 @pytest.mark.parametrize("error", [SystemExit(3), asyncio.CancelledError()])
-async def test_code_that_ends_like_a_program_is_a_failed_provider(running, error):
+async def test_a_base_exception_in_a_constructor_fails_only_its_provider(
+    running, error
+):
     class Fatal(Orders):
         def __init__(self):
             raise error
 
     running.register(Fatal)
     running.register(Orders)
-    await pytest.eventually(lambda: not running.pending)
+    await eventually(lambda: not running.pending)
 
     (failure,) = running.failures
     assert type(error).__name__ in str(failure.error)
-    assert failure.attempts == 1
+    assert 1 == failure.attempts
 
 
-async def test_a_withdrawn_provider_never_comes_however_far_it_was(
+async def test_a_provider_unregistered_while_queued_or_scanned_gets_no_handlers(
     make, instant_clock, registry, measured
 ):
     class Slow(Orders):
@@ -397,21 +401,21 @@ async def test_a_withdrawn_provider_never_comes_however_far_it_was(
     discovery = make(instant_clock)
     queued = Orders()
     discovery.register(queued)
-    assert discovery.unregister(queued) == 0
+    assert 0 == discovery.unregister(queued)
     task = asyncio.create_task(discovery.run())
     discovery.register(Slow)
     await asyncio.to_thread(started.wait, 5)
-    assert discovery.pending == 1
+    assert 1 == discovery.pending
     discovery.unregister(Slow)
     go_on.set()
     await discovery.wait_until_quiet()
     task.cancel()
 
-    assert len(registry) == 0
+    assert 0 == len(registry)
     assert 0 == discovery.pending == measured.total(i.DISCOVERY_QUEUE_SIZE)
 
 
-async def test_a_slow_constructor_does_not_hold_up_the_end(make, clock):
+async def test_stopping_does_not_wait_for_a_slow_constructor(make, clock):
     class Slow(Orders):
         def __init__(self):
             go_on.wait(5)
@@ -420,7 +424,7 @@ async def test_a_slow_constructor_does_not_hold_up_the_end(make, clock):
     discovery = make(clock)
     task = asyncio.create_task(discovery.run())
     discovery.register(Slow)
-    await pytest.settle()
+    await let_tasks_run()
     task.cancel()
     await asyncio.wait([task], timeout=2)
 
@@ -428,7 +432,7 @@ async def test_a_slow_constructor_does_not_hold_up_the_end(make, clock):
     go_on.set()
 
 
-async def test_what_cannot_be_instantiated_is_left_to_what_derives_from_it(
+async def test_abstract_classes_and_protocols_are_left_to_their_subclasses(
     running, registry, tmp_path, monkeypatch
 ):
     monkeypatch.syspath_prepend(tmp_path)
@@ -454,13 +458,13 @@ async def test_what_cannot_be_instantiated_is_left_to_what_derives_from_it(
         """)
     )
     running.discover("abstract_for_test")
-    await pytest.eventually(lambda: not running.pending)
+    await eventually(lambda: not running.pending)
 
     assert ["a"] == [handler.pattern for handler in registry.handlers]
     assert () == running.failures
 
 
-async def test_a_class_is_not_made_where_an_instance_of_it_is_registered(
+async def test_a_class_with_a_registered_instance_is_not_instantiated(
     running, registry, package
 ):
     import importlib
@@ -468,6 +472,6 @@ async def test_a_class_is_not_made_where_an_instance_of_it_is_registered(
     orders = importlib.import_module(f"{package}.handlers.orders").Orders()
     running.register(orders)
     running.discover(f"{package}.handlers.orders")
-    await pytest.eventually(lambda: not running.pending)
+    await eventually(lambda: not running.pending)
 
     assert ["order.created", "order.shipped"] == [h.pattern for h in registry.handlers]

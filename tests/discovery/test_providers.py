@@ -1,25 +1,25 @@
-"""A provider has a name, whatever its class does to those who ask."""
+"""The names of providers in logs and errors."""
 
 import gc
 
 from evmon._discovery.providers import describe
 
 
-def test_providers_are_named_without_being_asked():
+def test_a_provider_is_named_without_calling_its_code():
     class Hostile:
         def __repr__(self):
-            raise AssertionError("asked")
+            raise AssertionError("code of the provider was called")
 
     assert describe(Hostile()).endswith("Hostile instance")
     assert describe(Hostile).endswith("Hostile")
-    assert describe(describe) == "evmon._discovery.providers.describe"
-    assert describe(gc) == "gc"
+    assert "evmon._discovery.providers.describe" == describe(describe)
+    assert "gc" == describe(gc)
 
 
-def test_what_cannot_even_be_named_has_a_name():
+def test_a_class_whose_attributes_cannot_be_read_has_a_name():
     class Meta(type):
         def __getattribute__(cls, name):
-            raise AssertionError("asked")
+            raise AssertionError("code of the provider was called")
 
     class Hostile(metaclass=Meta):
         pass

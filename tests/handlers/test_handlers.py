@@ -1,4 +1,4 @@
-"""Handlers are found wherever a class may hide them, and are bound to it by name."""
+"""Finding decorated handlers in classes, instances and modules, and binding them."""
 
 import functools
 import types
@@ -33,8 +33,8 @@ def test_methods_of_an_instance_and_of_its_class_are_found():
 
         def other(self): ...
 
-    assert found(Orders()) == [("created", "order.created")]
-    assert found(Orders) == [("created", "order.created")]
+    assert [("created", "order.created")] == found(Orders())
+    assert [("created", "order.created")] == found(Orders)
 
 
 def test_inherited_methods_are_found_and_overridden_ones_are_not():
@@ -54,7 +54,7 @@ def test_inherited_methods_are_found_and_overridden_ones_are_not():
     assert {("first", "a"), ("third", "c")} == set(found(Child()))
 
 
-def test_static_and_class_methods_are_found_whichever_decorator_is_outside():
+def test_static_and_class_methods_are_found_in_either_order_of_decorators():
     class Orders:
         @staticmethod
         @event_handler("a")
@@ -72,13 +72,13 @@ def test_static_and_class_methods_are_found_whichever_decorator_is_outside():
         @classmethod
         def four(cls, event): ...
 
-    assert [pattern for _, pattern in found(Orders())] == ["a", "b", "c", "d"]
+    assert ["a", "b", "c", "d"] == [pattern for _, pattern in found(Orders())]
     for spec in scan(Orders()):
         bind(Orders(), spec).call(event(), FIRST_DELIVERY)
         bind(Orders, spec).call(event(), FIRST_DELIVERY)
 
 
-def test_declarations_below_wrappers_are_found():
+def test_handlers_inside_wrappers_are_found():
     class Orders:
         @decorated
         @decorated
@@ -92,44 +92,44 @@ def test_declarations_below_wrappers_are_found():
 
     provider = Orders()
 
-    assert [p for _, p in found(provider)] == ["order.created", "order.seen"]
-    assert bind(provider, scan(provider)[0]).call(event(), FIRST_DELIVERY) == "created"
+    assert ["order.created", "order.seen"] == [p for _, p in found(provider)]
+    assert "created" == bind(provider, scan(provider)[0]).call(event(), FIRST_DELIVERY)
 
 
-def test_several_declarations_on_one_function_count_each():
+def test_a_function_decorated_twice_has_two_patterns():
     @event_handler("a")
     @event_handler("b")
     def handle(event): ...
 
-    assert found(handle) == [(None, "a"), (None, "b")]
+    assert [(None, "a"), (None, "b")] == found(handle)
 
 
-def test_properties_and_descriptors_are_never_triggered():
+def test_properties_and_descriptors_are_not_evaluated():
     class Trap:
         def __get__(self, instance, owner):
-            raise AssertionError("triggered")
+            raise AssertionError("evaluated")
 
     class Orders:
         trap = Trap()
 
         @property
         def expensive(self):
-            raise AssertionError("triggered")
+            raise AssertionError("evaluated")
 
         @functools.cached_property
         def cached(self):
-            raise AssertionError("triggered")
+            raise AssertionError("evaluated")
 
         def __getattr__(self, name):
-            raise AssertionError("triggered")
+            raise AssertionError("evaluated")
 
         @event_handler("a")
         def handle(self, event): ...
 
-    assert found(Orders()) == [("handle", "a")]
+    assert [("handle", "a")] == found(Orders())
 
 
-def test_what_an_instance_carries_itself_is_found():
+def test_handlers_in_attributes_of_an_instance_are_found():
     class Holder: ...
 
     holder = Holder()
@@ -137,10 +137,10 @@ def test_what_an_instance_carries_itself_is_found():
 
     (spec,) = scan(holder)
 
-    assert bind(holder, spec).call(event(), FIRST_DELIVERY) == "handled"
+    assert "handled" == bind(holder, spec).call(event(), FIRST_DELIVERY)
 
 
-def test_a_module_gives_its_own_functions_only():
+def test_only_functions_defined_in_a_module_are_found_in_it():
     module = types.ModuleType("shop")
     exec(
         "from evmon import event_handler\n"
@@ -153,27 +153,27 @@ def test_a_module_gives_its_own_functions_only():
     )
     module.imported = event_handler("c")(lambda event: None)
 
-    assert found(module) == [("own", "a")]
+    assert [("own", "a")] == found(module)
 
 
 @pytest.mark.parametrize(
     "provider", [None, 7, "text", object(), [], type, len, Exception()]
 )
-def test_anything_may_be_looked_at(provider):
-    assert scan(provider) == ()
+def test_objects_without_handlers_are_scanned_without_error(provider):
+    assert () == scan(provider)
 
 
-def test_slots_without_dict_are_looked_at():
+def test_instances_without_dict_are_scanned():
     class Slots:
         __slots__ = ()
 
         @event_handler("a")
         def handle(self, event): ...
 
-    assert found(Slots()) == [("handle", "a")]
+    assert [("handle", "a")] == found(Slots())
 
 
-def test_a_loop_of_wrappers_ends():
+def test_functions_that_wrap_each_other_are_scanned_once():
     def one(event): ...
 
     def two(event): ...
@@ -184,10 +184,10 @@ def test_a_loop_of_wrappers_ends():
     class Orders:
         handle = one
 
-    assert found(Orders()) == []
+    assert [] == found(Orders())
 
 
-def test_the_metadata_holds_no_reference_to_its_provider():
+def test_metadata_holds_no_reference_to_its_provider():
     class Orders:
         @event_handler("a")
         def handle(self, event): ...
@@ -206,14 +206,14 @@ class CallableObject:
     async def __call__(self, event): ...
 
 
-def test_bound_methods_are_called_on_their_instance():
+def test_a_bound_method_is_a_handler_with_the_given_retry_policy():
     class Orders:
         async def handle(self, event: Event): ...
 
     handler = handler_of(Orders().handle, "a", RetryPolicy(max_retries=9))
 
     assert handler.is_async
-    assert handler.retry.max_retries == 9
+    assert 9 == handler.retry.max_retries
     assert handler.name.endswith("Orders.handle")
 
 
@@ -234,44 +234,44 @@ def test_a_handler_is_named_after_its_module_and_function(function, name):
 @pytest.mark.parametrize(
     "pattern", ["a", "a.b", "*", "**", "a.*", "a.**", "*.b.*", "*.**"]
 )
-def test_patterns_are_words_and_stars(pattern):
+def test_patterns_of_words_and_wildcards_are_accepted(pattern):
     assert pattern == check_pattern(pattern)
 
 
 @pytest.mark.parametrize(
     "pattern", ["", ".", "a.", "**.a", "a.**.b", "a*", "a b", "***", None, 7, "a\n"]
 )
-def test_anything_else_is_refused_where_it_is_written(pattern):
+def test_other_patterns_are_refused_by_the_decorator(pattern):
     with pytest.raises(ConfigError, match="must be words joined by dots"):
         event_handler(pattern)
 
 
-def test_a_pattern_that_is_left_out_is_told():
+def test_the_decorator_without_a_pattern_is_refused():
     with pytest.raises(ConfigError, match="needs a pattern"):
 
         @event_handler
         async def handle(event): ...
 
 
-def test_a_retry_that_is_no_policy_is_refused_where_it_is_written():
+def test_a_retry_that_is_no_policy_is_refused_by_the_decorator():
     with pytest.raises(ConfigError, match=r"retry=5: must be a RetryPolicy"):
         event_handler("a", retry=5)
     with pytest.raises(ConfigError, match=r"retry=5: must be a RetryPolicy"):
         handler_of(handle_bare, "a", 5)
 
 
-def test_only_functions_can_be_declared():
+def test_the_decorator_refuses_what_is_not_callable():
     with pytest.raises(ConfigError, match="must decorate a function"):
         event_handler("a")(7)
 
 
-def test_a_builtin_takes_the_event():
+def test_a_builtin_function_gets_the_event():
     seen = []
     event = Event(id="1", source="test", type="a", time=now())
 
     handler_of(seen.append, "a").call(event, FIRST_DELIVERY)
 
-    assert seen == [event]
+    assert [event] == seen
 
 
 def test_a_class_is_no_handler():
@@ -281,7 +281,7 @@ def test_a_class_is_no_handler():
         class Orders: ...
 
 
-def test_a_partial_of_a_declared_function_is_declared():
+def test_a_partial_of_a_decorated_function_is_found():
     @event_handler("a")
     async def handle(suffix, event): ...
 

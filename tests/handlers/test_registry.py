@@ -1,4 +1,4 @@
-"""Patterns find the handlers that they name, at the price of a dictionary lookup."""
+"""The registry: handlers by pattern, lookups by event type, keys."""
 
 import threading
 
@@ -23,7 +23,7 @@ def handler(pattern, name="handle"):
 
 
 def slow_match(pattern, event_type):
-    """The rule, word by word, as the documentation says it."""
+    """The matching rule of the documentation, word by word."""
     wanted, given_ = pattern.split("."), event_type.split(".")
     if wanted[-1] == "**":
         wanted = wanted[:-1]
@@ -37,13 +37,13 @@ def slow_match(pattern, event_type):
 
 @settings(max_examples=1000)
 @given(PATTERN, TYPE)
-def test_a_pattern_matches_as_the_slow_reference_says(pattern, event_type):
+def test_matches_agrees_with_the_reference_implementation(pattern, event_type):
     assert slow_match(pattern, event_type) == matches(pattern, event_type)
 
 
 @settings(max_examples=300)
 @given(st.lists(PATTERN, max_size=8), TYPE, st.data())
-def test_a_registry_finds_every_match_in_order_and_forgets_what_is_removed(
+def test_match_returns_all_matching_handlers_in_order_without_removed_ones(
     patterns, event_type, data
 ):
     registry = Registry()
@@ -82,25 +82,25 @@ def test_the_label_is_the_most_specific_pattern_that_matches(patterns, label):
     assert label == registry.match("order.created").label
 
 
-def test_a_new_handler_is_found_for_types_that_were_met_before():
+def test_a_new_handler_is_found_for_types_that_were_looked_up_before():
     registry = Registry()
     registry.match("order.created")
     registry.add([handler("order.*")])
 
-    assert len(registry.match("order.created").handlers) == 1
+    assert 1 == len(registry.match("order.created").handlers)
 
 
-def test_what_is_remembered_about_strangers_types_is_bounded():
+def test_the_cache_of_unknown_event_types_is_bounded():
     registry = Registry()
     registry.add([handler("known")])
     for number in range(10_000):
-        registry.match(f"stranger.{number}")
+        registry.match(f"unknown.{number}")
 
-    assert len(registry._routes) <= 4096
-    assert len(registry.match("known").handlers) == 1
+    assert 4096 >= len(registry._routes)
+    assert 1 == len(registry.match("known").handlers)
 
 
-def test_observers_hear_every_change():
+def test_observers_are_called_with_every_change():
     changes = []
     registry = Registry()
     registry.add([handler("a")])
@@ -109,11 +109,11 @@ def test_observers_hear_every_change():
     registry.remove(keys)
     registry.remove(keys)
 
-    assert changes == [1, 2, -2, 0]
-    assert len(registry) == 1
+    assert [1, 2, -2, 0] == changes
+    assert 1 == len(registry)
 
 
-def test_threads_may_register_at_the_same_time():
+def test_handlers_can_be_added_from_several_threads():
     registry = Registry()
 
     def add(number):
@@ -127,33 +127,33 @@ def test_threads_may_register_at_the_same_time():
     for thread in threads:
         thread.join()
 
-    assert len(registry) == 800
+    assert 800 == len(registry)
     assert all(
         registry.match(f"t{t}.{n}").handlers for t in range(8) for n in range(100)
     )
 
 
-def test_handlers_of_the_same_name_are_told_apart():
+def test_handlers_of_the_same_name_have_different_keys():
     registry = Registry()
     first, second, third = (registry.add([handler("a")])[0] for _ in range(3))
     registry.add([handler("a", "other")])
 
     keys = [h.key for h in registry.handlers]
-    assert keys == ["handle", "handle#2", "handle#3", "other"]
+    assert ["handle", "handle#2", "handle#3", "other"] == keys
 
     registry.remove([second])
     registry.add([handler("a")])
-    assert {h.key for h in registry.handlers} == {*keys}
+    assert {*keys} == {h.key for h in registry.handlers}
 
     registry.remove([first, third])
     registry.add([handler("a")])
     assert {"handle", "handle#2", "other"} == {h.key for h in registry.handlers}
 
 
-def test_names_of_handlers_that_are_gone_are_forgotten():
+def test_numbers_of_removed_names_are_released():
     registry = Registry()
     for n in range(100):
         keys = registry.add([handler("a", f"h{n % 7}"), handler("b", f"h{n % 7}")])
         registry.remove(keys)
 
-    assert registry._numbers._highest == registry._numbers._free == {}
+    assert {} == registry._numbers._free == registry._numbers._highest

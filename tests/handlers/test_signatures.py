@@ -1,4 +1,4 @@
-"""A handler is given what its parameters ask for, or refused when it is registered."""
+"""Parameters of handlers: what they get, and signatures that are refused."""
 
 import asyncio
 import functools
@@ -109,7 +109,7 @@ def handle_string(order: "OrderDict"):
         (handle_string, {"id": 7}),
     ],
 )
-def test_parameters_are_given_what_their_annotation_asks_for(function, expected):
+def test_a_parameter_gets_what_its_annotation_asks_for(function, expected):
     handler = handler_of(function, "order.*")
 
     assert expected == handler.call(event({"id": 7}), FIRST_DELIVERY)
@@ -122,7 +122,7 @@ def test_parameters_are_given_what_their_annotation_asks_for(function, expected)
         *(handle_object, handle_event_of_object),
     ],
 )
-def test_a_parameter_for_the_event_gets_the_very_event(function):
+def test_a_parameter_for_the_event_gets_the_same_object(function):
     sent = event({"id": 7})
 
     assert sent is handler_of(function, "a").call(sent, FIRST_DELIVERY)
@@ -131,7 +131,7 @@ def test_a_parameter_for_the_event_gets_the_very_event(function):
 @pytest.mark.parametrize(
     "kind", [OrderClass, OrderDict, OrderModel, OrderPydanticClass, int, list[int]]
 )
-def test_data_that_does_not_fit_is_a_permanent_failure(kind):
+def test_data_that_fails_validation_raises_invalid_event_error(kind):
     def handle(data): ...
 
     handle.__annotations__["data"] = kind
@@ -140,7 +140,7 @@ def test_data_that_does_not_fit_is_a_permanent_failure(kind):
     with pytest.raises(InvalidEventError) as caught:
         handler.call(event({"id": "seven", "x": [None]}), FIRST_DELIVERY)
 
-    assert caught.value.reason == "invalid_data"
+    assert "invalid_data" == caught.value.reason
     assert "\n" not in str(caught.value)
 
 
@@ -157,7 +157,7 @@ def handle_many_typed(events: list[Event[OrderClass]]):
 
 
 @pytest.mark.parametrize("function", [handle_many, handle_many_any])
-def test_a_list_of_events_asks_for_many_in_one_call(function):
+def test_a_list_of_events_makes_a_batch_handler(function):
     handler = handler_of(function, "a")
     sent = [event(1), event(2)]
 
@@ -165,7 +165,7 @@ def test_a_list_of_events_asks_for_many_in_one_call(function):
     assert [sent[0]] == handler.call(sent[0], FIRST_DELIVERY)
 
 
-def test_the_data_of_each_of_many_is_validated():
+def test_a_batch_handler_validates_the_data_of_each_event():
     handler = handler_of(handle_many_typed, "a")
 
     assert [OrderClass(7)] == handler.call_many([event({"id": 7})])
@@ -225,7 +225,7 @@ def handle_unresolved(event: "Missing"): ...  # noqa: F821
         (handle_unresolved, "cannot resolve the annotation of 'event'"),
     ],
 )
-def test_a_signature_that_no_event_can_fill_is_refused(function, message):
+def test_a_signature_that_cannot_take_an_event_is_refused(function, message):
     with pytest.raises(DiscoveryError, match=message):
         handler_of(function, "a")
 
@@ -253,7 +253,7 @@ def test_a_handler_is_async_if_calling_it_gives_a_coroutine(function, is_async):
     assert is_async == handler_of(function, "a").is_async
 
 
-def test_a_function_that_says_nothing_of_itself_is_refused():
+def test_a_function_without_a_readable_signature_is_refused():
     class Opaque:
         __signature__ = "nonsense"
 
@@ -263,7 +263,7 @@ def test_a_function_that_says_nothing_of_itself_is_refused():
         handler_of(Opaque(), "a")
 
 
-def test_only_one_parameter_takes_the_event():
+def test_two_parameters_for_the_event_are_refused():
     with pytest.raises(DiscoveryError, match="only one parameter may take the event"):
         handler_of(lambda a, b: None, "a")
 
@@ -284,7 +284,7 @@ class Basket:
         (dict[int, str], {"7": "a"}, {7: "a"}),
     ],
 )
-def test_models_may_stand_inside_of_other_types(hint, data, made):
+def test_pydantic_models_are_validated_inside_other_types(hint, data, made):
     async def handle(value):
         seen.append(value)
 
@@ -298,14 +298,14 @@ def test_models_may_stand_inside_of_other_types(hint, data, made):
             handler.call(event({"no": "thing"}), FIRST_DELIVERY)
 
 
-def test_what_cannot_be_made_is_refused_however_deep_it_stands():
+def test_a_nested_type_that_cannot_be_validated_is_refused():
     async def handle(value: "list[dict[str, types.ModuleType]]"): ...
 
     with pytest.raises(DiscoveryError, match="cannot convert event data to module"):
         handler_of(handle, "a")
 
 
-def test_an_event_that_may_be_missing_is_an_event():
+def test_an_optional_event_annotation_gets_the_event():
     async def handle(event: Event | None):
         seen.append(event)
 

@@ -1,4 +1,4 @@
-"""The ASGI app gives the same answers as the server."""
+"""The ASGI app gives the same answers as the HTTP server."""
 
 import pytest
 from prometheus_client.core import GaugeMetricFamily
@@ -30,7 +30,7 @@ def request(method="GET", path="/metrics", headers=(), **scope):
     return {"type": "http", "method": method, "path": path, "headers": headers, **scope}
 
 
-async def test_the_answer_is_that_of_the_routes(routes):
+async def test_it_answers_as_the_routes_do(routes):
     headers = [(b"Accept", b"application/openmetrics-text")]
     start, body = await call(asgi_app(lambda: routes), request(headers=headers))
     expected = routes.answer(
@@ -44,33 +44,33 @@ async def test_the_answer_is_that_of_the_routes(routes):
 async def test_head_has_no_body(routes):
     start, body = await call(asgi_app(lambda: routes), request("HEAD"))
 
-    assert start["status"] == 200
-    assert body["body"] == b""
+    assert 200 == start["status"]
+    assert b"" == body["body"]
 
 
 @pytest.mark.parametrize(
     ("method", "path", "status"), [("GET", "/x", 404), ("POST", "/metrics", 405)]
 )
-async def test_anything_else_is_refused(routes, method, path, status):
+async def test_other_paths_and_methods_are_refused(routes, method, path, status):
     start, _ = await call(asgi_app(lambda: routes), request(method, path))
 
     assert status == start["status"]
 
 
-async def test_it_may_be_mounted_below_a_path(routes):
+async def test_it_can_be_mounted_below_a_path(routes):
     scope = request(path="/internal/metrics", root_path="/internal")
     start, _ = await call(asgi_app(lambda: routes), scope)
 
-    assert start["status"] == 200
+    assert 200 == start["status"]
 
 
 async def test_without_a_bus_the_answer_is_503():
     start, body = await call(asgi_app(lambda: None), request())
 
-    assert (start["status"], body["body"]) == (503, b"no bus is running\n")
+    assert (503, b"no bus is running\n") == (start["status"], body["body"])
 
 
-async def test_start_and_stop_of_the_application_are_acknowledged(routes):
+async def test_lifespan_events_are_acknowledged(routes):
     sent = await call(
         asgi_app(lambda: routes),
         {"type": "lifespan"},
@@ -78,20 +78,20 @@ async def test_start_and_stop_of_the_application_are_acknowledged(routes):
         {"type": "lifespan.shutdown"},
     )
 
-    assert [m["type"] for m in sent] == [
+    assert [
         "lifespan.startup.complete",
         "lifespan.shutdown.complete",
-    ]
+    ] == [m["type"] for m in sent]
 
 
-async def test_websockets_are_not_for_metrics(routes):
+async def test_websockets_are_refused(routes):
     with pytest.raises(ValueError, match="only http is supported"):
         await call(asgi_app(lambda: routes), {"type": "websocket"})
 
 
 @pytest.mark.parametrize("path", ["/metrics", "/metrics/", "/metrics/metrics"])
-async def test_where_it_is_mounted_is_where_it_answers(routes, path):
+async def test_it_answers_at_the_path_where_it_is_mounted(routes, path):
     mounted = request(path=path, root_path="/metrics")
     start, _ = await call(asgi_app(lambda: routes), mounted)
 
-    assert start["status"] == 200
+    assert 200 == start["status"]

@@ -1,4 +1,4 @@
-"""One rendering serves all scrapes, in the format and encoding that each asked for."""
+"""Rendering of metrics: formats, compression, caching, routes."""
 
 import gzip
 import shutil
@@ -12,6 +12,7 @@ from prometheus_client.openmetrics.parser import (
     text_string_to_metric_families as parse_openmetrics,
 )
 from prometheus_client.parser import text_string_to_metric_families as parse_text
+from tests.waiting import eventually
 
 from evmon import EventBus
 from evmon._http.exposition import Exposition, Health, Routes
@@ -76,20 +77,20 @@ def test_the_text_format_is_the_default(exposition, accept):
     response = exposition.render(accept, "")
 
     assert content_type(response).startswith("text/plain; version=0.0.4")
-    assert values(parse_text(response.body.decode())) == {"requests_total": 3, "now": 1}
+    assert {"requests_total": 3, "now": 1} == values(parse_text(response.body.decode()))
 
 
 @pytest.mark.parametrize(
     "accept", [OPENMETRICS, PROMETHEUS, f"text/plain;q=0.1,{OPENMETRICS}"]
 )
-def test_openmetrics_is_given_to_those_who_prefer_it(exposition, accept):
+def test_openmetrics_is_used_if_the_client_prefers_it(exposition, accept):
     response = exposition.render(accept, "")
 
     assert content_type(response).startswith(OPENMETRICS)
-    assert values(parse_openmetrics(response.body.decode())) == {
+    assert {
         "requests_total": 3,
         "now": 1,
-    }
+    } == values(parse_openmetrics(response.body.decode()))
 
 
 @pytest.mark.parametrize(
@@ -102,7 +103,7 @@ def test_openmetrics_is_given_to_those_who_prefer_it(exposition, accept):
         ("deflate", False),
     ],
 )
-def test_gzip_is_used_where_it_is_accepted(exposition, accepted, zipped):
+def test_gzip_is_used_if_the_client_accepts_it(exposition, accepted, zipped):
     response = exposition.render("", accepted)
 
     assert zipped == (dict(response.headers).get("content-encoding") == "gzip")
@@ -110,16 +111,16 @@ def test_gzip_is_used_where_it_is_accepted(exposition, accepted, zipped):
     assert body == exposition.render("", "").body
 
 
-def test_one_rendering_is_good_for_a_while(exposition, source, clock):
+def test_a_rendering_is_cached_for_its_time(exposition, source, clock):
     for accept_encoding in ("", "gzip", ""):
         exposition.render("", accept_encoding)
-    assert source.collected == 1
+    assert 1 == source.collected
     clock.now += 1.0
     exposition.render("", "gzip")
-    assert source.collected == 2
+    assert 2 == source.collected
 
 
-def test_parallel_scrapes_share_one_rendering(source):
+def test_concurrent_scrapes_share_one_rendering(source):
     source.delay = 0.2
     exposition = Exposition(source, 0.0, time.monotonic)
     bodies = []
@@ -132,19 +133,19 @@ def test_parallel_scrapes_share_one_rendering(source):
     for thread in threads:
         thread.join()
 
-    assert len(bodies) == 20
-    assert source.collected <= 2
+    assert 20 == len(bodies)
+    assert 2 >= source.collected
 
 
-def test_an_error_is_one_answer_and_a_line_in_the_log(exposition, source, caplog):
+def test_an_error_is_answered_with_500_and_logged(exposition, source, caplog):
     source.error = ZeroDivisionError("oops")
     response = exposition.render("", "")
 
-    assert response.status == 500
-    assert response.body == b"cannot render the metrics; see the log of the service\n"
+    assert 500 == response.status
+    assert b"cannot render the metrics; see the log of the service\n" == response.body
     assert "ZeroDivisionError: oops" in caplog.text
     source.error = None
-    assert exposition.render("", "").status == 200
+    assert 200 == exposition.render("", "").status
 
 
 @pytest.fixture
@@ -181,14 +182,14 @@ def test_metrics_are_routed_with_the_request_headers(routes):
     assert content_type(response).startswith(OPENMETRICS)
 
 
-async def test_promtool_and_both_parsers_have_no_remark_about_a_real_service():
+async def test_promtool_and_both_parsers_accept_the_metrics_of_a_real_bus():
     promtool = shutil.which("promtool")
     bus = EventBus(service="shop")
     bus.add_handler("a", lambda event: 1 / 0)
     async with bus:
         await bus.publish("a")
         await bus.publish("unknown")
-        await pytest.eventually(lambda: bus._runtime.transport.dead_letters)
+        await eventually(lambda: bus._runtime.transport.dead_letters)
         answer = bus._runtime.routes.answer
         text = answer("GET", "/metrics", {}).body
         openmetrics = answer("GET", "/metrics", {"accept": OPENMETRICS}).body
@@ -196,18 +197,18 @@ async def test_promtool_and_both_parsers_have_no_remark_about_a_real_service():
         [promtool, "check", "metrics"], input=text, capture_output=True, check=False
     )
 
-    assert (
+    assert ("", "", 0) == (
         result.stdout.decode(),
         result.stderr.decode(),
         result.returncode,
-    ) == ("", "", 0)
+    )
     names = set(values(parse_text(text.decode())))
-    # Whether a counter tells when it began differs between the formats.
+    # Only one of the formats has the creation time of counters.
     strip = lambda found: {n for n in found if not n.endswith("_created")}  # noqa: E731
     assert strip(names) == strip(values(parse_openmetrics(openmetrics.decode())))
 
 
-def test_a_label_of_somebody_else_that_is_no_text_ends_no_scrape(clock):
+def test_an_invalid_label_of_a_foreign_metric_is_replaced(clock):
     family = GaugeMetricFamily("theirs", "Of the application.", labels=["who"])
     family.add_metric(["J\u00fcrgen \ud800"], 1)
     exposition = Exposition(lambda: [family], 0.0, clock.monotonic)

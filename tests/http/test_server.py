@@ -1,4 +1,4 @@
-"""The server answers scrapes whatever its other clients do."""
+"""The metrics server: requests, slow and broken clients, start and stop."""
 
 import asyncio
 import http.client
@@ -14,8 +14,8 @@ from evmon._http.exposition import Exposition, Health, Routes
 from evmon._http.server import MetricsServer
 
 
-class Slow:
-    """Families that take as long as a test wants."""
+class SlowFamilies:
+    """Families whose rendering takes `delay` seconds."""
 
     def __init__(self):
         self.delay = 0.0
@@ -27,7 +27,7 @@ class Slow:
 
 @pytest.fixture
 def families():
-    return Slow()
+    return SlowFamilies()
 
 
 @pytest.fixture
@@ -57,8 +57,8 @@ def get(server, path="/metrics", method="GET", timeout=5, **headers):
         connection.close()
 
 
-def raw(server, data, timeout=5):
-    """Send bytes, return all that comes back until the server closes."""
+def send_raw(server, data, timeout=5):
+    """Send bytes, return everything received until the server closes."""
     with socket.create_connection(
         ("127.0.0.1", server.port), timeout=timeout
     ) as client:
@@ -72,11 +72,11 @@ def raw(server, data, timeout=5):
 def test_a_scrape_is_answered(serve):
     status, body = get(serve())
 
-    assert status == 200
+    assert 200 == status
     assert b"now 1.0\n" in body
 
 
-def test_head_gives_the_length_and_no_body(serve):
+def test_head_returns_the_length_and_no_body(serve):
     server = serve()
     _, body = get(server)
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=5)
@@ -84,27 +84,27 @@ def test_head_gives_the_length_and_no_body(serve):
     response = connection.getresponse()
 
     assert str(len(body)) == response.headers["content-length"]
-    assert response.read() == b""
+    assert b"" == response.read()
     connection.close()
 
 
 def test_checks_and_unknown_paths_are_answered(serve):
     server = serve({"/readyz": lambda: Health(ok=False, detail="draining")})
 
-    assert get(server, "/readyz?verbose") == (503, b"draining\n")
-    assert get(server, "/etc/passwd")[0] == 404
-    assert get(server, method="DELETE")[0] == 405
+    assert (503, b"draining\n") == get(server, "/readyz?verbose")
+    assert 404 == get(server, "/etc/passwd")[0]
+    assert 405 == get(server, method="DELETE")[0]
 
 
-def test_a_check_that_fails_is_an_error_and_not_the_end(serve, caplog):
+def test_a_check_that_raises_is_answered_with_500(serve, caplog):
     server = serve({"/readyz": lambda: Health(1 / 0, "")})
 
-    assert get(server, "/readyz")[0] == 500
-    assert get(server)[0] == 200
+    assert 500 == get(server, "/readyz")[0]
+    assert 200 == get(server)[0]
     assert "ZeroDivisionError" in caplog.text
 
 
-def test_a_connection_may_be_used_again(serve):
+def test_a_connection_is_kept_alive(serve):
     server = serve()
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=5)
     for _ in range(5):
@@ -113,14 +113,14 @@ def test_a_connection_may_be_used_again(serve):
     connection.close()
 
 
-def test_requests_may_follow_each_other_without_waiting(serve):
+def test_requests_can_be_pipelined(serve):
     request = b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n"
     last = b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
 
-    assert raw(serve(), request + request + last).count(b"HTTP/1.1 200") == 3
+    assert 3 == send_raw(serve(), request + request + last).count(b"HTTP/1.1 200")
 
 
-def test_answers_that_nobody_reads_are_not_heaped_up(serve):
+def test_a_client_that_reads_no_answers_is_not_served_further(serve):
     made = []
 
     def large():
@@ -134,17 +134,17 @@ def test_answers_that_nobody_reads_are_not_heaped_up(serve):
         while before < len(made):
             before = len(made)
             time.sleep(0.2)
-        assert len(made) < 500
+        assert 500 > len(made)
 
         client.shutdown(socket.SHUT_WR)
         received = 0
         while chunk := client.recv(1_000_000):
             received += len(chunk)
-        assert len(made) == 1000
-        assert received > 1000 * 100_000
+        assert 1000 == len(made)
+        assert 1000 * 100_000 < received
 
 
-def test_who_ends_his_requests_still_gets_the_answer(serve, families):
+def test_a_client_that_shuts_down_its_writing_side_gets_the_answer(serve, families):
     families.delay = 0.1
     server = serve()
     with socket.create_connection(("127.0.0.1", server.port), timeout=5) as client:
@@ -171,32 +171,36 @@ def test_who_ends_his_requests_still_gets_the_answer(serve, families):
         (b"GET /metrics HTTP/1.0\r\n\r\n", b"200"),
     ],
 )
-def test_what_is_no_plain_request_is_refused_and_closed(serve, data, status):
-    assert raw(serve(), data).startswith(b"HTTP/1.1 " + status)
+def test_requests_with_a_body_or_invalid_syntax_are_refused_and_closed(
+    serve, data, status
+):
+    assert send_raw(serve(), data).startswith(b"HTTP/1.1 " + status)
 
 
 @pytest.mark.parametrize(
     "data", [b"", b"GET /metrics HT", b"GET /metrics HTTP/1.1\r\nHost: x\r\n"]
 )
-def test_a_client_that_takes_too_long_is_cut(serve, data):
+def test_a_client_without_a_request_within_the_header_timeout_is_disconnected(
+    serve, data
+):
     server = serve(header_timeout_seconds=0.2)
     started = time.monotonic()
 
-    assert raw(server, data) == b""
-    assert time.monotonic() - started < 2
+    assert b"" == send_raw(server, data)
+    assert 2 > time.monotonic() - started
 
 
-def test_a_client_that_goes_away_half_way_is_forgotten(serve):
+def test_clients_that_disconnect_within_a_request_do_no_harm(serve):
     server = serve()
     for _ in range(50):
         client = socket.create_connection(("127.0.0.1", server.port))
         client.sendall(b"GET /met")
         client.close()
 
-    assert get(server)[0] == 200
+    assert 200 == get(server)[0]
 
 
-def test_500_half_open_clients_starve_no_scrape(serve):
+def test_500_idle_connections_do_not_delay_a_scrape(serve):
     server = serve(header_timeout_seconds=30)
     threads_before = threading.active_count()
     clients = []
@@ -207,17 +211,17 @@ def test_500_half_open_clients_starve_no_scrape(serve):
             clients.append(client)
         started = time.monotonic()
         for _ in range(10):
-            assert get(server)[0] == 200
+            assert 200 == get(server)[0]
         elapsed = time.monotonic() - started
-        assert threading.active_count() - threads_before <= 1
+        assert 1 >= threading.active_count() - threads_before
     finally:
         for client in clients:
             client.close()
 
-    assert elapsed < 5
+    assert 5 > elapsed
 
 
-def test_a_scrape_that_is_being_answered_is_not_pushed_out(serve, families):
+def test_a_running_scrape_is_not_closed_for_new_connections(serve, families):
     families.delay = 0.5
     server = serve(max_connections=2, header_timeout_seconds=30)
     results = []
@@ -229,10 +233,10 @@ def test_a_scrape_that_is_being_answered_is_not_pushed_out(serve, families):
     for client in clients:
         client.close()
 
-    assert results == [200]
+    assert [200] == results
 
 
-def test_when_all_connections_are_busy_a_new_one_waits(serve, families):
+def test_a_new_connection_waits_while_all_are_busy(serve, families):
     families.delay = 0.3
     server = serve(max_connections=1, header_timeout_seconds=30)
     results = []
@@ -245,34 +249,34 @@ def test_when_all_connections_are_busy_a_new_one_waits(serve, families):
     for scrape in scrapes:
         scrape.join()
 
-    assert results == [200] * 4
+    assert [200] * 4 == results
 
 
-def test_a_slow_rendering_holds_up_no_check(serve, families):
+def test_a_slow_rendering_does_not_delay_health_checks(serve, families):
     families.delay = 0.1
     server = serve({"/livez": lambda: Health(ok=True, detail="alive")})
     scrapes = [threading.Thread(target=lambda: get(server)) for _ in range(3)]
     for scrape in scrapes:
         scrape.start()
     started = time.monotonic()
-    assert get(server, "/livez") == (200, b"alive\n")
-    assert time.monotonic() - started < 3
+    assert (200, b"alive\n") == get(server, "/livez")
+    assert 3 > time.monotonic() - started
     for scrape in scrapes:
         scrape.join()
 
 
-async def test_a_blocked_application_can_still_be_scraped(serve):
+async def test_a_scrape_is_answered_while_the_application_blocks_its_loop(serve):
     server = serve()
     results = []
     scrape = threading.Thread(target=lambda: results.append(get(server, timeout=1)[0]))
     scrape.start()
     time.sleep(0.5)
 
-    assert results == [200]
+    assert [200] == results
     scrape.join()
 
 
-def test_a_taken_port_is_one_line_with_the_way_out(serve):
+def test_a_port_in_use_is_a_config_error_that_names_the_variable(serve):
     server = serve()
     with pytest.raises(ConfigError) as caught:
         serve(port=server.port)
@@ -281,7 +285,7 @@ def test_a_taken_port_is_one_line_with_the_way_out(serve):
     assert "EVMON_METRICS_PORT" in str(caught.value)
 
 
-def test_an_address_that_is_not_ours_is_refused(serve):
+def test_an_unknown_host_is_a_config_error(serve):
     with pytest.raises(ConfigError, match="cannot serve /metrics on"):
         serve(host="no.such.host.invalid")
 
@@ -292,11 +296,11 @@ def test_ipv6_is_served(serve):
     assert f"http://[::1]:{server.port}" == server.url
     connection = http.client.HTTPConnection("::1", server.port, timeout=5)
     connection.request("GET", "/metrics")
-    assert connection.getresponse().status == 200
+    assert 200 == connection.getresponse().status
     connection.close()
 
 
-def test_stopping_frees_port_and_threads_also_with_open_connections(serve, families):
+def test_stopping_frees_port_and_threads_despite_open_connections(serve, families):
     threads_before = threading.active_count()
     server = serve(header_timeout_seconds=30)
     port = server.port
@@ -307,7 +311,7 @@ def test_stopping_frees_port_and_threads_also_with_open_connections(serve, famil
     server.stop()
     server.stop()
 
-    assert time.monotonic() - started < 2
+    assert 2 > time.monotonic() - started
     assert threading.active_count() <= threads_before
     with pytest.raises(OSError):
         socket.create_connection(("127.0.0.1", port), timeout=1)
@@ -327,18 +331,18 @@ def test_an_idle_server_does_not_wake_up(serve):
     time.sleep(0.5)
     loop._run_once = original
 
-    assert [t for t in loop._scheduled if not t.cancelled()] == []
-    assert steps == []
+    assert [] == [t for t in loop._scheduled if not t.cancelled()]
+    assert [] == steps
 
 
-async def test_many_scrapes_in_parallel_are_all_answered(serve):
+async def test_50_concurrent_scrapes_are_answered(serve):
     server = serve()
     results = await asyncio.gather(*(asyncio.to_thread(get, server) for _ in range(50)))
 
     assert {200} == {status for status, _ in results}
 
 
-def test_a_server_without_a_loop_to_run_in_says_so(monkeypatch, families):
+def test_a_server_that_cannot_create_its_loop_is_a_config_error(monkeypatch, families):
     def out_of_descriptors(coroutine):
         coroutine.close()
         raise OSError(24, "Too many open files")
@@ -351,7 +355,7 @@ def test_a_server_without_a_loop_to_run_in_says_so(monkeypatch, families):
     server.stop()
 
 
-def test_one_client_that_cannot_be_served_is_not_the_last(serve, monkeypatch):
+def test_a_failed_accept_does_not_stop_the_server(serve, monkeypatch):
     server = serve()
     connect = server._loop.connect_accepted_socket
     failures = [OSError("gone")]
@@ -365,11 +369,11 @@ def test_one_client_that_cannot_be_served_is_not_the_last(serve, monkeypatch):
     with pytest.raises((OSError, http.client.HTTPException)):
         get(server)
 
-    assert get(server)[0] == 200
+    assert 200 == get(server)[0]
 
 
 def test_a_refused_head_request_is_answered_without_a_body(serve, caplog):
-    answer = raw(
+    answer = send_raw(
         serve(), b"HEAD /metrics HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc"
     )
 
@@ -378,9 +382,11 @@ def test_a_refused_head_request_is_answered_without_a_body(serve, caplog):
     assert "Traceback" not in caplog.text
 
 
-def test_what_follows_a_head_request_may_be_refused_too(serve, caplog):
+def test_an_invalid_request_after_a_head_request_is_refused(serve, caplog):
     server = serve()
-    answer = raw(server, b"HEAD /metrics HTTP/1.1\r\nHost: x\r\n\r\nnonsense\r\n\r\n")
+    answer = send_raw(
+        server, b"HEAD /metrics HTTP/1.1\r\nHost: x\r\n\r\nnonsense\r\n\r\n"
+    )
 
     assert b"HTTP/1.1 200" in answer
     assert b"HTTP/1.1 400" in answer

@@ -1,8 +1,7 @@
-"""A real Prometheus scrapes a real service."""
+"""A real Prometheus scrapes the demo and evaluates queries."""
 
 import json
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -10,6 +9,7 @@ import urllib.parse
 import urllib.request
 
 import pytest
+from tests.servers import free_port
 
 CONFIG = """
 global: {{scrape_interval: 500ms, scrape_timeout: 400ms}}
@@ -19,14 +19,9 @@ scrape_configs:
 """
 
 
-def _free_port():
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return server.getsockname()[1]
-
-
 @pytest.fixture
 def demo():
-    """The demo, as a process of its own; yields its port."""
+    """Runs the demo in its own process; yields its port."""
     process = subprocess.Popen(
         [sys.executable, "-m", "evmon", "demo", "--port", "0", "--rate", "50"],
         stdout=subprocess.PIPE,
@@ -42,9 +37,9 @@ def demo():
 
 @pytest.fixture
 def prometheus(demo, tmp_path):
-    """A Prometheus that scrapes the demo; yields a function that asks it."""
+    """Runs a Prometheus that scrapes the demo; yields a function that queries it."""
     (tmp_path / "prometheus.yml").write_text(CONFIG.format(port=demo))
-    port = _free_port()
+    port = free_port()
     with (tmp_path / "log").open("w") as log:
         process = subprocess.Popen(
             [
@@ -56,25 +51,25 @@ def prometheus(demo, tmp_path):
             stderr=log,
         )
 
-    def ask(query):
+    def query_prometheus(query):
         encoded = urllib.parse.urlencode({"query": query})
         url = f"http://127.0.0.1:{port}/api/v1/query?{encoded}"
         with urllib.request.urlopen(url, timeout=5) as answer:
             return json.load(answer)["data"]["result"]
 
     try:
-        yield ask
+        yield query_prometheus
     finally:
         process.terminate()
         process.wait(timeout=10)
 
 
-def _value(ask, query, within=20.0):
+def _positive_value(query_prometheus, query, within=20.0):
     """The value of a query once it is above 0."""
     deadline = time.monotonic() + within
     while time.monotonic() < deadline:
         try:
-            result = ask(query)
+            result = query_prometheus(query)
         except OSError:
             result = []
         if result and float(result[0]["value"][1]) > 0:
@@ -84,17 +79,17 @@ def _value(ask, query, within=20.0):
 
 
 @pytest.mark.slow
-def test_prometheus_reads_the_demo_and_computes_with_it(prometheus):
-    assert 1 == _value(prometheus, "up")
-    assert 6 == _value(prometheus, "evmon_discovery_handlers")
+def test_prometheus_scrapes_the_demo_and_evaluates_queries(prometheus):
+    assert 1 == _positive_value(prometheus, "up")
+    assert 6 == _positive_value(prometheus, "evmon_discovery_handlers")
     handled = "sum(rate(messaging_process_duration_seconds_count[5s]))"
-    assert _value(prometheus, handled) > 10
-    assert 0.5 < _value(prometheus, "evmon_cache_hit_ratio") <= 1
+    assert 10 < _positive_value(prometheus, handled)
+    assert 0.5 < _positive_value(prometheus, "evmon_cache_hit_ratio") <= 1
     limit = 'evmon_threshold_limit{alert="EvmonMemoryHigh",severity="warning"}'
-    assert 100 == _value(prometheus, limit)
+    assert 100 == _positive_value(prometheus, limit)
     p95 = (
         "histogram_quantile(0.95, sum by (le)"
         " (rate(messaging_process_duration_seconds_bucket[5s])))"
     )
-    assert _value(prometheus, p95) < 1
+    assert 1 > _positive_value(prometheus, p95)
     assert [] == prometheus("evmon_no_such_metric")

@@ -1,4 +1,4 @@
-"""A monitor, its memory, and what its components would record."""
+"""A monitor, its process memory, and helpers that record measurements."""
 
 import pytest
 
@@ -22,7 +22,7 @@ LIMITS = Thresholds(
     handler_errors_min_calls=20,
     retries_warning=10,
 )
-"""Limits that the tests say numbers for, whatever the defaults are."""
+"""Limits that tests rely on, independent of the defaults."""
 
 
 class Memory:
@@ -47,7 +47,7 @@ def monitor(telemetry, clock, memory):
 
 @pytest.fixture
 def record(telemetry):
-    """Record as the components would: `record(instrument, amount, times, **attributes)`."""
+    """Records into an instrument, as the components of a bus do."""
 
     def record(instrument, amount=1, times=1, **attributes):
         series = telemetry.meter.bind(instrument, attributes)
@@ -68,7 +68,7 @@ def lookups(record):
 
 @pytest.fixture
 def warm(monitor, clock):
-    """The monitor of a service that runs for longer than the window."""
+    """A monitor whose service has run for longer than the window."""
     clock.now += 315
     monitor.check()
     return monitor

@@ -1,7 +1,9 @@
-"""Derived families stand on `/metrics` beside the measured ones, without unknown values."""
+"""The derived metrics of the monitor on /metrics."""
 
 
-def test_the_derived_view_is_on_the_same_metrics(monitor, telemetry, lookups, memory):
+def test_derived_metrics_are_exported_with_the_measured_ones(
+    monitor, telemetry, lookups, memory
+):
     lookups(3, 1)
     memory.resident_mb = 150
 
@@ -11,15 +13,15 @@ def test_the_derived_view_is_on_the_same_metrics(monitor, telemetry, lookups, me
         for s in family.samples
     }
 
-    assert samples["evmon_cache_hit_ratio",] == 0.75
-    assert samples["evmon_cache_lookups_total", "hit"] == 3
-    assert samples["evmon_threshold_breached", "EvmonMemoryHigh", "warning"] == 1
-    assert samples["evmon_threshold_breached", "EvmonMemoryHigh", "critical"] == 0
-    assert samples["evmon_threshold_value", "EvmonMemoryHigh"] == 150
-    assert samples["evmon_threshold_limit", "EvmonMemoryHigh", "critical"] == 500
+    assert 0.75 == samples["evmon_cache_hit_ratio",]
+    assert 3 == samples["evmon_cache_lookups_total", "hit"]
+    assert 1 == samples["evmon_threshold_breached", "EvmonMemoryHigh", "warning"]
+    assert 0 == samples["evmon_threshold_breached", "EvmonMemoryHigh", "critical"]
+    assert 150 == samples["evmon_threshold_value", "EvmonMemoryHigh"]
+    assert 500 == samples["evmon_threshold_limit", "EvmonMemoryHigh", "critical"]
 
 
-def test_what_is_not_known_has_no_sample(monitor, telemetry):
+def test_unknown_derived_values_have_no_sample(monitor, telemetry):
     names = {s.name for family in telemetry.families() for s in family.samples}
 
     assert "evmon_cache_hit_ratio" not in names

@@ -1,4 +1,4 @@
-"""A limit is breached beyond its value, with enough traffic to judge, and says what to do."""
+"""Findings: which values breach a limit, and what is recommended."""
 
 import pytest
 
@@ -9,9 +9,9 @@ def alerts(monitor):
     return [(f.alert, f.severity) for f in monitor.get_warnings()]
 
 
-def test_nothing_is_wrong_at_the_start(monitor):
-    assert alerts(monitor) == []
-    assert monitor.get_recommendations() == ()
+def test_no_limit_is_breached_at_the_start(monitor):
+    assert [] == alerts(monitor)
+    assert () == monitor.get_recommendations()
 
 
 @pytest.mark.parametrize(
@@ -25,7 +25,7 @@ def test_nothing_is_wrong_at_the_start(monitor):
         (0, 20, "critical"),
     ],
 )
-def test_the_hit_rate_is_judged_with_enough_traffic_only(
+def test_the_hit_rate_is_compared_only_after_enough_lookups(
     warm, lookups, hits, misses, severity
 ):
     lookups(hits, misses)
@@ -38,7 +38,7 @@ def test_the_hit_rate_is_judged_with_enough_traffic_only(
     ("megabytes", "severity"),
     [(100, None), (100.1, "warning"), (500, "warning"), (500.1, "critical")],
 )
-def test_resident_memory_is_held_against_its_limits(
+def test_resident_memory_above_a_limit_is_a_finding(
     monitor, memory, megabytes, severity
 ):
     memory.resident_mb = megabytes
@@ -48,7 +48,9 @@ def test_resident_memory_is_held_against_its_limits(
 
 
 @pytest.mark.parametrize(("seconds", "wrong"), [(1.0, False), (1.01, True)])
-def test_the_average_batch_is_held_against_its_limit(monitor, record, seconds, wrong):
+def test_an_average_batch_duration_above_the_limit_is_a_finding(
+    monitor, record, seconds, wrong
+):
     record(i.DISCOVERY_BATCH_DURATION, seconds, 4)
 
     assert ([("EvmonDiscoveryProcessingSlow", "warning")] if wrong else []) == alerts(
@@ -57,7 +59,7 @@ def test_the_average_batch_is_held_against_its_limit(monitor, record, seconds, w
 
 
 @pytest.mark.parametrize(("retries", "wrong"), [(10, False), (11, True)])
-def test_retries_of_all_components_are_held_against_their_limit(
+def test_retries_of_all_components_together_above_the_limit_are_a_finding(
     monitor, record, retries, wrong
 ):
     record(i.RETRY_ATTEMPTS, 5, **{"evmon.retry.component": "publish"})
@@ -69,7 +71,7 @@ def test_retries_of_all_components_are_held_against_their_limit(
 @pytest.mark.parametrize(
     ("failed", "severity"), [(5, None), (6, "warning"), (51, "critical")]
 )
-def test_the_share_of_failing_handler_calls_is_held_against_its_limits(
+def test_a_share_of_failed_handler_calls_above_a_limit_is_a_finding(
     monitor, record, failed, severity
 ):
     record(i.PROCESS_DURATION, 0.01, 100 - failed)
@@ -79,11 +81,11 @@ def test_the_share_of_failing_handler_calls_is_held_against_its_limits(
     assert expected == alerts(monitor)
 
 
-def test_a_recommendation_says_what_why_and_what_next(monitor, memory):
+def test_a_recommendation_has_finding_causes_next_step_and_runbook(monitor, memory):
     memory.resident_mb = 150
     (advice,) = monitor.get_recommendations()
 
-    assert advice.finding.message == "resident memory: 150MB, above the limit of 100MB"
+    assert "resident memory: 150MB, above the limit of 100MB" == advice.finding.message
     assert advice.causes
     assert "evmon_events_in_flight" in advice.next_step
-    assert advice.runbook == "EvmonMemoryHigh"
+    assert "EvmonMemoryHigh" == advice.runbook

@@ -1,4 +1,4 @@
-"""The figures are computed from what OpenTelemetry collected; the unknown stays unknown."""
+"""The figures and the summary that the monitor computes."""
 
 import json
 
@@ -16,7 +16,7 @@ def test_hit_rate_is_unknown_before_the_first_lookup(monitor):
     assert monitor.get_metrics().cache.hit_rate is None
 
 
-def test_figures_come_from_the_instruments(monitor, record, lookups, clock):
+def test_figures_are_computed_from_the_instruments(monitor, record, lookups, clock):
     lookups(850, 150)
     record(i.DISCOVERY_QUEUE_SIZE, 3)
     record(i.DISCOVERY_HANDLERS, 150)
@@ -42,23 +42,23 @@ def test_figures_come_from_the_instruments(monitor, record, lookups, clock):
         },
     } == monitor.get_metrics().to_dict()
     json.dumps(monitor.get_metrics().to_dict())
-    assert monitor.get_performance_summary() == (
+    assert (
         "Performance Summary (uptime: 3600s):\n"
         "  Cache: 85% hit rate (850/1000)\n"
         "  Discovery: 150 registered, 3 pending\n"
         "  Memory: 45.2MB used / 64MB total\n"
         "  Processing: 12.5ms average (120 runs)"
-    )
+    ) == monitor.get_performance_summary()
 
 
-def test_the_summary_says_so_when_nothing_is_known(monitor):
+def test_the_summary_names_figures_that_are_unknown(monitor):
     summary = monitor.get_performance_summary()
 
     assert "Cache: no hit rate (0/0)" in summary
     assert "Processing: no average (0 runs)" in summary
 
 
-def test_memory_that_the_system_does_not_tell_is_not_made_up(telemetry, clock):
+def test_memory_that_the_system_does_not_report_is_unknown(telemetry, clock):
     monitor = Monitor(
         telemetry,
         Thresholds(),
@@ -68,8 +68,8 @@ def test_memory_that_the_system_does_not_tell_is_not_made_up(telemetry, clock):
     )
 
     memory = monitor.get_metrics().memory
-    assert (
+    assert (1.0, 1.0, None) == (
         memory.heap_used_mb,
         memory.heap_total_mb,
         memory.external_mb,
-    ) == (1.0, 1.0, None)
+    )

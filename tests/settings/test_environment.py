@@ -15,10 +15,10 @@ def test_the_environment_overrides_the_code(monkeypatch):
 
     settings = EventBus(service="shop")._settings
 
-    assert settings.service == "other"
-    assert settings.retry.max_retries == 9
-    assert settings.consumer.batch_size == 7
-    assert settings.thresholds.memory_warning_mb == 1.5
+    assert "other" == settings.service
+    assert 9 == settings.retry.max_retries
+    assert 7 == settings.consumer.batch_size
+    assert 1.5 == settings.thresholds.memory_warning_mb
     assert settings.auto_discovery is False
 
 
@@ -31,7 +31,7 @@ def test_standard_opentelemetry_variables_are_read():
     )
     config = resolve(MetricsConfig(), environ)
 
-    assert (config.host, config.port) == ("::1", 9999)
+    assert ("::1", 9999) == (config.host, config.port)
 
 
 def test_an_evmon_variable_takes_precedence_over_the_standard_one():
@@ -75,7 +75,7 @@ def test_a_typo_in_a_variable_name_is_logged(caplog):
 
     first, second = caplog.messages
     assert first.endswith("; did you mean EVMON_CONSUMER_MAX_CONCURRENCY?")
-    assert second == "unknown variable EVMON_TRANSPROT; did you mean EVMON_TRANSPORT?"
+    assert "unknown variable EVMON_TRANSPROT; did you mean EVMON_TRANSPORT?" == second
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,7 @@ def test_variables_that_kubernetes_sets_for_services_are_no_typos(caplog):
         }
     )
 
-    assert caplog.messages == []
+    assert [] == caplog.messages
 
 
 def test_an_error_names_the_opentelemetry_variable_that_was_set():

@@ -1,4 +1,4 @@
-"""Fixtures of the tests of what is measured."""
+"""Fixtures for the tests of instruments and their export."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from evmon._telemetry.provider import Telemetry
 
 @pytest.fixture
 def everything():
-    """Every instrument, recorded once with each of its attributes."""
+    """Telemetry in which every instrument was recorded once, with all its attributes."""
     telemetry = Telemetry("shop")
     for row in INSTRUMENTS:
         if not row.kind.name.startswith("OBSERVABLE"):

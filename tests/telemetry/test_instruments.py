@@ -1,4 +1,4 @@
-"""The one table of instruments keeps the contract with those who build on it."""
+"""The table of instruments: names, completeness, bucket boundaries."""
 
 import re
 
@@ -34,10 +34,10 @@ CONTRACT = {
 }
 
 
-def test_the_names_of_the_contract_are_there():
+def test_the_promised_names_exist():
     names = {row.name: prometheus_name(row) for row in INSTRUMENTS}
 
-    assert {name: names.get(name) for name in CONTRACT} == CONTRACT
+    assert CONTRACT == {name: names.get(name) for name in CONTRACT}
 
 
 def test_every_row_is_complete_and_unique():
@@ -69,6 +69,6 @@ def test_histograms_have_the_boundaries_of_the_table(everything):
             assert [*row.boundaries, float("inf")] == found
 
 
-def test_what_is_observed_cannot_be_recorded(everything):
+def test_observable_instruments_cannot_be_recorded(everything):
     with pytest.raises(ValueError, match="is observed, not recorded"):
         everything.meter.bind(i.PROCESS_CPU_TIME)

@@ -1,4 +1,4 @@
-"""Whatever comes in, a label is printable, short, and one of few."""
+"""Label values are printable, short and of limited number."""
 
 import pytest
 from hypothesis import given
@@ -10,7 +10,7 @@ from evmon._telemetry.labels import OTHER, UNKNOWN, ErrorTypes, label
 
 
 @given(st.text(st.characters()))
-def test_any_text_becomes_a_label_that_can_be_scraped(text):
+def test_any_text_becomes_a_valid_label(text):
     value = label(text)
 
     registry = CollectorRegistry()
@@ -32,26 +32,26 @@ def test_any_text_becomes_a_label_that_can_be_scraped(text):
         ("", UNKNOWN),
     ],
 )
-def test_plain_text_stays_as_it_is_and_the_rest_is_replaced(text, value):
+def test_printable_text_is_kept_and_other_characters_are_replaced(text, value):
     assert value == label(text)
 
 
 def test_error_types_are_class_names():
-    assert ErrorTypes().of(ValueError("secret")) == "ValueError"
+    assert "ValueError" == ErrorTypes().of(ValueError("secret"))
 
 
-def test_too_many_error_types_are_one():
+def test_error_types_beyond_the_limit_share_one_label():
     types = ErrorTypes(limit=3)
     names = [types.of(type(f"E{n}", (Exception,), {})()) for n in range(1000)]
 
-    assert names[:3] == ["E0", "E1", "E2"]
+    assert ["E0", "E1", "E2"] == names[:3]
     assert {OTHER} == set(names[3:])
-    assert len(types._names) <= 3
+    assert 3 >= len(types._names)
 
 
-def test_classes_made_anew_for_each_error_share_a_name():
+def test_classes_of_the_same_name_share_a_label():
     types = ErrorTypes(limit=3)
     names = {types.of(type("Made", (Exception,), {})()) for _ in range(1000)}
 
     assert {"Made"} == names
-    assert len(types._names) <= 3
+    assert 3 >= len(types._names)

@@ -1,4 +1,4 @@
-"""An instrument's Prometheus name is the one that the exporter writes."""
+"""Prometheus names of instruments equal those of the exporter."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from evmon._telemetry.instruments import INSTRUMENTS, Instrument, Kind
 from evmon._telemetry.naming import prometheus_label, prometheus_name
 
 
-def test_the_exporter_names_everything_as_the_table_predicts(everything):
+def test_names_and_labels_equal_those_of_the_exporter(everything):
     samples = {}
     for family in everything.families():
         for sample in family.samples:
@@ -34,5 +34,5 @@ def test_the_unit_and_total_are_appended_once(kind, name, unit, shown):
     assert shown == prometheus_name(row)
 
 
-def test_what_no_label_may_contain_is_an_underscore():
+def test_characters_not_allowed_in_labels_become_underscores():
     assert "http_request_method_1" == prometheus_label("http.request-method.1")

@@ -1,23 +1,23 @@
-"""The process reports its memory, time and threads when it is asked."""
+"""Memory, CPU time and threads of the process."""
 
 from evmon._telemetry import instruments as i
 from evmon._telemetry.process import observe_process, process_memory
 
 
-def test_process_figures_are_observed(everything):
+def test_process_metrics_are_observed(everything):
     snapshot = everything.snapshot()
 
-    assert snapshot.total(i.PROCESS_MEMORY_USAGE) > 1_000_000
+    assert 1_000_000 < snapshot.total(i.PROCESS_MEMORY_USAGE)
     assert snapshot.total(i.PROCESS_MEMORY_VIRTUAL) > snapshot.total(
         i.PROCESS_MEMORY_USAGE
     )
-    assert snapshot.total(i.PROCESS_CPU_TIME, {"cpu.mode": "user"}) > 0
-    assert snapshot.total(i.PROCESS_THREAD_COUNT) >= 1
+    assert 0 < snapshot.total(i.PROCESS_CPU_TIME, {"cpu.mode": "user"})
+    assert 1 <= snapshot.total(i.PROCESS_THREAD_COUNT)
     assert observe_process
 
 
-def test_the_real_memory_figures_are_in_order():
+def test_memory_of_this_process_is_plausible():
     memory = process_memory()
 
     assert 0 < memory.unique <= memory.resident
-    assert memory.allocated > 0
+    assert 0 < memory.allocated

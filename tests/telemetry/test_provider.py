@@ -1,4 +1,4 @@
-"""The wiring of the SDK: what is collected is what is shown, however many look."""
+"""The meter provider: collection, resource, foreign providers, disabled SDK."""
 
 import threading
 
@@ -15,18 +15,18 @@ def samples(telemetry):
     return [s for family in telemetry.families() for s in family.samples]
 
 
-def test_a_look_of_the_monitor_does_not_disturb_a_scrape(telemetry):
+def test_a_snapshot_does_not_change_what_a_scrape_returns(telemetry):
     telemetry.meter.bind(i.CACHE_ENTRIES)(3)
     for _ in range(5):
-        assert telemetry.snapshot().total(i.CACHE_ENTRIES) == 3
+        assert 3 == telemetry.snapshot().total(i.CACHE_ENTRIES)
 
-    assert [s.value for s in samples(telemetry) if s.name == "evmon_cache_entries"] == [
-        3.0
+    assert [3.0] == [
+        s.value for s in samples(telemetry) if s.name == "evmon_cache_entries"
     ]
-    assert telemetry.latest().total(i.CACHE_ENTRIES) == 3
+    assert 3 == telemetry.latest().total(i.CACHE_ENTRIES)
 
 
-def test_many_may_scrape_at_once(telemetry):
+def test_concurrent_scrapes_return_each_metric_once(telemetry):
     telemetry.meter.bind(i.CACHE_ENTRIES)(1)
     counts = []
 
@@ -43,23 +43,23 @@ def test_many_may_scrape_at_once(telemetry):
         thread.join()
 
     assert {1} == set(counts)
-    assert len(counts) == 160
+    assert 160 == len(counts)
 
 
-def test_the_service_is_in_the_resource(telemetry, monkeypatch):
+def test_the_service_name_is_in_the_resource(telemetry, monkeypatch):
     (target,) = [s for s in samples(telemetry) if s.name == "target_info"]
-    assert target.labels["service_name"] == "shop"
+    assert "shop" == target.labels["service_name"]
 
     monkeypatch.setenv("OTEL_SERVICE_NAME", "named-outside")
     monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment.name=test")
     other = Telemetry("shop")
     (target,) = [s for s in samples(other) if s.name == "target_info"]
     other.shutdown()
-    assert target.labels["service_name"] == "named-outside"
-    assert target.labels["deployment_environment_name"] == "test"
+    assert "named-outside" == target.labels["service_name"]
+    assert "test" == target.labels["deployment_environment_name"]
 
 
-def test_what_was_only_noted_is_recorded_before_each_collection(telemetry):
+def test_before_collect_callbacks_run_before_each_collection(telemetry):
     record = telemetry.meter.bind(i.CACHE_ENTRIES)
     telemetry.before_collect(lambda: record(1))
     telemetry.snapshot()
@@ -67,13 +67,13 @@ def test_what_was_only_noted_is_recorded_before_each_collection(telemetry):
     assert 2.0 in [s.value for s in samples(telemetry)]
 
 
-def test_derived_families_may_be_added(telemetry):
+def test_collectors_can_add_metric_families(telemetry):
     telemetry.add_collector(lambda: [GaugeMetricFamily("derived", "x", value=7)])
 
     assert 7 in [s.value for s in samples(telemetry) if s.name == "derived"]
 
 
-def test_a_foreign_provider_is_measured_into_and_the_blindness_is_said(
+def test_a_foreign_provider_is_used_and_its_lack_of_a_reader_is_logged(
     monkeypatch, caplog
 ):
     class Foreign(metrics.NoOpMeterProvider):
@@ -84,7 +84,7 @@ def test_a_foreign_provider_is_measured_into_and_the_blindness_is_said(
     telemetry = Telemetry("shop")
     telemetry.meter.bind(i.CACHE_ENTRIES)(1)
 
-    assert telemetry.snapshot().total(i.CACHE_ENTRIES) == 0
+    assert 0 == telemetry.snapshot().total(i.CACHE_ENTRIES)
     assert "the monitor and /metrics stay empty" in caplog.text
     telemetry.shutdown()
 
@@ -97,7 +97,7 @@ def test_a_foreign_provider_is_measured_into_and_the_blindness_is_said(
         ("OTEL_RESOURCE_ATTRIBUTES", "service.name=other", "other"),
     ],
 )
-def test_the_environment_names_the_service_only_if_it_does(
+def test_the_environment_can_override_the_service_name(
     monkeypatch, variable, value, name
 ):
     monkeypatch.setenv(variable, value)

@@ -1,4 +1,4 @@
-"""The reader hands out what it received: looks, families and scrapes, side by side."""
+"""The reader: collected data, metric families and scrapes."""
 
 import threading
 
@@ -18,8 +18,8 @@ from evmon._telemetry.text_format import Rendered
 LINE = 'evmon_cache_lookups_total{evmon_cache_result="hit"} 2.0\n'
 
 
-class Wired:
-    """A reader with a provider before it, and what was measured beside it."""
+class ConnectedReader:
+    """A reader with its provider, evmon's meter and a foreign counter."""
 
     def __init__(self, bulk):
         self.registry = CollectorRegistry()
@@ -29,13 +29,13 @@ class Wired:
         self.sdk = InstrumentMeter(self.provider.get_meter("evmon"))
         self.meter = bulk or self.sdk
         self.foreign = self.provider.get_meter("theirs").create_counter("orders")
-        # The SDK hands over nothing when it has nothing; a service has its process.
+        # Without any value the SDK does not call the reader at all.
         self.foreign.add(0)
 
 
 @pytest.fixture(params=[True, False], ids=["bulk", "sdk"])
 def wired(request):
-    wired = Wired(AggregateMeter() if request.param else None)
+    wired = ConnectedReader(AggregateMeter() if request.param else None)
     yield wired
     wired.provider.shutdown()
 
@@ -53,48 +53,48 @@ def names(families):
     return [family.name for family in families]
 
 
-def test_a_look_sees_what_was_measured_and_keeps_it(wired, hit):
+def test_look_collects_and_latest_returns_the_last_collection(wired, hit):
     assert wired.reader.latest is None
     hit(2)
-    assert total(wired.reader.look()) == 2
+    assert 2 == total(wired.reader.look())
     hit(1)
-    assert total(wired.reader.latest) == 2
-    assert total(wired.reader.look()) == 3
+    assert 2 == total(wired.reader.latest)
+    assert 3 == total(wired.reader.look())
 
 
-def test_families_show_ours_and_theirs(wired, hit):
+def test_families_include_metrics_of_evmon_and_others(wired, hit):
     hit(2)
     wired.foreign.add(5)
     families = wired.reader.families()
 
     assert all(isinstance(family, Metric) for family in families)
     values = {s.name: s.value for f in families for s in f.samples}
-    assert values["evmon_cache_lookups_total"] == 2
-    assert values["orders_total"] == 5
+    assert 2 == values["evmon_cache_lookups_total"]
+    assert 5 == values["orders_total"]
     assert "target_info" in values
 
 
-def test_a_scrape_has_ours_written_out_and_theirs_as_families(wired, hit):
+def test_a_scrape_has_evmon_metrics_as_text_and_others_as_families(wired, hit):
     hit(2)
     wired.foreign.add(5)
     (ours, *others) = wired.reader.scrape()
 
     assert isinstance(ours, Rendered)
-    assert (ours.name, ours.lines) == ("evmon_cache_lookups", LINE)
-    assert set(names(others)) == {"target", "orders"}
+    assert ("evmon_cache_lookups", LINE) == (ours.name, ours.lines)
+    assert {"target", "orders"} == set(names(others))
 
 
-def test_a_scrape_is_no_other_than_the_next(wired, hit):
+def test_repeated_scrapes_return_the_same(wired, hit):
     hit(2)
     for _ in range(3):
-        assert [f.lines for f in wired.reader.scrape() if isinstance(f, Rendered)] == [
-            LINE
+        assert [LINE] == [
+            f.lines for f in wired.reader.scrape() if isinstance(f, Rendered)
         ]
-        assert names(wired.reader.families()).count("evmon_cache_lookups") == 1
+        assert 1 == names(wired.reader.families()).count("evmon_cache_lookups")
 
 
-def test_what_is_measured_through_the_sdk_too_stands_beside_the_bulk():
-    wired = Wired(AggregateMeter())
+def test_metrics_of_the_sdk_and_the_buffered_meter_share_a_scope():
+    wired = ConnectedReader(AggregateMeter())
     wired.bulk.bind(i.CACHE_ENTRIES)(1)
     wired.sdk.bind(i.CONSUMER_READY)(1)
     data = wired.reader.look()
@@ -102,14 +102,14 @@ def test_what_is_measured_through_the_sdk_too_stands_beside_the_bulk():
 
     scopes = data.resource_metrics[0].scope_metrics
     (ours,) = [scope for scope in scopes if scope.scope.name == "evmon"]
-    assert {m.name for m in ours.metrics} == {
+    assert {
         i.CACHE_ENTRIES.name,
         i.CONSUMER_READY.name,
-    }
+    } == {m.name for m in ours.metrics}
 
 
 class Derives(Collector):
-    """A family that is derived from a look of its own, as the monitor's are."""
+    """A family computed from a collection of its own, like those of the monitor."""
 
     def __init__(self, reader):
         self._reader = reader
@@ -122,17 +122,17 @@ class Derives(Collector):
         return []
 
 
-def test_a_family_may_be_derived_from_a_look_while_a_scrape_goes_on(wired, hit):
+def test_a_collector_can_collect_during_a_scrape(wired, hit):
     wired.registry.register(Derives(wired.reader))
     hit(2)
     for collect in (wired.reader.families, wired.reader.scrape):
         found = collect()
-        assert names(found).count("evmon_cache_lookups") == 1
+        assert 1 == names(found).count("evmon_cache_lookups")
         (derived,) = [f for f in found if f.name == "derived"]
-        assert derived.samples[0].value == 2
+        assert 2 == derived.samples[0].value
 
 
-def test_a_scrape_that_fails_leaves_the_next_one_whole(wired, hit):
+def test_a_scrape_after_a_failed_one_is_complete(wired, hit):
     class Fails(Collector):
         def collect(self):
             raise ZeroDivisionError
@@ -148,10 +148,10 @@ def test_a_scrape_that_fails_leaves_the_next_one_whole(wired, hit):
     wired.registry.unregister(fails)
 
     assert "evmon_cache_lookups" in names(wired.reader.families())
-    assert wired.reader.scrape()[0].lines == LINE
+    assert LINE == wired.reader.scrape()[0].lines
 
 
-def test_threads_may_look_and_scrape_at_once(wired, hit):
+def test_concurrent_looks_and_scrapes_return_the_same(wired, hit):
     hit(2)
     wrong = []
 
@@ -168,10 +168,10 @@ def test_threads_may_look_and_scrape_at_once(wired, hit):
         thread.start()
     for thread in threads:
         thread.join()
-    assert wrong == []
+    assert [] == wrong
 
 
-def test_a_family_of_the_registry_without_a_value_has_no_sample(wired):
+def test_a_registered_family_of_nan_has_no_sample(wired):
     unknown = GaugeMetricFamily("unknown", "x", value=float("nan"))
 
     class Shows(Collector):
@@ -183,4 +183,4 @@ def test_a_family_of_the_registry_without_a_value_has_no_sample(wired):
 
     wired.registry.register(Shows())
     (family,) = [f for f in wired.reader.families() if f.name == "unknown"]
-    assert family.samples == []
+    assert [] == family.samples

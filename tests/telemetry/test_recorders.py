@@ -1,4 +1,4 @@
-"""A recorder's series are there from the start, and each thing is counted in its own."""
+"""Recorders: which series each one has and what it counts."""
 
 from evmon._telemetry import instruments as i
 from evmon._telemetry.recorders import (
@@ -11,7 +11,7 @@ from evmon._telemetry.recorders import (
 from evmon.errors import DEAD_LETTER_REASONS
 
 
-def test_a_cache_entry_that_was_evicted_is_no_entry_any_more(measured):
+def test_an_eviction_reduces_the_number_of_entries(measured):
     recorder = CacheRecorder(measured.meter)
     recorder.scanned(0.001)
     recorder.stored()
@@ -22,7 +22,7 @@ def test_a_cache_entry_that_was_evicted_is_no_entry_any_more(measured):
     assert 1 == measured.total(i.CACHE_EVICTIONS, **{i.EVICTION_REASON: "expired"})
 
 
-def test_whoever_leaves_the_queue_has_an_outcome_or_was_dropped(measured):
+def test_settled_and_dropped_providers_leave_the_queue(measured):
     recorder = DiscoveryRecorder(measured.meter)
     for _ in range(4):
         recorder.queued()
@@ -46,7 +46,7 @@ def test_retries_are_counted_by_component_and_error(measured):
     assert 2.0 == measured.snapshot.distribution(i.RETRY_DELAY).total
 
 
-def test_refused_events_are_counted_apart_from_sent_ones(measured):
+def test_failed_publishes_are_counted_with_their_error_type(measured):
     recorder = PublishRecorder(measured.meter, "memory", "shop")
     recorder.sent({"a": 3, "b": 1}, None)
     recorder.sent({"a": 2}, OSError("full"))
@@ -55,7 +55,7 @@ def test_refused_events_are_counted_apart_from_sent_ones(measured):
     assert 2 == measured.total(i.SENT_MESSAGES, **{i.ERROR_TYPE: "OSError"})
 
 
-def test_every_reason_of_a_dead_letter_starts_at_zero(measured):
+def test_dead_letters_are_0_for_every_other_reason(measured):
     ConsumeRecorder(measured.meter, "memory", "shop", "shop").dead_lettered("rejected")
     counted = {
         reason: measured.total(i.DEAD_LETTERS, **{i.DEAD_LETTER_REASON: reason})

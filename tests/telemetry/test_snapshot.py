@@ -1,19 +1,19 @@
-"""A snapshot is what was collected, as plain numbers."""
+"""A snapshot: collected metrics as plain numbers."""
 
 from evmon._telemetry import instruments as i
 from evmon._telemetry.snapshot import Distribution, Snapshot
 
 
-def test_a_snapshot_of_nothing_is_zero():
+def test_an_empty_snapshot_is_zero():
     empty = Snapshot()
 
-    assert empty.total(i.CACHE_LOOKUPS) == 0
+    assert 0 == empty.total(i.CACHE_LOOKUPS)
     assert Distribution() == empty.distribution(i.RETRY_DELAY)
     assert empty.distribution(i.RETRY_DELAY).mean is None
     assert not empty.has(i.CACHE_LOOKUPS)
 
 
-def test_a_snapshot_sums_the_series_that_carry_the_attributes(telemetry):
+def test_a_snapshot_sums_the_series_with_the_given_attributes(telemetry):
     for error in ("", "ValueError", "OSError"):
         attributes = {"evmon.retry.component": "handler"}
         if error:
@@ -22,10 +22,10 @@ def test_a_snapshot_sums_the_series_that_carry_the_attributes(telemetry):
         telemetry.meter.bind(i.PROCESS_DURATION, attributes)(2)
     snapshot = telemetry.snapshot()
 
-    assert snapshot.total(i.RETRY_ATTEMPTS) == 3
-    assert snapshot.total(i.RETRY_ATTEMPTS, {"error.type": "OSError"}) == 1
+    assert 3 == snapshot.total(i.RETRY_ATTEMPTS)
+    assert 1 == snapshot.total(i.RETRY_ATTEMPTS, {"error.type": "OSError"})
     assert Distribution(3, 6) == snapshot.distribution(i.PROCESS_DURATION)
     assert Distribution(1, 2) == snapshot.distribution(
         i.PROCESS_DURATION, without="error.type"
     )
-    assert snapshot.distribution(i.PROCESS_DURATION).mean == 2
+    assert 2 == snapshot.distribution(i.PROCESS_DURATION).mean

@@ -1,4 +1,4 @@
-"""The text is, byte by byte, what the exporter and prometheus_client would write."""
+"""The rendered text equals that of the exporter and prometheus_client."""
 
 import math
 
@@ -38,7 +38,7 @@ odd_text = st.one_of(
 
 
 def exported(metrics):
-    """Both formats, by the exporter and prometheus_client."""
+    """The text of the exporter and prometheus_client, in both formats."""
     registry = CollectorRegistry()
     reader = PrometheusMetricReader(
         disable_target_info=True, registry=registry, scope_info_enabled=False
@@ -82,10 +82,10 @@ def recordings(draw):
     [(i.RETRY_ATTEMPTS, {"error.type": "a"}, 1)],
     [(i.RETRY_ATTEMPTS, {"error.type": "a", "evmon.retry.component": "b"}, 1)],
 )
-def test_it_writes_what_the_exporter_and_prometheus_client_write(first, then):
+def test_the_text_equals_that_of_the_exporter(first, then):
     meter = AggregateMeter()
     renderer = TextRenderer()
-    # Twice, because the second time the templates are there.
+    # More than once, because templates are cached by the first rendering.
     for recorded in (first, then, []):
         for row, attributes, value in recorded:
             meter.bind(row, attributes)(value)
@@ -94,7 +94,7 @@ def test_it_writes_what_the_exporter_and_prometheus_client_write(first, then):
 
 
 @pytest.mark.parametrize("count", [0, 999_999, 1_000_000, 10**7 + 1, 2**60])
-def test_large_counts_are_written_as_go_writes_them(count):
+def test_large_counts_have_the_format_of_go(count):
     row = i.PROCESS_DURATION
     counts = (count, *[1] * len(row.boundaries))
     point = HistogramDataPoint(
@@ -106,7 +106,7 @@ def test_large_counts_are_written_as_go_writes_them(count):
 
 
 @pytest.mark.parametrize("value", [True, 7, 1.5, ("a", "b"), "a"])
-def test_attributes_may_be_of_other_types(value):
+def test_attributes_of_other_types_are_rendered(value):
     point = NumberDataPoint({"otel.metric.overflow": value}, 0, 1, 3)
     row = i.CACHE_LOOKUPS
     data = Sum([point], CUMULATIVE, is_monotonic=True)
@@ -116,7 +116,7 @@ def test_attributes_may_be_of_other_types(value):
 
 
 @pytest.mark.parametrize("description", ['a "quoted" \\ one\nin two lines', ""])
-def test_a_description_is_escaped_as_each_format_wants(description):
+def test_descriptions_are_escaped_for_each_format(description):
     point = NumberDataPoint({}, 0, 1, 3)
     metric = Metric(i.CONSUMER_READY.name, description, "", Gauge([point]))
 
@@ -124,23 +124,23 @@ def test_a_description_is_escaped_as_each_format_wants(description):
 
 
 @pytest.mark.parametrize("value", [math.inf, -math.inf, -0.0, -1.5e-9, 1e16])
-def test_odd_numbers_are_written_alike(value):
+def test_infinite_negative_and_large_numbers_are_rendered(value):
     point = NumberDataPoint({}, 0, 1, value)
     metric = Metric(i.CONSUMER_LAG.name, "x", "", Gauge([point]))
 
     assert rendered([metric]) == exported([metric])
 
 
-def test_a_gauge_of_nan_is_no_sample():
+def test_a_gauge_of_nan_has_no_sample():
     point = NumberDataPoint({}, 0, 1, math.nan)
     (family,) = TextRenderer().render(
         [Metric(i.CONSUMER_LAG.name, "x", "", Gauge([point]))]
     )
 
-    assert family.lines == ""
+    assert "" == family.lines
 
 
-def test_a_template_goes_with_its_series():
+def test_templates_of_vanished_series_are_removed():
     row = i.CACHE_LOOKUPS
     renderer = TextRenderer()
     for n in range(5):
@@ -148,7 +148,7 @@ def test_a_template_goes_with_its_series():
         data = Sum([point], CUMULATIVE, is_monotonic=True)
         renderer.render([Metric(row.name, row.description, row.unit, data)])
 
-    assert len(renderer._templates[row.name]._known) == 1
+    assert 1 == len(renderer._templates[row.name]._known)
 
 
 def named(name, data):
@@ -173,5 +173,5 @@ DELTA = AggregationTemporality.DELTA
         (named(i.RETRY_DELAY.name, Gauge([])), False),
     ],
 )
-def test_only_what_stands_in_the_table_unchanged_is_ours(metric, ours):
+def test_only_metrics_that_match_the_table_of_instruments_are_ours(metric, ours):
     assert is_ours(metric) is ours

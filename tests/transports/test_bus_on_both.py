@@ -4,6 +4,7 @@ import asyncio
 import threading
 
 import pytest
+from tests.waiting import eventually
 
 from evmon import (
     BusStateError,
@@ -56,11 +57,11 @@ class Stage:
         return self.total(i.DEAD_LETTERS)
 
     async def until_dead(self, reason, count=1):
-        await pytest.eventually(lambda: self.dead(reason) == count)
+        await eventually(lambda: self.dead(reason) == count)
         assert self.all_dead == count
 
     async def until_idle(self):
-        await pytest.eventually(lambda: not self.total(i.EVENTS_IN_FLIGHT))
+        await eventually(lambda: not self.total(i.EVENTS_IN_FLIGHT))
 
 
 @pytest.fixture
@@ -87,7 +88,7 @@ async def test_an_event_reaches_the_handlers_whose_pattern_matches(
         sent = ["order.created", "order.shipped", "order.item.added", "user.left"]
         for event_type in sent:
             await bus.publish(event_type)
-        await pytest.eventually(lambda: len(rest) == 4)
+        await eventually(lambda: len(rest) == 4)
         await s.until_idle()
 
     assert sorted(reached) == sorted(seen)
@@ -104,9 +105,9 @@ async def test_an_event_arrives_as_it_was_sent(stage):
             {"text": "Grüße \u2028 \x00", "none": None, "list": [1, 2.5, True]},
             traceparent="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
         )
-        await pytest.eventually(lambda: seen)
+        await eventually(lambda: seen)
 
-    assert seen == [sent]
+    assert [sent] == seen
 
 
 async def test_a_handler_of_many_gets_a_batch_and_each_event_once(stage):
@@ -119,12 +120,12 @@ async def test_a_handler_of_many_gets_a_batch_and_each_event_once(stage):
     s.bus.add_handler("a", store)
     async with s as bus:
         await bus.publish_many(("a", n) for n in range(500))
-        await pytest.eventually(lambda: sum(map(len, batches)) == 500)
+        await eventually(lambda: sum(map(len, batches)) == 500)
         await s.until_idle()
 
     assert list(range(500)) == sorted(n for batch in batches for n in batch)
-    assert len(batches) < 50
-    assert s.all_dead == 0
+    assert 50 > len(batches)
+    assert 0 == s.all_dead
 
 
 async def test_every_handler_of_an_event_is_called_once(stage):
@@ -134,10 +135,10 @@ async def test_every_handler_of_an_event_is_called_once(stage):
         s.bus.add_handler("a", lambda e, name=name: seen.append(name))
     async with s as bus:
         await bus.publish("a")
-        await pytest.eventually(lambda: len(seen) == 3)
+        await eventually(lambda: len(seen) == 3)
         await s.until_idle()
 
-    assert sorted(seen) == ["a", "b", "c"]
+    assert ["a", "b", "c"] == sorted(seen)
 
 
 async def test_sync_handlers_run_in_threads_and_async_ones_in_the_loop(stage):
@@ -154,7 +155,7 @@ async def test_sync_handlers_run_in_threads_and_async_ones_in_the_loop(stage):
     s.bus.add_handler("a", in_loop)
     async with s as bus:
         await bus.publish("a")
-        await pytest.eventually(lambda: len(threads) == 2)
+        await eventually(lambda: len(threads) == 2)
 
     assert threads["async"] is threading.main_thread()
     assert threads["sync"] is not threading.main_thread()
@@ -166,11 +167,11 @@ async def test_publish_many_answers_for_each_event(stage):
     s.bus.add_handler("a", lambda e: seen.append(e.data))
     async with s as bus:
         results = await bus.publish_many([("a", n) for n in range(2500)])
-        await pytest.eventually(lambda: len(seen) == 2500)
+        await eventually(lambda: len(seen) == 2500)
         await s.until_idle()
-        assert await bus.publish_many([]) == []
+        assert [] == await bus.publish_many([])
 
-    assert results == [None] * 2500
+    assert [None] * 2500 == results
     assert sorted(seen) == list(range(2500))
 
 
@@ -185,7 +186,7 @@ async def test_what_was_not_awaited_is_sent_before_the_bus_stops(stage, url):
         later = stage()
         later.bus.add_handler("a", lambda e: seen.append(e.data))
         async with later:
-            await pytest.eventually(lambda: len(seen) == 50)
+            await eventually(lambda: len(seen) == 50)
 
     assert sorted(seen) == list(range(50))
 
@@ -196,7 +197,7 @@ async def test_what_was_not_awaited_is_sent_soon(stage):
     s.bus.add_handler("a", lambda e: seen.append(e.data))
     async with s as bus:
         bus.publish_nowait("a", 1)
-        await pytest.eventually(lambda: seen == [1])
+        await eventually(lambda: seen == [1])
 
 
 async def test_a_failing_handler_is_retried_by_its_policy_until_it_succeeds(stage):
@@ -211,13 +212,13 @@ async def test_a_failing_handler_is_retried_by_its_policy_until_it_succeeds(stag
     s.bus.add_handler("a", flaky, retry=QUICK)
     async with s as bus:
         await bus.publish("a")
-        await pytest.eventually(lambda: len(attempts) == 3)
+        await eventually(lambda: len(attempts) == 3)
         await s.until_idle()
-        assert s.all_dead == 0
-        assert s.total(i.RETRY_ATTEMPTS, **{i.RETRY_COMPONENT: "handler"}) == 2
-        assert s.calls(**{i.ERROR_TYPE: "ConnectionError"}) == 2
+        assert 0 == s.all_dead
+        assert 2 == s.total(i.RETRY_ATTEMPTS, **{i.RETRY_COMPONENT: "handler"})
+        assert 2 == s.calls(**{i.ERROR_TYPE: "ConnectionError"})
 
-    assert attempts == [1, 2, 3]
+    assert [1, 2, 3] == attempts
 
 
 async def test_a_retry_longer_than_a_second_keeps_the_attempts(stage):
@@ -234,12 +235,12 @@ async def test_a_retry_longer_than_a_second_keeps_the_attempts(stage):
     s.bus.add_handler("a", lambda e: attempts.append("other"))
     async with s as bus:
         await bus.publish("a")
-        await pytest.eventually(lambda: attempts.count("other") and 3 in attempts)
+        await eventually(lambda: attempts.count("other") and 3 in attempts)
         await s.until_idle()
-        assert s.all_dead == 0
+        assert 0 == s.all_dead
 
-    assert [a for a in attempts if a != "other"] == [1, 2, 3]
-    assert attempts.count("other") == 1
+    assert [1, 2, 3] == [a for a in attempts if a != "other"]
+    assert 1 == attempts.count("other")
 
 
 async def test_exhausted_retries_end_in_a_dead_letter(stage):
@@ -255,9 +256,9 @@ async def test_exhausted_retries_end_in_a_dead_letter(stage):
         await bus.publish("a")
         await s.until_dead("handler_error")
         await s.until_idle()
-        assert s.total(i.RETRY_EXHAUSTED, **{i.RETRY_COMPONENT: "handler"}) == 1
+        assert 1 == s.total(i.RETRY_EXHAUSTED, **{i.RETRY_COMPONENT: "handler"})
 
-    assert attempts == [1, 2, 3]
+    assert [1, 2, 3] == attempts
 
 
 async def test_the_failure_of_one_handler_is_not_that_of_another(stage):
@@ -273,7 +274,7 @@ async def test_the_failure_of_one_handler_is_not_that_of_another(stage):
         await bus.publish("a")
         await s.until_dead("handler_error")
 
-    assert len(seen) == 1
+    assert 1 == len(seen)
 
 
 async def test_a_rejected_event_is_dead_lettered_at_once(stage):
@@ -289,7 +290,7 @@ async def test_a_rejected_event_is_dead_lettered_at_once(stage):
         await bus.publish("a")
         await s.until_dead("rejected")
 
-    assert len(calls) == 1
+    assert 1 == len(calls)
 
 
 @pytest.mark.parametrize("delay", [0, 0.01, 1.05])
@@ -305,9 +306,9 @@ async def test_a_handler_may_ask_for_a_later_try(stage, delay):
     s.bus.add_handler("a", later)
     async with s as bus:
         await bus.publish("a")
-        await pytest.eventually(lambda: attempts == [1, 2])
+        await eventually(lambda: attempts == [1, 2])
         await s.until_idle()
-        assert s.all_dead == 0
+        assert 0 == s.all_dead
 
 
 async def test_asking_for_ever_for_a_later_try_ends_in_a_dead_letter(stage):
@@ -323,7 +324,7 @@ async def test_asking_for_ever_for_a_later_try_ends_in_a_dead_letter(stage):
         await bus.publish("a")
         await s.until_dead("handler_error")
 
-    assert len(attempts) == 3
+    assert 3 == len(attempts)
 
 
 async def test_an_event_that_nobody_handles_is_dead_lettered(stage):
@@ -333,9 +334,9 @@ async def test_an_event_that_nobody_handles_is_dead_lettered(stage):
     async with s as bus:
         await bus.publish_many([("b", None), ("a", None), ("b", None)])
         await s.until_dead("unknown_type", 2)
-        await pytest.eventually(lambda: seen)
+        await eventually(lambda: seen)
 
-    assert len(seen) == 1
+    assert 1 == len(seen)
 
 
 async def test_data_that_a_handler_does_not_take_is_dead_lettered(stage):
@@ -350,7 +351,7 @@ async def test_data_that_a_handler_does_not_take_is_dead_lettered(stage):
         await bus.publish("a", "seven")
         await bus.publish("a", 7)
         await s.until_dead("invalid_data")
-        await pytest.eventually(lambda: seen == [7])
+        await eventually(lambda: seen == [7])
 
 
 def _deep(levels):
@@ -386,12 +387,12 @@ async def test_what_is_no_event_is_refused_before_it_is_sent(stage, data, reason
                 assert results[0] is None
                 raise results[1].__cause__
         await bus.publish("a", "good")
-        await pytest.eventually(lambda: "good" in seen)
+        await eventually(lambda: "good" in seen)
         await s.until_idle()
-        assert s.all_dead == 0
+        assert 0 == s.all_dead
 
     assert reason in (None, caught.value.reason)
-    assert set(seen) <= {"before", "good"}
+    assert {"before", "good"} >= set(seen)
     assert ("before" in seen) == (how == "publish_many")
 
 
@@ -417,7 +418,7 @@ async def test_a_handler_may_publish_while_the_bus_drains(stage):
         await bus.publish("a", 7)
         await started.wait()
 
-    assert s.all_dead == 0
+    assert 0 == s.all_dead
     with pytest.raises(BusStateError):
         await bus.publish("a")
 
@@ -437,11 +438,11 @@ async def test_a_plain_handler_publishes_from_its_thread(stage):
     s.bus.add_handler("b", lambda event: seen.append(event.data))
     async with s as bus:
         await bus.publish("a", 7)
-        await pytest.eventually(lambda: seen)
+        await eventually(lambda: seen)
         with pytest.raises(BusStateError, match="await publish"):
             bus.publish_sync("b")
 
-    assert seen == [7]
+    assert [7] == seen
     assert "such as that of a plain handler, use publish_sync()" in refused[0]
 
 
@@ -461,10 +462,10 @@ async def test_handlers_of_the_same_name_are_retried_apart(stage):
     s.bus.add_handler("a", make("again", 1.01))
     async with s as bus:
         await bus.publish("a")
-        await pytest.eventually(lambda: len(calls) == 3, within=10)
+        await eventually(lambda: len(calls) == 3, within=10)
         await s.until_idle()
 
-    assert sorted(calls) == ["again", "again", "well"]
+    assert ["again", "again", "well"] == sorted(calls)
 
 
 async def test_a_retry_finds_its_handler_after_it_was_registered_again(stage):
@@ -481,11 +482,11 @@ async def test_a_retry_finds_its_handler_after_it_was_registered_again(stage):
     s.bus.register(orders)
     async with s as bus:
         await bus.publish("a")
-        await pytest.eventually(lambda: attempts == [1])
+        await eventually(lambda: attempts == [1])
         bus.register(orders)
-        await pytest.eventually(lambda: attempts == [1, 2])
+        await eventually(lambda: attempts == [1, 2])
         await s.until_idle()
-        assert s.all_dead == 0
+        assert 0 == s.all_dead
 
 
 @pytest.mark.parametrize("max_retries", [0, 3])
@@ -500,14 +501,14 @@ async def test_a_stop_that_is_cancelled_is_no_failure_of_a_handler(stage, max_re
     s.bus.add_handler("a", slow)
     await s.bus.start()
     await s.bus.publish_many([("a", n) for n in range(50)])
-    await pytest.eventually(lambda: len(started) == 50)
+    await eventually(lambda: len(started) == 50)
     stopping = asyncio.create_task(s.bus.stop())
     await asyncio.sleep(0.05)
     stopping.cancel()
     with pytest.raises(asyncio.CancelledError):
         await stopping
 
-    assert s.total(i.RETRY_EXHAUSTED) == s.total(i.RETRY_ATTEMPTS) == s.all_dead == 0
+    assert 0 == s.all_dead == s.total(i.RETRY_ATTEMPTS) == s.total(i.RETRY_EXHAUSTED)
 
 
 async def test_a_group_may_leave_types_alone_that_it_does_not_handle(stage):
@@ -517,10 +518,10 @@ async def test_a_group_may_leave_types_alone_that_it_does_not_handle(stage):
     async with s as bus:
         await bus.publish("user.left")
         await bus.publish("order.created")
-        await pytest.eventually(lambda: seen)
+        await eventually(lambda: seen)
         await s.until_idle()
 
-    assert s.all_dead == 0
+    assert 0 == s.all_dead
 
 
 async def test_stopping_waits_for_handlers_that_run(stage):
@@ -535,7 +536,7 @@ async def test_stopping_waits_for_handlers_that_run(stage):
     s.bus.add_handler("a", slow)
     async with s as bus:
         await bus.publish_many([("a", n) for n in range(10)])
-        await pytest.eventually(lambda: len(started) == 10)
+        await eventually(lambda: len(started) == 10)
 
     assert sorted(done) == list(range(10))
     with pytest.raises(BusStateError):
@@ -573,9 +574,9 @@ async def test_a_handler_that_takes_too_long_is_cancelled(stage):
     async with s as bus:
         await bus.publish("a")
         await s.until_dead("handler_error")
-        assert s.calls(**{i.ERROR_TYPE: "TimeoutError"}) == 3
+        assert 3 == s.calls(**{i.ERROR_TYPE: "TimeoutError"})
 
-    assert len(cancelled) == 3
+    assert 3 == len(cancelled)
 
 
 async def test_no_more_events_are_handled_at_once_than_allowed(stage):
@@ -593,9 +594,9 @@ async def test_no_more_events_are_handled_at_once_than_allowed(stage):
     s.bus.add_handler("a", handle)
     async with s as bus:
         await bus.publish_many([("a", n) for n in range(50)])
-        await pytest.eventually(lambda: done == 50)
+        await eventually(lambda: done == 50)
 
-    assert most == 3
+    assert 3 == most
 
 
 async def test_what_was_sent_and_consumed_is_counted_exactly(stage):
@@ -611,19 +612,19 @@ async def test_what_was_sent_and_consumed_is_counted_exactly(stage):
         bus.publish_nowait("order.shipped")
         await bus.publish("nobody.cares")
         await s.until_dead("unknown_type")
-        await pytest.eventually(lambda: len(seen) == 204)
+        await eventually(lambda: len(seen) == 204)
         await s.until_idle()
 
         system = bus._runtime.transport.system
         for instrument in (i.SENT_MESSAGES, i.CONSUMED_MESSAGES):
-            assert s.total(instrument) == 104
+            assert 104 == s.total(instrument)
             by = {i.SYSTEM: system, i.DESTINATION: "shop"}
-            assert s.total(instrument, **by) == 104
-            assert s.total(instrument, **{i.EVENT_TYPE: "order.created"}) == 101
-            assert s.total(instrument, **{i.EVENT_TYPE: "_unknown"}) == 1
-        assert s.calls() == 204
-        assert s.total(i.PUBLISHER_BUFFER_SIZE) == 0
-        assert s.total(i.EVENTS_LOST) == 0
+            assert 104 == s.total(instrument, **by)
+            assert 101 == s.total(instrument, **{i.EVENT_TYPE: "order.created"})
+            assert 1 == s.total(instrument, **{i.EVENT_TYPE: "_unknown"})
+        assert 204 == s.calls()
+        assert 0 == s.total(i.PUBLISHER_BUFFER_SIZE)
+        assert 0 == s.total(i.EVENTS_LOST)
 
 
 async def test_a_full_buffer_refuses_what_is_not_awaited(stage):
@@ -649,7 +650,7 @@ async def test_many_publishers_at_once_lose_nothing(stage):
             return [(await bus.publish("a")).id for _ in range(20)]
 
         sent = await asyncio.gather(*(publisher() for _ in range(20)))
-        await pytest.eventually(lambda: len(seen) == 400)
+        await eventually(lambda: len(seen) == 400)
         await s.until_idle()
 
     assert sorted(n for ids in sent for n in ids) == sorted(seen)

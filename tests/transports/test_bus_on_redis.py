@@ -2,7 +2,7 @@
 
 import asyncio
 
-import pytest
+from tests.waiting import eventually
 
 from evmon import Event, EventBus, MetricsConfig, RedisConfig
 
@@ -17,12 +17,12 @@ async def test_an_event_travels_through_redis_to_its_handler(server, client):
     bus.add_handler("order.created", created)
     async with bus:
         await bus.publish("order.created", {"id": 7})
-        await pytest.eventually(lambda: seen)
-        await pytest.eventually(
+        await eventually(lambda: seen)
+        await eventually(
             lambda: client.xpending("evmon:{shop}:events", "shop")["pending"] == 0
         )
 
-    assert seen == [{"id": 7}]
+    assert [{"id": 7}] == seen
 
 
 async def test_how_things_stand_is_not_known_while_the_server_is_away(own_server):
@@ -41,15 +41,15 @@ async def test_how_things_stand_is_not_known_while_the_server_is_away(own_server
         return [line for line in text.splitlines() if line.startswith(f"{name}{{")]
 
     async with bus:
-        await pytest.eventually(lambda: shown("evmon_consumer_lag"))
+        await eventually(lambda: shown("evmon_consumer_lag"))
         server.stop()
-        await pytest.eventually(lambda: not shown("evmon_consumer_lag"))
+        await eventually(lambda: not shown("evmon_consumer_lag"))
         assert not shown("evmon_dead_letter_queue_size")
         (known,) = shown("evmon_consumer_lag_known")
         assert known.endswith(" 0.0")
 
         server.start()
-        await pytest.eventually(lambda: shown("evmon_consumer_lag"))
+        await eventually(lambda: shown("evmon_consumer_lag"))
 
 
 async def test_a_bus_that_only_publishes_makes_no_group_that_would_lag(server, client):
@@ -58,6 +58,6 @@ async def test_a_bus_that_only_publishes_makes_no_group_that_would_lag(server, c
     async with bus:
         await bus.publish("order.created")
         await asyncio.sleep(3 * config.upkeep_interval)
-        assert bus.routes.answer("GET", "/readyz", {}).status == 200
+        assert 200 == bus.routes.answer("GET", "/readyz", {}).status
 
     assert [] == client.xinfo_groups("evmon:{shop}:events")

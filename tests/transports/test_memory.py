@@ -1,16 +1,16 @@
 """Events in memory live as long as their process, and what ends with it is told."""
 
 import pytest
-from tests.stage import raw
+from tests.consumer_harness import raw
 
 from evmon._transports.base import DeadLetter, Redelivery
 from evmon._transports.memory import MemoryTransport
 
 
-async def test_events_that_end_with_the_process_are_told(stage, caplog):
-    s = stage()
-    await s.send(raw("a"), raw("a"))
-    await s.transport.close()
+async def test_events_that_end_with_the_process_are_told(make_harness, caplog):
+    harness = make_harness()
+    await harness.send(raw("a"), raw("a"))
+    await harness.transport.close()
 
     assert (
         "dropped 2 unhandled events: memory:// does not outlive the process"

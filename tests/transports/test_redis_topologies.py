@@ -6,6 +6,7 @@ import socket
 import time
 
 import pytest
+from tests.waiting import eventually
 
 from evmon import ConsumerConfig, Event, EventBus, RedisConfig
 
@@ -61,12 +62,12 @@ async def test_when_a_replica_takes_over_consumers_and_publishers_find_it(sentin
 
     async with bus:
         publishing = asyncio.create_task(publish())
-        await pytest.eventually(lambda: len(seen) > 20)
+        await eventually(lambda: len(seen) > 20)
         await asyncio.to_thread(primary.stop, 9)
         before = max(sent)
-        await pytest.eventually(lambda: max(seen) > before + 100, 30)
+        await eventually(lambda: max(seen) > before + 100, 30)
         publishing.cancel()
-        await pytest.eventually(lambda: sent <= seen, 10)
+        await eventually(lambda: sent <= seen, 10)
 
 
 @pytest.fixture
@@ -112,8 +113,8 @@ async def test_in_a_cluster_every_command_stays_in_its_slot(cluster):
     async with bus:
         for kind, data in itertools.product(("x", "y"), ("good", "bad", "later")):
             await bus.publish(kind, data)
-        await pytest.eventually(lambda: len(seen) == 8, 10)
-        assert bus.routes.answer("GET", "/readyz", {}).status == 200
+        await eventually(lambda: len(seen) == 8, 10)
+        assert 200 == bus.routes.answer("GET", "/readyz", {}).status
     with cluster.client() as client:
-        assert client.xlen("evmon:{shop}:dead") == 2
-        assert client.zcard("evmon:{shop}:retry") == 0
+        assert 2 == client.xlen("evmon:{shop}:dead")
+        assert 0 == client.zcard("evmon:{shop}:retry")

@@ -62,7 +62,7 @@ def test_the_login_of_the_configuration_wins():
     config = RedisConfig(username="cu", password="cp")
     address = parse_address("redis://u:p@h?password=q", config)
 
-    assert (address.username, address.password) == ("cu", "cp")
+    assert ("cu", "cp") == (address.username, address.password)
 
 
 SECRET = "hunter2secret"
@@ -131,7 +131,7 @@ async def test_tls_checks_the_certificate_and_the_name():
     assert client.connection_pool.connection_class is SSLConnection
     connection = client.connection_pool.make_connection()
     assert connection.ssl_context.check_hostname is True
-    assert connection.ssl_context.cert_reqs.name == "CERT_REQUIRED"
+    assert "CERT_REQUIRED" == connection.ssl_context.cert_reqs.name
     await client.aclose()
 
 
@@ -217,6 +217,6 @@ async def test_a_server_is_reached_by_its_socket(own_server, tmp_path):
     t = RedisTransport(f"unix://{path}?db=1", "shop")
     await t.open()
     await t.publish([b"a"])
-    assert len(await t.read(1, 0.01)) == 1
-    assert repr(t) == f"RedisTransport('unix://{path}')"
+    assert 1 == len(await t.read(1, 0.01))
+    assert f"RedisTransport('unix://{path}')" == repr(t)
     await t.close()

@@ -12,6 +12,7 @@ from tests.transports.redis.entries import (
     read_all,
     read_for,
 )
+from tests.waiting import eventually
 
 from evmon import (
     ConsumerConfig,
@@ -34,9 +35,9 @@ async def test_a_dead_letter_is_acked_and_put_aside_once(make, client):
     assert await t.settle(received, WHY, None) is True
     assert await t.settle(received, WHY, None) is False
 
-    assert pending(client) == 0
+    assert 0 == pending(client)
     ((_, fields),) = client.xrange(DEAD)
-    assert fields["event"] == "a"
+    assert "a" == fields["event"]
     assert {
         "dead.reason": "handler_error",
         "dead.stream": STREAM,
@@ -59,18 +60,18 @@ async def test_a_scheduled_entry_comes_back_after_its_delay(make, client):
 
     assert await t.settle(received, None, Redelivery(0.2, 2, ("h", "g"))) is True
     assert await t.settle(received, None, Redelivery(0.2, 2, ("h", "g"))) is False
-    assert pending(client) == 0
+    assert 0 == pending(client)
     ((_, due),) = client.zrange(RETRY, 0, -1, withscores=True)
     assert before + 0.19 <= due / 1000 <= before + 5
-    assert await t.read(10, 0.01) == []
+    assert [] == await t.read(10, 0.01)
 
     (later,) = await read_all(t, 1)
-    assert (later.raw, later.attempts, later.handlers) == (b"a", 2, ("h", "g"))
-    assert later.deliveries == 1
-    assert client.exists(RETRY, ENTRIES) == 0
+    assert (b"a", 2, ("h", "g")) == (later.raw, later.attempts, later.handlers)
+    assert 1 == later.deliveries
+    assert 0 == client.exists(RETRY, ENTRIES)
     t.ack(later)
     await t.flush()
-    assert pending(client) == 0
+    assert 0 == pending(client)
 
 
 async def test_an_entry_may_be_dead_for_one_handler_and_scheduled_for_another(
@@ -81,9 +82,9 @@ async def test_an_entry_may_be_dead_for_one_handler_and_scheduled_for_another(
     (received,) = await t.read(10, 0.01)
     assert await t.settle(received, WHY, Redelivery(0, 3, ("g",)))
 
-    assert client.xlen(DEAD) == 1
+    assert 1 == client.xlen(DEAD)
     (later,) = await read_all(t, 1)
-    assert later.handlers == ("g",)
+    assert ("g",) == later.handlers
 
 
 async def test_a_scheduled_entry_returns_to_the_group_that_failed_alone(make, client):
@@ -95,10 +96,10 @@ async def test_a_scheduled_entry_returns_to_the_group_that_failed_alone(make, cl
     await one.settle(received, None, Redelivery(0, 1, ()))
 
     (later,) = await read_all(one, 1)
-    assert later.attempts == 1
-    assert await read_for(two, 0.1) == []
+    assert 1 == later.attempts
+    assert [] == await read_for(two, 0.1)
     await two.flush()
-    assert pending(client, "two") == 0
+    assert 0 == pending(client, "two")
 
 
 async def test_a_full_schedule_refuses_and_the_entry_stays_pending(make, client):
@@ -109,8 +110,8 @@ async def test_a_full_schedule_refuses_and_the_entry_stays_pending(make, client)
     with pytest.raises(TransportError, match="holds 1 events"):
         await t.settle(two, WHY, Redelivery(60, 1, ()))
 
-    assert pending(client) == 1
-    assert client.xlen(DEAD) == 0
+    assert 1 == pending(client)
+    assert 0 == client.xlen(DEAD)
     assert await t.settle(two, WHY, None)
 
 
@@ -134,9 +135,9 @@ async def test_a_full_schedule_is_emptied_while_every_slot_waits_for_room_in_it(
     bus.add_handler("a", handler)
     async with bus:
         await bus.publish_many([("a", n) for n in range(4)])
-        await pytest.eventually(lambda: client.zcard(RETRY) == pending(client) == 2)
+        await eventually(lambda: client.zcard(RETRY) == pending(client) == 2)
         failing = False
-        await pytest.eventually(lambda: handled == {0, 1, 2, 3}, 20)
+        await eventually(lambda: handled == {0, 1, 2, 3}, 20)
 
 
 @pytest.mark.parametrize("end", [(WHY, None), (None, Redelivery(60, 1, ()))])
@@ -159,7 +160,7 @@ async def test_a_lost_answer_to_a_settlement_is_no_loss_and_no_double(
     assert await t.settle(received, *end) is True
     assert await t.settle(received, *end) is False
 
-    assert client.xlen(DEAD) + client.zcard(RETRY) == 1
+    assert 1 == client.xlen(DEAD) + client.zcard(RETRY)
 
 
 async def test_a_retry_returns_to_the_stream_that_it_came_from(make, client):
@@ -169,11 +170,11 @@ async def test_a_retry_returns_to_the_stream_that_it_came_from(make, client):
     await t.settle(received, None, Redelivery(0, 1, ()))
     (later,) = await read_all(t, 1)
 
-    assert client.xlen(f"{STREAM}:x") == 2
-    assert client.xlen(STREAM) == 0
+    assert 2 == client.xlen(f"{STREAM}:x")
+    assert 0 == client.xlen(STREAM)
     assert await t.settle(later, WHY, None)
     ((_, fields),) = client.xrange(DEAD)
-    assert fields["dead.stream"] == f"{STREAM}:x"
+    assert f"{STREAM}:x" == fields["dead.stream"]
 
 
 STRANGERS = {
@@ -197,8 +198,8 @@ async def test_what_strangers_write_is_put_aside_and_the_rest_goes_on(
     client.xadd(STREAM, fields)
     async with bus:
         await bus.publish("a")
-        await pytest.eventually(lambda: seen and client.xlen(DEAD) == 1)
-        await pytest.eventually(lambda: pending(client) == 0)
+        await eventually(lambda: seen and client.xlen(DEAD) == 1)
+        await eventually(lambda: pending(client) == 0)
 
     with server.client() as raw:
         raw.connection_pool.connection_kwargs["decode_responses"] = False
@@ -224,8 +225,8 @@ async def test_a_time_of_failure_of_the_far_future_does_not_stop_the_consumer(
     client.xadd(STREAM, {"event": "no json", "first_failed": "999999999999"})
     client.xadd(STREAM, {"event": an_event()})
     async with bus:
-        await pytest.eventually(lambda: seen)
-        await pytest.eventually(lambda: client.xlen(DEAD) == 1)
+        await eventually(lambda: seen)
+        await eventually(lambda: client.xlen(DEAD) == 1)
 
 
 async def test_an_event_that_was_delivered_too_often_is_put_aside(server, client):
@@ -244,11 +245,11 @@ async def test_an_event_that_was_delivered_too_often_is_put_aside(server, client
     client.xreadgroup("shop", "crashed", {STREAM: ">"})
     client.xclaim(STREAM, "shop", "crashed", 0, [deadly], idle=1000, retrycount=3)
     async with bus:
-        await pytest.eventually(lambda: client.xlen(DEAD) == 1)
-        await pytest.eventually(lambda: len(seen) == 1)
-        await pytest.eventually(lambda: pending(client) == 0)
+        await eventually(lambda: client.xlen(DEAD) == 1)
+        await eventually(lambda: len(seen) == 1)
+        await eventually(lambda: pending(client) == 0)
 
     ((_, letter),) = client.xrange(DEAD)
-    assert letter["dead.reason"] == "max_deliveries"
+    assert "max_deliveries" == letter["dead.reason"]
     assert letter["dead.id"] == deadly
-    assert letter["dead.deliveries"] == "4"
+    assert "4" == letter["dead.deliveries"]

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 from tests.transports.redis.entries import STREAM, WHY, pending
+from tests.waiting import eventually
 
 from evmon import TransportError
 from evmon._transports.redis.errors import BrokenError
@@ -14,11 +15,11 @@ async def test_acks_leave_with_flush(make, client):
     await t.publish([b"a"] * 5)
     for received in await t.read(10, 0.01):
         t.ack(received)
-    assert pending(client) == 5
+    assert 5 == pending(client)
     await t.flush()
 
-    assert pending(client) == 0
-    assert client.xlen(STREAM) == 5
+    assert 0 == pending(client)
+    assert 5 == client.xlen(STREAM)
 
 
 async def test_acks_leave_with_the_next_read(make, client):
@@ -27,7 +28,7 @@ async def test_acks_leave_with_the_next_read(make, client):
     t.ack((await t.read(10, 0.01))[0])
     await t.read(10, 0.01)
 
-    assert pending(client) == 0
+    assert 0 == pending(client)
 
 
 async def test_acks_leave_by_themselves(make, running, client):
@@ -36,7 +37,7 @@ async def test_acks_leave_by_themselves(make, running, client):
     await t.publish([b"a"])
     t.ack((await t.read(10, 0.01))[0])
 
-    await pytest.eventually(lambda: pending(client) == 0)
+    await eventually(lambda: pending(client) == 0)
 
 
 async def test_acks_that_did_not_arrive_are_sent_again(make, client, monkeypatch):
@@ -47,9 +48,9 @@ async def test_acks_that_did_not_arrive_are_sent_again(make, client, monkeypatch
         broken.setattr(t._client, "call", _break)
         with pytest.raises(TransportError):
             await t.flush()
-    assert await t.read(10, 0.01) == []
+    assert [] == await t.read(10, 0.01)
 
-    assert pending(client) == 0
+    assert 0 == pending(client)
 
 
 async def test_acks_that_did_not_arrive_are_sent_again_without_a_read(
@@ -65,7 +66,7 @@ async def test_acks_that_did_not_arrive_are_sent_again_without_a_read(
         await asyncio.sleep(0.1)
     assert 1 == pending(client)
 
-    await pytest.eventually(lambda: pending(client) == 0)
+    await eventually(lambda: pending(client) == 0)
 
 
 async def _break(*_):

@@ -2,6 +2,7 @@
 
 import pytest
 from tests.transports.redis.entries import DEAD, STREAM, an_event, pending
+from tests.waiting import eventually
 
 from evmon import EventBus
 from evmon._transports.redis.keys import Extra, Keys, mapping, read_extra, write_extra
@@ -21,10 +22,10 @@ async def test_nonsense_in_our_own_fields_is_survived(server, client, number):
     }
     client.xadd(STREAM, fields)
     async with bus:
-        await pytest.eventually(lambda: seen)
-        await pytest.eventually(lambda: pending(client) == 0)
+        await eventually(lambda: seen)
+        await eventually(lambda: pending(client) == 0)
 
-    assert client.xlen(DEAD) == 0
+    assert 0 == client.xlen(DEAD)
 
 
 def test_all_keys_of_a_service_are_in_one_slot():

@@ -29,10 +29,10 @@ async def test_released_entries_are_taken_by_another_consumer_at_once(
     await one.release(entries)
 
     taken = await two.read(10, 0.01)
-    assert [(r.raw, r.deliveries) for r in taken] == [(b"a", 2), (b"b", 2)]
+    assert [(b"a", 2), (b"b", 2)] == [(r.raw, r.deliveries) for r in taken]
     assert {two._consumer} == owners(client)
-    assert await read_for(one, 0.05) == []
-    assert measured.total(i.LEASE_LOSSES) == 0
+    assert [] == await read_for(one, 0.05)
+    assert 0 == measured.total(i.LEASE_LOSSES)
 
 
 async def test_only_what_is_ours_is_released(make, client):
@@ -52,8 +52,8 @@ async def test_a_renewed_lease_is_kept(make, running, measured):
     await one.publish([b"a"])
     await one.read(10, 0.01)
 
-    assert await read_for(two, 0.5) == []
-    assert measured.total(i.LEASE_LOSSES) == 0
+    assert [] == await read_for(two, 0.5)
+    assert 0 == measured.total(i.LEASE_LOSSES)
 
 
 async def test_a_renewal_takes_nothing_back(make, client, measured):
@@ -66,14 +66,14 @@ async def test_a_renewal_takes_nothing_back(make, client, measured):
     (taken,) = await read_all(two, 1)
     await one._leases.renew()
 
-    assert gone == [received]
+    assert [received] == gone
     assert {two._consumer} == owners(client)
-    assert measured.total(i.LEASE_LOSSES) == 1
+    assert 1 == measured.total(i.LEASE_LOSSES)
     one.ack(received)
     await one.flush()
-    assert pending(client) == 1, "another consumer's entry was acked"
+    assert 1 == pending(client), "another consumer's entry was acked"
     assert await one.settle(received, WHY, None) is False
-    assert client.xlen(DEAD) == 0
+    assert 0 == client.xlen(DEAD)
     assert await two.settle(taken, WHY, None) is True
 
 
@@ -87,7 +87,7 @@ async def test_a_renewal_that_fails_on_one_stream_is_made_on_the_others(make, cl
         await t._leases.renew()
 
     (entry,) = client.xpending_range(f"{STREAM}:x", "shop", "-", "+", 10)
-    assert entry["time_since_delivered"] < 90
+    assert 90 > entry["time_since_delivered"]
     client.delete(STREAM)
 
 
@@ -112,7 +112,7 @@ async def test_a_handler_that_lost_its_event_is_cancelled(server, client):
         client.xclaim(STREAM, "shop", "thief", 0, [entry["message_id"]])
         await asyncio.wait_for(cancelled.wait(), 5)
 
-    assert owners(client) == {"thief"}
+    assert {"thief"} == owners(client)
 
 
 async def test_what_is_handled_while_it_is_trimmed_is_not_lost(make, client, measured):
@@ -122,12 +122,12 @@ async def test_what_is_handled_while_it_is_trimmed_is_not_lost(make, client, mea
     client.xtrim(STREAM, maxlen=0, approximate=False)
     await t._leases.renew()
     t._inboxes[0].recovering = "-"
-    assert await t.read(10, 0.01) == []
+    assert [] == await t.read(10, 0.01)
     t.ack(received)
     await t.flush()
 
-    assert pending(client) == 0
-    assert lost(measured) == 0
+    assert 0 == pending(client)
+    assert 0 == lost(measured)
 
 
 @pytest.mark.parametrize("end", [(WHY, None), (None, Redelivery(0, 1, ()))])

@@ -23,11 +23,11 @@ async def test_what_was_trimmed_unread_is_counted_once_as_lost(make, client, mea
     await one._upkeep.round()
     await two._upkeep.round()
 
-    assert lost(measured) == 5
-    assert measured.total(i.CONSUMER_LAG) == 3
-    assert [r.raw for r in await read_all(two, 3)] == [b"7", b"8", b"9"]
+    assert 5 == lost(measured)
+    assert 3 == measured.total(i.CONSUMER_LAG)
+    assert [b"7", b"8", b"9"] == [r.raw for r in await read_all(two, 3)]
     await one._upkeep.round()
-    assert lost(measured) == 5
+    assert 5 == lost(measured)
 
 
 async def test_what_was_trimmed_before_the_very_first_read_is_counted_as_lost(
@@ -67,8 +67,8 @@ async def test_everything_trimmed_unread_is_counted_as_lost(make, client, measur
     client.xtrim(STREAM, maxlen=0, approximate=False)
     await t._upkeep.round()
 
-    assert lost(measured) == 4
-    assert measured.total(i.CONSUMER_LAG) == 0
+    assert 4 == lost(measured)
+    assert 0 == measured.total(i.CONSUMER_LAG)
 
 
 async def test_finished_entries_that_are_trimmed_are_no_loss(make, client, measured):
@@ -80,7 +80,7 @@ async def test_finished_entries_that_are_trimmed_are_no_loss(make, client, measu
     client.xtrim(STREAM, maxlen=0, approximate=False)
     await t._upkeep.round()
 
-    assert lost(measured) == 0
+    assert 0 == lost(measured)
 
 
 async def test_an_unknown_lag_is_no_sample(server, client):
@@ -91,13 +91,13 @@ async def test_an_unknown_lag_is_no_sample(server, client):
     await t.publish([b"%d" % n for n in range(6)])
     await t.read(1, 0.01)
     await t._upkeep.round()
-    assert telemetry.snapshot().total(i.CONSUMER_LAG) == 5
-    assert telemetry.snapshot().total(i.CONSUMER_LAG_KNOWN) == 1
+    assert 5 == telemetry.snapshot().total(i.CONSUMER_LAG)
+    assert 1 == telemetry.snapshot().total(i.CONSUMER_LAG_KNOWN)
     client.xdel(STREAM, client.xrange(STREAM)[2][0])
     await t._upkeep.round()
 
     assert not telemetry.snapshot().has(i.CONSUMER_LAG)
-    assert telemetry.snapshot().total(i.CONSUMER_LAG_KNOWN) == 0
+    assert 0 == telemetry.snapshot().total(i.CONSUMER_LAG_KNOWN)
     await t.close()
     telemetry.shutdown()
 
@@ -112,8 +112,8 @@ async def test_an_unknown_lag_is_no_noise_in_an_application_s_own_provider(
     await t._upkeep.round()
 
     assert not measured.snapshot.has(i.CONSUMER_LAG)
-    assert measured.total(i.CONSUMER_LAG_KNOWN) == 0
-    assert caplog.text == ""
+    assert 0 == measured.total(i.CONSUMER_LAG_KNOWN)
+    assert "" == caplog.text
 
 
 async def test_upkeep_shows_how_things_stand(make, client, measured):
@@ -149,7 +149,7 @@ async def test_upkeep_forgets_only_who_is_silent_for_long(make, client, monkeypa
 
     monkeypatch.setattr("evmon._transports.redis.maintenance.FORGET_AFTER", 0)
     await t._upkeep.round()
-    assert [c["name"] for c in client.xinfo_consumers(STREAM, "shop")] == ["holds"]
+    assert ["holds"] == [c["name"] for c in client.xinfo_consumers(STREAM, "shop")]
 
 
 async def test_retention_trims_only_what_every_group_finished(make, client):
@@ -165,14 +165,14 @@ async def test_retention_trims_only_what_every_group_finished(make, client):
     await one.flush()
 
     await one._upkeep.round()
-    assert client.xlen(STREAM) == 350, "the other group has read nothing"
+    assert 350 == client.xlen(STREAM), "the other group has read nothing"
     for received in await read_all(two, 350):
         two.ack(received)
     await two.flush()
     await one._upkeep.round()
 
     left = [fields["event"] for _, fields in client.xrange(STREAM)]
-    assert len(left) < 350
+    assert 350 > len(left)
     assert left[-150:] == [str(n) for n in range(201, 351)]
 
 
@@ -184,7 +184,7 @@ async def test_retention_keeps_what_is_young(make, client):
     await t.flush()
     await t._upkeep.round()
 
-    assert client.xlen(STREAM) == 300
+    assert 300 == client.xlen(STREAM)
 
 
 async def test_without_retention_nothing_is_trimmed(make, client):
@@ -196,7 +196,7 @@ async def test_without_retention_nothing_is_trimmed(make, client):
     await t.flush()
     await t._upkeep.round()
 
-    assert client.xlen(STREAM) == 300
+    assert 300 == client.xlen(STREAM)
 
 
 async def test_a_restart_of_the_server_loses_nothing_and_reports_nothing_lost(
@@ -220,9 +220,9 @@ async def test_a_restart_of_the_server_loses_nothing_and_reports_nothing_lost(
         t.ack(entry)
     await t.flush()
     await t._upkeep.round()
-    assert lost(measured) == 0
-    assert measured.total(i.CONSUMER_LAG_KNOWN) == 1
-    assert measured.total(i.CONSUMER_LAG) == 0
+    assert 0 == lost(measured)
+    assert 1 == measured.total(i.CONSUMER_LAG_KNOWN)
+    assert 0 == measured.total(i.CONSUMER_LAG)
 
     # From then on what is trimmed is counted again.
     await t.publish([b"c"] * 10)
@@ -230,7 +230,7 @@ async def test_a_restart_of_the_server_loses_nothing_and_reports_nothing_lost(
         client.xtrim(STREAM, maxlen=4, approximate=False)
     await t._upkeep.round()
     await t.close()
-    assert lost(measured) == 6
+    assert 6 == lost(measured)
 
 
 async def test_a_full_server_refuses_what_is_due_and_nothing_else(make, client):
@@ -244,14 +244,14 @@ async def test_a_full_server_refuses_what_is_due_and_nothing_else(make, client):
     await t.flush()
     client.config_set("maxmemory", "1")
     try:
-        assert await t.read(1, 0.01) == []
+        assert [] == await t.read(1, 0.01)
         with pytest.raises(TransportError):
             await t._upkeep.round()
-        assert client.xlen(STREAM) < 150
+        assert 150 > client.xlen(STREAM)
     finally:
         client.config_set("maxmemory", "0")
     await t._upkeep.round()
-    assert len(await read_for(t, 0.3)) == 1
+    assert 1 == len(await read_for(t, 0.3))
 
 
 async def test_retention_keeps_up_with_any_number_of_events(make, client, monkeypatch):
@@ -264,4 +264,4 @@ async def test_retention_keeps_up_with_any_number_of_events(make, client, monkey
     await t.flush()
     await t._upkeep.round()
 
-    assert client.xlen(STREAM) <= 200
+    assert 200 >= client.xlen(STREAM)

@@ -36,7 +36,7 @@ async def kept(server):
 
 
 async def test_replies_come_in_the_order_of_their_commands(line):
-    assert await line.exchange([("ECHO", n) for n in range(3)]) == [b"0", b"1", b"2"]
+    assert [b"0", b"1", b"2"] == await line.exchange([("ECHO", n) for n in range(3)])
 
 
 async def test_an_error_stands_in_its_place_and_the_rest_is_answered(line):
@@ -44,9 +44,9 @@ async def test_an_error_stands_in_its_place_and_the_rest_is_answered(line):
         [("ECHO", "a"), ("XADD", "s", "nonsense", "f", "v"), ("ECHO", "b")]
     )
 
-    assert (before, after) == (b"a", b"b")
+    assert (b"a", b"b") == (before, after)
     assert isinstance(error, ResponseError)
-    assert await line.exchange([("ECHO", "c")]) == [b"c"]
+    assert [b"c"] == await line.exchange([("ECHO", "c")])
 
 
 async def test_the_connection_is_kept(kept):
@@ -58,7 +58,7 @@ async def test_a_reply_that_was_given_up_answers_nothing_else(line):
         await asyncio.wait_for(line.exchange([("BLPOP", "nothing", 0.3)]), 0.1)
     await asyncio.sleep(0.4)
 
-    assert await line.exchange([("ECHO", "next")]) == [b"next"]
+    assert [b"next"] == await line.exchange([("ECHO", "next")])
 
 
 async def test_a_connection_that_broke_is_told_once_and_made_again(own_server):
@@ -69,7 +69,7 @@ async def test_a_connection_that_broke_is_told_once_and_made_again(own_server):
         with pytest.raises(FAILURES):
             await line.exchange([("ECHO", "b")])
 
-        assert await line.exchange([("ECHO", "c")]) == [b"c"]
+        assert [b"c"] == await line.exchange([("ECHO", "c")])
 
 
 @pytest.mark.parametrize("kind", [DedicatedConnection, ClusterPipelines])
@@ -81,20 +81,20 @@ async def test_a_server_that_is_not_there_yet_is_asked_again(own_server, kind):
             await line.exchange([("ECHO", "a")])
         server.start()
 
-        assert await line.exchange([("ECHO", "b")]) == [b"b"]
+        assert [b"b"] == await line.exchange([("ECHO", "b")])
 
 
 async def test_after_leaving_another_connection_is_made(kept):
     (before,) = await kept.exchange([ID])
     await kept.leave()
 
-    assert await kept.exchange([ID]) != [before]
+    assert [before] != await kept.exchange([ID])
 
 
 async def test_leaving_before_the_first_use_is_nothing(line):
     await line.leave()
 
-    assert await line.exchange([("ECHO", "a")]) == [b"a"]
+    assert [b"a"] == await line.exchange([("ECHO", "a")])
 
 
 async def test_no_connection_is_left_when_the_client_closes(own_server):
@@ -103,4 +103,4 @@ async def test_no_connection_is_left_when_the_client_closes(own_server):
         await line.exchange([("ECHO", "a")])
 
     with server.client() as client:
-        assert len(client.client_list()) == 1
+        assert 1 == len(client.client_list())

@@ -11,6 +11,7 @@ from tests.transports.redis.entries import (
     read_all,
     read_for,
 )
+from tests.waiting import eventually
 
 from evmon import EventBus, RedisConfig
 from evmon._telemetry import instruments as i
@@ -97,13 +98,13 @@ async def test_entries_of_a_silent_consumer_are_taken_over(make, client, measure
     one, two = await make(lease=0.1), await make(lease=0.1)
     await one.publish([b"a", b"b"])
     await one.read(10, 0.01)
-    assert await two.read(10, 0.01) == []
+    assert [] == await two.read(10, 0.01)
     await asyncio.sleep(0.12)
 
     taken = await read_all(two, 2)
     assert {2} == {r.deliveries for r in taken}
-    assert measured.total(i.REDELIVERIES) == 2
-    assert measured.total(i.RECLAIMS) == 2
+    assert 2 == measured.total(i.REDELIVERIES)
+    assert 2 == measured.total(i.RECLAIMS)
 
 
 async def test_more_is_never_taken_over_than_asked_for(make, client):
@@ -115,7 +116,7 @@ async def test_more_is_never_taken_over_than_asked_for(make, client):
     taken = []
     while len(taken) < 10:
         entries = await two.read(3, 0.02)
-        assert len(entries) <= 3
+        assert 3 >= len(entries)
         taken += entries
         await two._leases.renew()
     assert sorted(r.raw for r in taken) == [b"%d" % n for n in range(10)]
@@ -131,10 +132,10 @@ async def test_what_was_trimmed_while_pending_is_counted_as_lost(
     await asyncio.sleep(0.12)
 
     (taken,) = await read_all(two, 1)
-    assert taken.raw == b"c"
-    assert await read_for(two, 0.1) == []
-    assert lost(measured) == 2
-    assert pending(client) == 1
+    assert b"c" == taken.raw
+    assert [] == await read_for(two, 0.1)
+    assert 2 == lost(measured)
+    assert 1 == pending(client)
 
 
 async def test_a_crashed_process_loses_nothing(server, client):
@@ -148,8 +149,8 @@ async def test_a_crashed_process_loses_nothing(server, client):
     bus = EventBus(service="shop", transport=server.url, redis=redis)
     bus.add_handler("a", seen.append)
     async with bus:
-        await pytest.eventually(lambda: len(seen) == 20)
-        await pytest.eventually(lambda: pending(client) == 0)
+        await eventually(lambda: len(seen) == 20)
+        await eventually(lambda: pending(client) == 0)
 
 
 async def test_a_suspect_is_held_alone_so_that_no_neighbour_dies_with_it(make, client):
@@ -172,4 +173,4 @@ async def test_a_suspect_is_held_alone_so_that_no_neighbour_dies_with_it(make, c
     (suspect,) = await read_for(other, 0.2)
     assert (b"1", SUSPECT) == (suspect.raw, suspect.deliveries)
     (left,) = client.xpending_range(STREAM, "shop", "-", "+", 10, silent._consumer)
-    assert left["times_delivered"] == SUSPECT - 1
+    assert SUSPECT - 1 == left["times_delivered"]

@@ -4,6 +4,7 @@ import asyncio
 import logging
 
 import pytest
+from tests.waiting import eventually
 
 from evmon import ConfigError, EventBus, RedisConfig, TransportError
 from evmon._transports.redis import RedisTransport
@@ -25,7 +26,7 @@ def warnings_of(caplog):
 async def test_a_durable_server_gives_no_warning(own_server, caplog):
     await start(own_server().url, require_durable=True)
 
-    assert warnings_of(caplog) == []
+    assert [] == warnings_of(caplog)
 
 
 async def test_a_server_without_an_append_only_file_is_warned_of(own_server, caplog):
@@ -57,7 +58,7 @@ async def test_a_server_that_evicts_nothing_is_not_warned_of(
 ):
     await start(own_server(*options).url)
 
-    assert warnings_of(caplog) == []
+    assert [] == warnings_of(caplog)
 
 
 async def test_durability_is_refused_at_once_where_it_is_not_given(own_server):
@@ -74,7 +75,7 @@ async def test_durability_is_refused_at_once_where_it_is_not_given(own_server):
     assert "allkeys-lru" in message
     assert "\n" not in message
     with server.client() as client:
-        assert client.keys("*") == []
+        assert [] == client.keys("*")
 
 
 async def test_a_bus_on_such_a_server_does_not_start(own_server):
@@ -83,7 +84,7 @@ async def test_a_bus_on_such_a_server_does_not_start(own_server):
     with pytest.raises(ConfigError, match="require_durable"):
         await bus.start()
     with server.client() as client:
-        assert len(client.client_list()) == 1, "a connection was left open"
+        assert 1 == len(client.client_list()), "a connection was left open"
 
 
 @pytest.mark.parametrize("require", [True, False])
@@ -158,9 +159,9 @@ async def test_a_server_with_security_holes_is_warned_of(server, monkeypatch, ca
     await transport.open()
     await transport.close()
 
-    assert warnings_of(caplog) == [
-        "Redis 7.0.4 has known vulnerabilities: use 7.0.5 or later"
-    ]
+    assert ["Redis 7.0.4 has known vulnerabilities: use 7.0.5 or later"] == warnings_of(
+        caplog
+    )
 
 
 def test_a_server_that_may_evict_what_expires_is_warned_of():
@@ -175,8 +176,8 @@ async def test_a_server_that_comes_late_is_waited_for(own_server, caplog):
     server.stop()
     t = RedisTransport(server.url, "shop")
     opening = asyncio.create_task(t.open())
-    await pytest.eventually(lambda: "waiting for server" in caplog.text)
+    await eventually(lambda: "waiting for server" in caplog.text)
     await asyncio.to_thread(server.start)
     await asyncio.wait_for(opening, 5)
-    assert t.problem == ""
+    assert "" == t.problem
     await t.close()

@@ -1,8 +1,8 @@
-"""A consumer on the real memory transport, for tests of its parts."""
+"""A consumer on the memory transport, for tests of its parts."""
 
 import asyncio
 
-import pytest
+from tests.waiting import eventually
 
 from evmon import ConsumerConfig, Event, RetryPolicy
 from evmon._clock import SYSTEM_CLOCK
@@ -24,8 +24,8 @@ def raw(event_type="order.created", data=None, event_id="1"):
     )
 
 
-class Stage:
-    """A consumer on the real memory transport, with handlers that are put in."""
+class ConsumerHarness:
+    """Runs a consumer on the memory transport, with the handlers that a test adds."""
 
     def __init__(self, meter, **config):
         self.transport = MemoryTransport("shop")
@@ -60,7 +60,7 @@ class Stage:
         return not self.transport.pending and not self.transport.length
 
     async def until_settled(self):
-        await pytest.eventually(lambda: self.settled and not self.consumer.in_flight)
+        await eventually(lambda: self.settled and not self.consumer.in_flight)
 
     @property
     def reasons(self):
