@@ -117,7 +117,7 @@ async def test_a_batch_is_never_larger_than_its_limit(make, wire):
     assert [10, 10, 5] == wire.batches
 
 
-async def test_without_batching_events_go_one_by_one(make, wire):
+async def test_without_batching_events_are_sent_one_by_one(make, wire):
     publisher = make(max_size=1)
     task = asyncio.create_task(publisher.run())
     await publisher.publish_many(event(n) for n in range(3))

@@ -86,7 +86,7 @@ async def test_a_bus_that_is_not_running_refuses_calls(bus):
 
 
 async def test_a_provider_can_be_unregistered_before_the_start(bus, orders):
-    assert bus.unregister(orders) == 0
+    assert 0 == bus.unregister(orders)
     async with bus:
         assert () == bus.handlers
 
@@ -105,7 +105,7 @@ async def test_an_invalid_setting_is_named(arguments, message):
             pass
 
 
-def test_repr_hides_the_password():
+def test_a_repr_never_shows_a_password():
     bus = EventBus(transport="redis://user:secret@localhost/0")
 
     assert "secret" not in repr(bus)

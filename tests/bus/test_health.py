@@ -29,17 +29,17 @@ def health(transport, measured, clock):
     return HealthChecks(transport, measured.meter, clock)
 
 
-def readiness(health):
+def answers(health):
     ready = health.readyz()
     return ready.ok, ready.detail
 
 
 async def test_not_ready_before_all_parts_run(health, measured):
-    assert answers(health) == (False, "starting")
-    assert measured.total(i.CONSUMER_READY) == 0
+    assert (False, "starting") == answers(health)
+    assert 0 == measured.total(i.CONSUMER_READY)
     health.started()
 
-    assert (True, "ready") == readiness(health)
+    assert (True, "ready") == answers(health)
     assert 1 == measured.total(i.CONSUMER_READY)
 
 
@@ -47,7 +47,7 @@ async def test_not_ready_while_draining(health, measured):
     health.started()
     health.draining()
 
-    assert (False, "draining") == readiness(health)
+    assert (False, "draining") == answers(health)
     assert 0 == measured.total(i.CONSUMER_READY)
     assert health.livez().ok
 
@@ -58,15 +58,15 @@ async def test_a_problem_of_the_transport_is_reported_until_it_clears(
     caplog.set_level("INFO")
     health.started()
     transport.problem = "the connection is broken"
-    assert (False, "the connection is broken") == readiness(health)
+    assert (False, "the connection is broken") == answers(health)
     assert health.livez().ok
     for _ in range(10):
         health.update_gauges()
-    assert measured.total(i.CONSUMER_READY) == 0
+    assert 0 == measured.total(i.CONSUMER_READY)
     transport.problem = ""
     health.update_gauges()
 
-    assert (True, "ready") == readiness(health)
+    assert (True, "ready") == answers(health)
     assert 1 == measured.total(i.CONSUMER_READY)
     assert 1 == caplog.text.count("not ready: the connection is broken")
     assert "ready" == [r.getMessage() for r in caplog.records][-1]
@@ -122,7 +122,7 @@ async def get(bus, path):
     return await asyncio.to_thread(ask)
 
 
-async def get_until(bus, path, status, within=10.0):
+async def until(bus, path, status, within=10.0):
     deadline = asyncio.get_running_loop().time() + within
     while True:
         answer = await get(bus, path)
@@ -159,11 +159,11 @@ async def test_a_bus_without_its_server_is_alive_and_not_ready(own_server, numbe
     async with bus_on(server.url, redis=RedisConfig(timeout=0.5)) as bus:
         assert 200 == (await get(bus, "/readyz"))[0]
         await asyncio.to_thread(server.stop, number)
-        detail = await get_until(bus, "/readyz", 503)
+        detail = await until(bus, "/readyz", 503)
         assert "the connection to Redis is broken" == detail
         assert (200, "alive") == await get(bus, "/livez")
         await asyncio.to_thread(server.start)
-        assert "ready" == await get_until(bus, "/readyz", 200)
+        assert "ready" == await until(bus, "/readyz", 200)
 
 
 async def test_a_bus_with_a_hanging_server_is_not_ready(own_server):
@@ -174,12 +174,12 @@ async def test_a_bus_with_a_hanging_server_is_not_ready(own_server):
     async with bus_on(server.url, redis=redis) as bus:
         os.kill(server.pid, signal.SIGSTOP)
         try:
-            detail = await get_until(bus, "/readyz", 503)
+            detail = await until(bus, "/readyz", 503)
             assert 200 == (await get(bus, "/livez"))[0]
         finally:
             os.kill(server.pid, signal.SIGCONT)
         assert "Redis" in detail
-        assert "ready" == await get_until(bus, "/readyz", 200)
+        assert "ready" == await until(bus, "/readyz", 200)
 
 
 async def test_a_bus_that_waits_for_its_server_at_startup_is_alive_and_not_ready(

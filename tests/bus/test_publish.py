@@ -10,7 +10,7 @@ from evmon import Event, EventBus, InvalidEventError, RetryPolicy, TransportErro
 from evmon._events import now
 
 
-async def test_publish_accepts_every_attribute_of_an_event(bus):
+async def test_publish_takes_all_attributes_of_an_event(bus):
     async with bus:
         event = await bus.publish(
             "order.created", id="1", source="/other", traceparent="00-a-b-01"
@@ -19,7 +19,7 @@ async def test_publish_accepts_every_attribute_of_an_event(bus):
     assert ("1", "/other", "00-a-b-01") == (event.id, event.source, event.traceparent)
 
 
-async def test_publish_many_accepts_events_and_pairs_of_type_and_data(bus, orders):
+async def test_publish_many_takes_events_and_pairs(bus, orders):
     async with bus:
         event = await bus.publish("order.created")
         assert [None, None] == await bus.publish_many([event, ("order.created", 2)])

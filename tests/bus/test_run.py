@@ -13,7 +13,7 @@ from evmon import BusStateError
 
 
 @pytest.mark.parametrize(("signals", "code"), [(1, 0), (2, 143)])
-def test_run_drains_on_the_first_signal_and_exits_on_the_second(signals, code):
+def test_run_drains_on_a_signal_and_ends_at_once_on_a_second(signals, code):
     script = """
     import asyncio, sys
     from evmon import EventBus, MetricsConfig

@@ -109,7 +109,7 @@ async def test_the_bus_can_be_started_and_stopped_in_different_tasks(bus, orders
 async def test_waiting_publishers_are_released_when_the_bus_fails(monkeypatch):
     bus = EventBus(service="shop", batching=Batching(max_size=1, max_buffered=2))
     await bus.start()
-    monkeypatch.setattr(bus._runtime.transport, "publish", _fail)
+    monkeypatch.setattr(bus._runtime.transport, "publish", _broken)
     waiting = [asyncio.create_task(bus.publish("order.created")) for _ in range(4)]
     await asyncio.wait_for(bus.wait(), 5)
     results = await asyncio.wait_for(
@@ -127,7 +127,7 @@ async def test_the_error_of_a_failed_part_is_logged_and_raised_by_stop(
     bus, monkeypatch, caplog
 ):
     await bus.start()
-    monkeypatch.setattr("evmon._publisher.Publisher._send", _fail)
+    monkeypatch.setattr("evmon._publisher.Publisher._send", _broken)
     bus.publish_nowait("order.created")
     await asyncio.wait_for(bus.wait(), 5)
     with pytest.raises(ZeroDivisionError):
@@ -136,11 +136,11 @@ async def test_the_error_of_a_failed_part_is_logged_and_raised_by_stop(
     assert "the bus failed: ZeroDivisionError" in caplog.text
 
 
-async def _fail(*_):
+async def _broken(*_):
     raise ZeroDivisionError
 
 
-async def test_preview_returns_handlers_and_failures_and_starts_nothing(bus):
+async def test_preview_shows_what_would_be_discovered_and_starts_nothing(bus):
     class Needy:
         def __init__(self, database): ...
 

@@ -1,5 +1,3 @@
-"""The checker of the chaos runs: what it counts and what it reports."""
-
 import pytest
 from chaos.checker import FaultCounts, Outcome, check, metric_differences, parallel_runs
 from chaos.journal import HandlerRun, Journal, handled_ids, handler_runs, id_fraction

@@ -12,6 +12,7 @@ SLACK = 5.0
 
 
 @pytest.mark.slow
+@pytest.mark.serial
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize(
     ("run", "events"),

@@ -2,7 +2,7 @@
 
 import asyncio
 
-import pytest
+from tests.waiting import eventually
 
 from evmon import Event, EventBus, RetryPolicy
 from evmon._events import encode, now
@@ -30,6 +30,6 @@ def handle(url, function, until, pattern="**"):
         for one in function if isinstance(function, tuple) else (function,):
             bus.add_handler(pattern, one)
         async with bus:
-            await pytest.eventually(until)
+            await eventually(until)
 
     asyncio.run(run())

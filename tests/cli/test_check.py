@@ -71,7 +71,7 @@ def test_check_reports_that_no_limit_is_breached(service, capsys):
     assert "No limit is breached." in output
 
 
-def test_check_prints_the_figures_of_the_monitor(service, capsys):
+def test_check_agrees_with_the_monitor(service, capsys):
     url, bus = service
     assert 0 == main(["check", url.removesuffix("/metrics"), "--json"])
     seen = json.loads(capsys.readouterr().out)
@@ -105,7 +105,7 @@ def test_check_prints_breaches_causes_and_next_steps(service, capsys):
     ["http://127.0.0.1:1/metrics", "127.0.0.1:1", "ftp://127.0.0.1/x", "http://[::bad"],
 )
 def test_check_of_an_unreachable_service_is_one_line_and_exit_code_2(url, capsys):
-    assert main(["check", url, "--timeout", "1"]) == 2
+    assert 2 == main(["check", url, "--timeout", "1"])
     error = capsys.readouterr().err
     assert "check that the service is running" in error
     assert 1 == error.count("\n")
@@ -239,7 +239,7 @@ def test_without_a_monitor_limits_are_reported_as_unchecked(shown, capsys):
 def test_the_timeout_covers_a_slow_response(shown, capsys):
     with socket.create_server(("127.0.0.1", 0)) as listening:
 
-        def respond_slowly():
+        def drip():
             client, _ = listening.accept()
             with client, contextlib.suppress(OSError):
                 client.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
@@ -247,7 +247,7 @@ def test_the_timeout_covers_a_slow_response(shown, capsys):
                     client.sendall(b"# a\n")
                     time.sleep(0.05)
 
-        thread = threading.Thread(target=respond_slowly)
+        thread = threading.Thread(target=drip)
         thread.start()
         port = listening.getsockname()[1]
         assert 2 == main(["check", f"127.0.0.1:{port}", "--timeout", "0.3"])

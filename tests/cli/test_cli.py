@@ -61,7 +61,7 @@ def test_help_shows_examples(arguments, capsys):
 
 
 def test_the_version_is_printed(capsys):
-    assert main(["--version"]) == 0
+    assert 0 == main(["--version"])
     assert f"evmon, version {__version__}\n" == capsys.readouterr().out
 
 
@@ -78,7 +78,7 @@ def test_the_version_is_printed(capsys):
     ],
 )
 def test_wrong_usage_is_one_line_that_names_help(arguments, message, capsys):
-    assert main(arguments) == 2
+    assert 2 == main(arguments)
     error = capsys.readouterr().err
     assert error.startswith("evmon: ")
     assert message in error
@@ -114,7 +114,7 @@ def test_an_error_in_a_module_is_reported_with_its_line(tmp_path, monkeypatch, c
 
 
 def test_handlers_are_printed_as_a_table(app, capsys):
-    assert main(["handlers", f"{app}:bus"]) == 0
+    assert 0 == main(["handlers", f"{app}:bus"])
 
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert [
@@ -125,7 +125,7 @@ def test_handlers_are_printed_as_a_table(app, capsys):
 
 
 def test_handlers_are_printed_as_json(app, capsys):
-    assert main(["handlers", f"{app}:bus", "--json"]) == 0
+    assert 0 == main(["handlers", f"{app}:bus", "--json"])
     shown = json.loads(capsys.readouterr().out)
 
     assert [] == shown["failures"]
@@ -139,7 +139,7 @@ def test_handlers_are_printed_as_json(app, capsys):
 
 
 def test_a_provider_that_cannot_be_scanned_is_reported(app, capsys):
-    assert main(["handlers", f"{app}:broken"]) == 1
+    assert 1 == main(["handlers", f"{app}:broken"])
     assert "register an instance instead" in capsys.readouterr().err
 
 
@@ -168,7 +168,7 @@ def _start(*arguments, **options):
     )
 
 
-def _terminate(process, within):
+def _stops_in_order(process, within):
     process.send_signal(signal.SIGTERM)
     _, errors = process.communicate(timeout=within)
     assert 0 == process.returncode, errors
@@ -181,7 +181,7 @@ def test_run_serves_until_a_signal(app):
     )
     try:
         started = process.stderr.readline()
-        _terminate(process, within=10)
+        _stops_in_order(process, within=10)
     finally:
         process.kill()
         process.wait()
@@ -198,14 +198,14 @@ def test_run_stops_on_a_signal_while_it_waits_for_a_server(app, own_server):
     )
     try:
         assert "waiting for server" in process.stderr.readline()
-        _terminate(process, within=5)
+        _stops_in_order(process, within=5)
     finally:
         process.kill()
         process.wait()
 
 
 @pytest.mark.parametrize("command", [(), ("dlq",)])
-def test_a_command_group_without_a_command_prints_its_help(command, capsys):
+def test_a_group_without_a_command_shows_its_help(command, capsys):
     assert 2 == main(command)
     shown = "".join(capsys.readouterr())
     assert "\n    evmon dlq list" in shown
@@ -281,9 +281,7 @@ def faulty_demos():
 @pytest.mark.xdist_group("faulty_demos")
 @pytest.mark.timeout(150)
 @pytest.mark.parametrize("fault", FAULT_ALERTS)
-def test_each_fault_of_the_demo_breaches_its_limit_alone_and_recovers(
-    faulty_demos, fault
-):
+def test_each_fault_makes_its_own_warning_appear_and_clear(faulty_demos, fault):
     output, alert = faulty_demos[fault], FAULT_ALERTS[fault]
 
     assert f"{alert} (" in output

@@ -154,7 +154,7 @@ def test_an_unreachable_server_is_reported_in_one_line(command, capsys):
     "url", ["memory://", "redys://u:hunter2@h", "redis://u:hunter2@h/x", "redis://[::"]
 )
 def test_an_invalid_transport_is_reported_in_one_line(url, capsys):
-    assert main(["dlq", "list", "--transport", url]) == 1
+    assert 1 == main(["dlq", "list", "--transport", url])
     errors = capsys.readouterr().err
 
     assert errors.startswith("evmon: ")
@@ -175,7 +175,7 @@ def test_an_invalid_transport_is_reported_in_one_line(url, capsys):
     ],
 )
 def test_wrong_usage_is_one_line_that_names_help(arguments, capsys):
-    assert main(["dlq", *arguments]) == 2
+    assert 2 == main(["dlq", *arguments])
     errors = capsys.readouterr().err
 
     assert 1 == errors.count("\n")
@@ -206,4 +206,4 @@ def test_an_unknown_service_is_reported(server, capsys):
     assert (
         1,
         "evmon: no stream or dead letters for service 'shpo' here; check --service\n",
-    )
+    ) == (code, capsys.readouterr().err)

@@ -18,35 +18,35 @@ from evmon._transports.redis import RedisTransport
 
 def test_a_dry_run_replays_nothing(dlq, put, client):
     put(*MIXED)
-    assert dlq("replay", "--dry-run") == (0, "3 dead letters would be replayed\n", "")
+    assert (0, "3 dead letters would be replayed\n", "") == dlq("replay", "--dry-run")
     code, output, _ = dlq("replay", "--dry-run", "--type", "order.*", "--limit", "1")
-    assert (code, output) == (0, "1 dead letters would be replayed\n")
+    assert (0, "1 dead letters would be replayed\n") == (code, output)
 
-    assert client.xlen(DEAD) == 3
-    assert client.xlen(STREAM) == 3
+    assert 3 == client.xlen(DEAD)
+    assert 3 == client.xlen(STREAM)
 
 
 def test_only_selected_dead_letters_are_replayed(dlq, put, client):
     put(*MIXED)
     code, output, _ = dlq("replay", "--reason", "handler_error", "--type", "order.*")
 
-    assert (code, output) == (0, "1 dead letters replayed\n")
-    assert [f["dead.event_type"] for _, f in client.xrange(DEAD)] == [
+    assert (0, "1 dead letters replayed\n") == (code, output)
+    assert [
         "order.shipped",
         "user.left",
-    ]
+    ] == [f["dead.event_type"] for _, f in client.xrange(DEAD)]
     _, fields = client.xrange(STREAM)[-1]
-    assert json.loads(fields.pop("event"))["type"] == "order.created"
-    assert fields == {"handlers": "shop.h", "group": "shop", "redriven": "1"}
+    assert "order.created" == json.loads(fields.pop("event"))["type"]
+    assert {"handlers": "shop.h", "group": "shop", "redriven": "1"} == fields
 
 
 def test_replaying_twice_publishes_no_event_twice(dlq, put, client):
     put(*MIXED)
-    assert dlq("replay")[1] == "3 dead letters replayed\n"
-    assert dlq("replay")[1] == "0 dead letters replayed\n"
+    assert "3 dead letters replayed\n" == dlq("replay")[1]
+    assert "0 dead letters replayed\n" == dlq("replay")[1]
 
-    assert client.xlen(STREAM) == 6
-    assert client.xlen(DEAD) == 0
+    assert 6 == client.xlen(STREAM)
+    assert 0 == client.xlen(DEAD)
 
 
 def test_concurrent_replays_publish_no_event_twice(server, put, client):
@@ -61,8 +61,8 @@ def test_concurrent_replays_publish_no_event_twice(server, put, client):
     for thread in threads:
         thread.join()
 
-    assert client.xlen(STREAM) == 120
-    assert client.xlen(DEAD) == 0
+    assert 120 == client.xlen(STREAM)
+    assert 0 == client.xlen(DEAD)
 
 
 def test_replay_keeps_to_the_rate(dlq, put, monkeypatch):
@@ -75,9 +75,9 @@ def test_replay_keeps_to_the_rate(dlq, put, monkeypatch):
         dlq_module, "asyncio", SimpleNamespace(run=asyncio.run, sleep=sleep)
     )
     put(*MIXED)
-    assert dlq("replay", "--rate", "4")[0] == 0
+    assert 0 == dlq("replay", "--rate", "4")[0]
 
-    assert slept == [0.25] * 3
+    assert [0.25] * 3 == slept
 
 
 def test_a_replayed_event_is_handled_only_by_the_handlers_that_failed(
@@ -95,12 +95,12 @@ def test_a_replayed_event_is_handled_only_by_the_handlers_that_failed(
 
     client.xadd(STREAM, {"event": raw("a")})
     handle(server.url, (fails, works), lambda: client.xlen(DEAD) == 1)
-    assert dlq("replay")[1] == "1 dead letters replayed\n"
+    assert "1 dead letters replayed\n" == dlq("replay")[1]
     handle(server.url, (fails, works), lambda: client.xlen(DEAD) == 1)
     (letter,) = json.loads(dlq("list", "--json")[1])
-    assert letter["redriven"] == "1"
-    assert letter["attempts"] == "1"
-    assert dlq("replay")[1] == "1 dead letters replayed\n"
+    assert "1" == letter["redriven"]
+    assert "1" == letter["attempts"]
+    assert "1 dead letters replayed\n" == dlq("replay")[1]
     healed.set()
     handle(
         server.url,
@@ -110,8 +110,8 @@ def test_a_replayed_event_is_handled_only_by_the_handlers_that_failed(
         ),
     )
 
-    assert seen.count("works") == 1
-    assert client.xlen(DEAD) == 0
+    assert 1 == seen.count("works")
+    assert 0 == client.xlen(DEAD)
 
 
 def test_events_that_fail_again_during_a_replay_are_replayed_once(
@@ -137,8 +137,8 @@ def test_events_that_fail_again_during_a_replay_are_replayed_once(
     handle(server.url, fail, lambda: replayed.is_set() and client.xlen(DEAD) == 20)
     thread.join()
 
-    assert outcome == ["20 dead letters replayed\n"]
-    assert client.xlen(STREAM) == 40
+    assert ["20 dead letters replayed\n"] == outcome
+    assert 40 == client.xlen(STREAM)
 
 
 def test_a_dead_letter_is_replayed_to_its_own_stream(dlq, server, client):
@@ -152,20 +152,20 @@ def test_a_dead_letter_is_replayed_to_its_own_stream(dlq, server, client):
         await transport.close()
 
     asyncio.run(fill())
-    assert dlq("replay")[1] == "1 dead letters replayed\n"
+    assert "1 dead letters replayed\n" == dlq("replay")[1]
 
-    assert client.xlen(f"{STREAM}:x") == 2
-    assert client.xlen(STREAM) == 0
+    assert 2 == client.xlen(f"{STREAM}:x")
+    assert 0 == client.xlen(STREAM)
 
 
 def test_a_dead_letter_that_names_a_foreign_key_is_replayed_to_the_stream_of_the_service(
     dlq, client
 ):
     client.xadd(DEAD, {"event": raw("a"), "dead.stream": "somebody-elses-key"})
-    assert dlq("replay")[1] == "1 dead letters replayed\n"
+    assert "1 dead letters replayed\n" == dlq("replay")[1]
 
-    assert client.xlen(STREAM) == 1
-    assert client.exists("somebody-elses-key") == 0
+    assert 1 == client.xlen(STREAM)
+    assert 0 == client.exists("somebody-elses-key")
 
 
 @pytest.mark.parametrize("count", [200, 3490, 20_000])
@@ -177,30 +177,30 @@ def test_a_foreign_entry_with_too_many_fields_does_not_stop_a_replay(
     put(("a", "rejected"))
     code, output, errors = dlq("replay")
     if count < 3500:
-        assert (code, output, errors) == (0, "2 dead letters replayed\n", "")
+        assert (0, "2 dead letters replayed\n", "") == (code, output, errors)
     else:
-        assert (code, output) == (1, "1 dead letters replayed\n")
-        assert errors == "evmon: 1 have too many fields to be replayed\n"
+        assert (1, "1 dead letters replayed\n") == (code, output)
+        assert "evmon: 1 have too many fields to be replayed\n" == errors
 
     left = [letter["event_type"] for letter in json.loads(dlq("list", "--json")[1])]
     assert "a" not in left
-    assert client.xlen(STREAM) + client.xlen(DEAD) == 4
+    assert 4 == client.xlen(STREAM) + client.xlen(DEAD)
 
 
 def test_purge_deletes_only_selected_dead_letters(dlq, put, client):
     put(*MIXED)
     code, output, _ = dlq("purge", "--yes", "--type", "order.*")
 
-    assert (code, output) == (0, "2 dead letters purged\n")
-    assert [f["dead.event_type"] for _, f in client.xrange(DEAD)] == ["user.left"]
+    assert (0, "2 dead letters purged\n") == (code, output)
+    assert ["user.left"] == [f["dead.event_type"] for _, f in client.xrange(DEAD)]
 
 
 def test_a_dry_run_purges_nothing(dlq, put, client):
     put(*MIXED)
     code, output, _ = dlq("purge", "--dry-run", "--yes", "--reason", "rejected")
 
-    assert (code, output) == (0, "1 dead letters would be purged\n")
-    assert client.xlen(DEAD) == 3
+    assert (0, "1 dead letters would be purged\n") == (code, output)
+    assert 3 == client.xlen(DEAD)
 
 
 @pytest.mark.parametrize(("answer", "left"), [("y\n", 0), ("n\n", 3), ("", 3)])
@@ -219,12 +219,12 @@ def test_dead_letters_are_replayed_by_id(dlq, put, client):
     first, second, third = (
         letter["id"] for letter in json.loads(dlq("list", "--json")[1])
     )
-    assert dlq("replay", third, first) == (0, "2 dead letters replayed\n", "")
+    assert (0, "2 dead letters replayed\n", "") == dlq("replay", third, first)
 
     code, output, errors = dlq("replay", first, second)
-    assert (code, output) == (1, "1 dead letters replayed\n")
-    assert errors == f"evmon: no dead letter {first}\n"
-    assert client.xlen(DEAD) == 0
+    assert (1, "1 dead letters replayed\n") == (code, output)
+    assert f"evmon: no dead letter {first}\n" == errors
+    assert 0 == client.xlen(DEAD)
 
 
 def test_dead_letters_that_arrive_during_confirmation_are_not_purged(
@@ -236,5 +236,5 @@ def test_dead_letters_that_arrive_during_confirmation_are_not_purged(
         put(("late", "rejected"))
 
     monkeypatch.setattr(dlq_module.click, "confirm", confirm)
-    assert dlq("purge")[1] == "3 dead letters purged\n"
-    assert client.xlen(DEAD) == 1
+    assert "3 dead letters purged\n" == dlq("purge")[1]
+    assert 1 == client.xlen(DEAD)

@@ -274,7 +274,7 @@ def test_a_builtin_function_gets_the_event():
     assert [event] == seen
 
 
-def test_a_class_is_no_handler():
+def test_the_decorator_refuses_a_class():
     with pytest.raises(ConfigError, match="must decorate a function"):
 
         @event_handler("a")

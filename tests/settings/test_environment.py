@@ -39,7 +39,7 @@ def test_an_evmon_variable_takes_precedence_over_the_standard_one():
         {"OTEL_EXPORTER_PROMETHEUS_PORT": "9999", "EVMON_METRICS_PORT": "1234"}
     )
 
-    assert resolve(MetricsConfig(), environ).port == 1234
+    assert 1234 == resolve(MetricsConfig(), environ).port
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,7 @@ def test_a_moved_critical_limit_moves_again_with_the_environment():
     code = Thresholds(memory_warning_mb=1000)
     variable = {"EVMON_THRESHOLDS_MEMORY_WARNING_MB": "8000"}
 
-    assert code.memory_critical_mb == 5000
-    assert resolve(code, variable).memory_critical_mb == 40_000
+    assert 5000 == code.memory_critical_mb
+    assert 40_000 == resolve(code, variable).memory_critical_mb
     back = {"EVMON_THRESHOLDS_MEMORY_WARNING_MB": "50"}
-    assert resolve(code, back).memory_critical_mb == 500
+    assert 500 == resolve(code, back).memory_critical_mb
