@@ -280,7 +280,7 @@ def faulty_demos():
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("faulty_demos")
+@pytest.mark.serial
 @pytest.mark.timeout(150)
 @pytest.mark.parametrize("fault", FAULT_ALERTS)
 def test_each_fault_of_the_demo_breaches_its_limit_alone_and_recovers(
