@@ -51,7 +51,7 @@ def test_without_a_limit_it_never_opens(clock):
 
     assert not breaker.is_open
     assert breaker.may_read()
-    assert breaker.wait() == 0
+    assert breaker.seconds_to_trial() == 0
 
 
 def test_a_limit_of_0_needs_a_failure_all_the_same(clock):
@@ -76,7 +76,7 @@ def test_open_it_lets_nothing_through_until_the_pause_is_over(breaker, clock, ca
         "4 of the last 4 handler calls failed: reading is paused for 5 s" in caplog.text
     )
     assert not breaker.may_read()
-    assert breaker.wait() == 5
+    assert breaker.seconds_to_trial() == 5
     clock.now += 4.9
     assert not breaker.may_read()
     clock.now += 0.1
@@ -92,7 +92,7 @@ def test_a_try_that_succeeds_closes_it(breaker, clock):
     breaker.succeeded()
 
     assert not breaker.is_open
-    assert breaker.wait() == 0
+    assert breaker.seconds_to_trial() == 0
     calls(breaker, "---")
     assert not breaker.is_open, "it looks at new calls"
 
@@ -101,7 +101,7 @@ def test_a_try_that_fails_doubles_the_pause_up_to_a_minute(breaker, clock):
     opened(breaker)
     pauses = []
     for _ in range(7):
-        pauses.append(breaker.wait())
+        pauses.append(breaker.seconds_to_trial())
         clock.now += pauses[-1]
         assert breaker.may_read()
         breaker.failed()
@@ -120,7 +120,7 @@ def test_after_it_closed_the_pause_is_the_first_one_again(breaker, clock):
     breaker.succeeded()
     opened(breaker)
 
-    assert breaker.wait() == 5
+    assert breaker.seconds_to_trial() == 5
 
 
 def test_a_try_that_comes_to_nothing_is_followed_by_another(breaker, clock):
@@ -134,11 +134,11 @@ def test_a_try_that_comes_to_nothing_is_followed_by_another(breaker, clock):
 
 def test_a_read_that_brings_nothing_uses_up_no_try(breaker, clock):
     opened(breaker)
-    breaker.nothing_to_try()
-    assert breaker.wait() == 5
+    breaker.trial_read_was_empty()
+    assert breaker.seconds_to_trial() == 5
     clock.now += 5
     assert breaker.may_read()
-    breaker.nothing_to_try()
+    breaker.trial_read_was_empty()
     assert breaker.may_read()
     breaker.succeeded()
     assert not breaker.is_open
@@ -150,7 +150,7 @@ def test_calls_that_ran_when_it_opened_do_not_count_as_the_try(breaker):
     breaker.failed()
 
     assert breaker.is_open
-    assert breaker.wait() == 5
+    assert breaker.seconds_to_trial() == 5
 
 
 async def test_retries_wait_and_one_of_them_is_the_try(breaker, clock):
@@ -158,7 +158,7 @@ async def test_retries_wait_and_one_of_them_is_the_try(breaker, clock):
     admitted = []
 
     async def retry(name):
-        await breaker.admit()
+        await breaker.wait_to_retry()
         admitted.append(name)
 
     tasks = [asyncio.create_task(retry(n)) for n in range(3)]
@@ -177,7 +177,7 @@ async def test_retries_wait_and_one_of_them_is_the_try(breaker, clock):
 
 async def test_a_retry_that_waits_goes_before_a_new_event(breaker, clock):
     opened(breaker)
-    task = asyncio.create_task(breaker.admit())
+    task = asyncio.create_task(breaker.wait_to_retry())
     await pytest.settle()
     clock.now += 5
     assert not breaker.may_read()
@@ -188,7 +188,7 @@ async def test_a_retry_that_waits_goes_before_a_new_event(breaker, clock):
 
 
 async def test_closed_it_admits_at_once(breaker, clock):
-    await breaker.admit()
+    await breaker.wait_to_retry()
 
     assert clock.slept == []
 

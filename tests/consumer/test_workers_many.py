@@ -212,8 +212,8 @@ async def test_an_event_that_is_lost_among_many_is_not_settled_here(stage):
     await s.send(raw("a", event_id="0"), raw("a", event_id="1"))
     async with s:
         await started.wait()
-        lost, kept = s.consumer._open.values()
-        s.consumer._lost(lost)
+        lost, kept = s.consumer._in_flight._entries
+        s.consumer._reclaimed(lost)
         acked = []
         s.transport.ack, ack = acked.append, s.transport.ack
         done.set()

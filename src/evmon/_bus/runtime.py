@@ -138,11 +138,11 @@ class Runtime:
             transport,
             registry,
             settings.consumer,
-            settings.retry,
-            Retrier(clock, RetryRecorder(meter, "handler")),
-            ConsumeRecorder(meter, system, destination, group),
-            clock,
-            settings.limits,
+            policy=settings.retry,
+            retrier=Retrier(clock, RetryRecorder(meter, "handler")),
+            recorder=ConsumeRecorder(meter, system, destination, group),
+            clock=clock,
+            limits=settings.limits,
             awaits_handlers=lambda: (
                 self._left_unfinished or self.discovery.expects_more
             ),
