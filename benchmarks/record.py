@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry, Histogram
 from benchmarks.measure import Figure, Settings, alternate
 from benchmarks.servers import PrivateRedis
 from evmon._telemetry import instruments as i
-from evmon._telemetry.buffered_meter import AggregateMeter
+from evmon._telemetry.buffered_meter import BufferedMeter
 from evmon._telemetry.meter import InstrumentMeter
 
 ROW = i.PROCESS_DURATION
@@ -36,7 +36,7 @@ def measure(settings: Settings, redis: PrivateRedis) -> list[Figure]:  # noqa: A
         "plain instrument": InstrumentMeter(provider.get_meter("bench")).bind(
             ROW, attributes
         ),
-        chosen: AggregateMeter().bind(ROW, attributes),
+        chosen: BufferedMeter().bind(ROW, attributes),
         "prometheus_client child": family.labels(*attributes.values()).observe,
     }
 

@@ -13,7 +13,7 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import HistogramDataPoint, InMemoryMetricReader
 
 from evmon._telemetry import instruments as i
-from evmon._telemetry.buffered_meter import CARDINALITY_LIMIT, FOLD_AT, AggregateMeter
+from evmon._telemetry.buffered_meter import CARDINALITY_LIMIT, FLUSH_AT, BufferedMeter
 from evmon._telemetry.instruments import INSTRUMENTS, Kind
 from evmon._telemetry.meter import InstrumentMeter
 
@@ -38,7 +38,7 @@ def measurements(draw):
     few = st.lists(st.tuples(attributes, value), max_size=20)
     # Enough of them that some are added up on the way.
     many = st.lists(
-        st.tuples(attributes, value), min_size=FOLD_AT, max_size=2 * FOLD_AT
+        st.tuples(attributes, value), min_size=FLUSH_AT, max_size=2 * FLUSH_AT
     )
     return row, draw(st.one_of(few, many))
 
@@ -116,7 +116,7 @@ def test_it_equals_plain_instruments(measured_things, look_after):
     row, pairs = measured_things
     pairs = without_unknown(row, pairs)
     logging.disable(logging.WARNING)
-    bulk = AggregateMeter()
+    bulk = BufferedMeter()
     try:
         with plain_instruments() as plain:
             for meter in (plain.meter, bulk):
@@ -132,7 +132,7 @@ def test_it_equals_plain_instruments(measured_things, look_after):
 
 @given(st.lists(st.floats(min_value=0, max_value=1e9), min_size=1, max_size=300))
 def test_sums_of_any_floats_agree_but_for_rounding(values):
-    bulk = AggregateMeter()
+    bulk = BufferedMeter()
     record_all(bulk, i.PROCESS_DURATION, [({}, value) for value in values])
     ((point,),) = (metric.data.data_points for metric in bulk.collect())
 
@@ -142,7 +142,7 @@ def test_sums_of_any_floats_agree_but_for_rounding(values):
 
 
 def test_kinds_and_temporality_are_those_of_the_sdk():
-    bulk = AggregateMeter()
+    bulk = BufferedMeter()
     with plain_instruments() as plain:
         for row in ROWS:
             for meter in (plain.meter, bulk):
@@ -156,7 +156,7 @@ def test_kinds_and_temporality_are_those_of_the_sdk():
 
 
 def test_points_carry_the_time_of_collection_and_of_their_start():
-    bulk = AggregateMeter()
+    bulk = BufferedMeter()
     bulk.bind(i.CACHE_ENTRIES)(1)
     bulk.bind(i.CONSUMER_READY)(1)
     counter, gauge = (m.data.data_points[0] for m in bulk.collect(2**62))
@@ -168,7 +168,7 @@ def test_points_carry_the_time_of_collection_and_of_their_start():
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 def test_a_gauge_that_is_not_known_has_no_sample_until_it_is(value):
-    bulk = AggregateMeter()
+    bulk = BufferedMeter()
     gauge = bulk.bind(i.CONSUMER_LAG)
     assert bulk.collect() == []
     gauge(3)
@@ -179,7 +179,7 @@ def test_a_gauge_that_is_not_known_has_no_sample_until_it_is(value):
 
 
 def test_impossible_values_are_left_out_with_a_warning(caplog):
-    bulk = AggregateMeter()
+    bulk = BufferedMeter()
     record_all(bulk, i.PROCESS_DURATION, [({}, v) for v in (math.nan, -1.0, 2.0)])
     record_all(bulk, i.CACHE_LOOKUPS, [({}, v) for v in (-1, 2)])
     found = {m.name: figures(m.data.data_points[0]) for m in bulk.collect()}
@@ -193,7 +193,7 @@ def test_impossible_values_are_left_out_with_a_warning(caplog):
 
 
 def test_the_same_attributes_are_the_same_series_in_any_order():
-    bulk = AggregateMeter()
+    bulk = BufferedMeter()
     attributes = {"evmon.retry.component": "handler", "error.type": "OSError"}
     backwards = dict(reversed(attributes.items()))
 
@@ -210,7 +210,7 @@ def test_the_same_attributes_are_the_same_series_in_any_order():
 def test_what_is_beyond_the_limit_goes_into_one_series(row):
     pairs = [({"k": str(n)}, 1) for n in range(CARDINALITY_LIMIT + 5)]
     pairs += [({"k": "0"}, 1)]
-    bulk = AggregateMeter()
+    bulk = BufferedMeter()
     with plain_instruments() as plain:
         for meter in (plain.meter, bulk):
             record_all(meter, row, pairs)
@@ -223,7 +223,7 @@ def test_what_is_beyond_the_limit_goes_into_one_series(row):
 
 
 def test_threads_that_record_at_once_lose_nothing():
-    bulk = AggregateMeter()
+    bulk = BufferedMeter()
     threads, each = 8, 20_000
     bulk.bind(i.CACHE_LOOKUPS)
     ready = threading.Barrier(threads + 1)
@@ -265,30 +265,30 @@ def test_threads_that_record_at_once_lose_nothing():
 
 
 def test_a_finalizer_may_record_while_its_own_series_is_added_up():
-    bulk = AggregateMeter()
+    bulk = BufferedMeter()
     record = bulk.bind(i.CACHE_LOOKUPS)
 
     class Finalized(float):
         def __del__(self):
             record(1)
 
-    for _ in range(3 * FOLD_AT):
+    for _ in range(3 * FLUSH_AT):
         record(Finalized(1))
     gc.collect()
     bulk.collect()
     gc.collect()
 
-    assert bulk.collect()[0].data.data_points[0].value == 6 * FOLD_AT
+    assert bulk.collect()[0].data.data_points[0].value == 6 * FLUSH_AT
 
 
 def test_what_is_observed_cannot_be_bound():
     with pytest.raises(ValueError, match="is observed, not recorded"):
-        AggregateMeter().bind(i.PROCESS_CPU_TIME)
+        BufferedMeter().bind(i.PROCESS_CPU_TIME)
 
 
 def test_many_values_at_once_are_as_if_one_by_one():
     values = [n / 10 for n in range(1000)]
-    one, many = AggregateMeter(), AggregateMeter()
+    one, many = BufferedMeter(), BufferedMeter()
     for value in values:
         one.bind(i.EVENT_WAIT)(value)
     many.bind_many(i.EVENT_WAIT)(values)
@@ -304,4 +304,4 @@ def test_many_values_at_once_are_as_if_one_by_one():
 
 def test_only_a_histogram_takes_many_values_at_once():
     with pytest.raises(TypeError, match="not a histogram"):
-        AggregateMeter().bind_many(i.CACHE_LOOKUPS)
+        BufferedMeter().bind_many(i.CACHE_LOOKUPS)

@@ -9,11 +9,11 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from evmon._telemetry import instruments as i
-from evmon._telemetry.buffered_meter import AggregateMeter
+from evmon._telemetry.buffered_meter import BufferedMeter
 from evmon._telemetry.meter import InstrumentMeter
 from evmon._telemetry.reader import Reader
 from evmon._telemetry.snapshot import Snapshot
-from evmon._telemetry.text_format import Rendered
+from evmon._telemetry.text_format import RenderedFamily
 
 LINE = 'evmon_cache_lookups_total{evmon_cache_result="hit"} 2.0\n'
 
@@ -35,7 +35,7 @@ class Wired:
 
 @pytest.fixture(params=[True, False], ids=["bulk", "sdk"])
 def wired(request):
-    wired = Wired(AggregateMeter() if request.param else None)
+    wired = Wired(BufferedMeter() if request.param else None)
     yield wired
     wired.provider.shutdown()
 
@@ -56,10 +56,10 @@ def names(families):
 def test_a_look_sees_what_was_measured_and_keeps_it(wired, hit):
     assert wired.reader.latest is None
     hit(2)
-    assert total(wired.reader.look()) == 2
+    assert total(wired.reader.read()) == 2
     hit(1)
     assert total(wired.reader.latest) == 2
-    assert total(wired.reader.look()) == 3
+    assert total(wired.reader.read()) == 3
 
 
 def test_families_show_ours_and_theirs(wired, hit):
@@ -79,7 +79,7 @@ def test_a_scrape_has_ours_written_out_and_theirs_as_families(wired, hit):
     wired.foreign.add(5)
     (ours, *others) = wired.reader.scrape()
 
-    assert isinstance(ours, Rendered)
+    assert isinstance(ours, RenderedFamily)
     assert (ours.name, ours.lines) == ("evmon_cache_lookups", LINE)
     assert set(names(others)) == {"target", "orders"}
 
@@ -87,17 +87,17 @@ def test_a_scrape_has_ours_written_out_and_theirs_as_families(wired, hit):
 def test_a_scrape_is_no_other_than_the_next(wired, hit):
     hit(2)
     for _ in range(3):
-        assert [f.lines for f in wired.reader.scrape() if isinstance(f, Rendered)] == [
-            LINE
-        ]
+        assert [
+            f.lines for f in wired.reader.scrape() if isinstance(f, RenderedFamily)
+        ] == [LINE]
         assert names(wired.reader.families()).count("evmon_cache_lookups") == 1
 
 
 def test_what_is_measured_through_the_sdk_too_stands_beside_the_bulk():
-    wired = Wired(AggregateMeter())
+    wired = Wired(BufferedMeter())
     wired.bulk.bind(i.CACHE_ENTRIES)(1)
     wired.sdk.bind(i.CONSUMER_READY)(1)
-    data = wired.reader.look()
+    data = wired.reader.read()
     wired.provider.shutdown()
 
     scopes = data.resource_metrics[0].scope_metrics
@@ -115,7 +115,7 @@ class Derives(Collector):
         self._reader = reader
 
     def collect(self):
-        value = total(self._reader.look())
+        value = total(self._reader.read())
         return [GaugeMetricFamily("derived", "From a look.", value=value)]
 
     def describe(self):
@@ -157,8 +157,10 @@ def test_threads_may_look_and_scrape_at_once(wired, hit):
 
     def use():
         for _ in range(20):
-            found = [f.lines for f in wired.reader.scrape() if isinstance(f, Rendered)]
-            if found != [LINE] or total(wired.reader.look()) != 2:
+            found = [
+                f.lines for f in wired.reader.scrape() if isinstance(f, RenderedFamily)
+            ]
+            if found != [LINE] or total(wired.reader.read()) != 2:
                 wrong.append(found)
             if names(wired.reader.families()).count("evmon_cache_lookups") != 1:
                 wrong.append("families")

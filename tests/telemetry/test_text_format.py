@@ -24,9 +24,9 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.openmetrics.exposition import generate_latest as openmetrics
 
 from evmon._telemetry import instruments as i
-from evmon._telemetry.buffered_meter import AggregateMeter
+from evmon._telemetry.buffered_meter import BufferedMeter
 from evmon._telemetry.instruments import INSTRUMENTS
-from evmon._telemetry.text_format import TextRenderer, is_ours
+from evmon._telemetry.text_format import TextRenderer, is_renderable
 
 ROWS = [row for row in INSTRUMENTS if not row.kind.name.startswith("OBSERVABLE")]
 CUMULATIVE = AggregationTemporality.CUMULATIVE
@@ -83,7 +83,7 @@ def recordings(draw):
     [(i.RETRY_ATTEMPTS, {"error.type": "a", "evmon.retry.component": "b"}, 1)],
 )
 def test_it_writes_what_the_exporter_and_prometheus_client_write(first, then):
-    meter = AggregateMeter()
+    meter = BufferedMeter()
     renderer = TextRenderer()
     # Twice, because the second time the templates are there.
     for recorded in (first, then, []):
@@ -173,5 +173,5 @@ DELTA = AggregationTemporality.DELTA
         (named(i.RETRY_DELAY.name, Gauge([])), False),
     ],
 )
-def test_only_what_stands_in_the_table_unchanged_is_ours(metric, ours):
-    assert is_ours(metric) is ours
+def test_only_what_stands_in_the_table_unchanged_is_renderable(metric, ours):
+    assert is_renderable(metric) is ours
