@@ -59,7 +59,7 @@ class Event(
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """How an event was delivered; a handler receives it by annotating a parameter.
+    """How an event was delivered; passed to a parameter that is annotated with it.
 
     Attributes:
         attempt: number of this call of the handler with this event, from 1.
@@ -89,7 +89,7 @@ def check_type(event_type: str) -> str:
     """Return `event_type` if it is valid.
 
     Raises:
-        InvalidEventError: it is empty, too long, or not words joined by dots.
+        InvalidEventError: the type is empty, too long, or not words joined by dots.
     """
     if isinstance(event_type, str) and event_type in _known_types:
         return event_type
@@ -137,7 +137,7 @@ def encode(event: "Event[Any]", limits: EventLimits = DEFAULT_LIMITS) -> bytes:
     """Encode an event in the JSON Event Format of CloudEvents 1.0.
 
     Raises:
-        InvalidEventError: it is too large, too deep, or not representable in JSON.
+        InvalidEventError: the event is too large, too deep, or not representable in JSON.
     """
     try:
         raw = _encode(event)
@@ -153,7 +153,7 @@ def decode(raw: bytes, limits: EventLimits = DEFAULT_LIMITS) -> "Event[Any]":
     """Decode an event from untrusted bytes.
 
     Raises:
-        InvalidEventError: with the reason; no other error, whatever the bytes.
+        InvalidEventError: the bytes are not a valid event; no other error is raised.
     """
     _check_limits(raw, limits)
     try:
@@ -161,7 +161,7 @@ def decode(raw: bytes, limits: EventLimits = DEFAULT_LIMITS) -> "Event[Any]":
     except (ValueError, RecursionError) as error:
         raise InvalidEventError("decode_error", f"not an event: {error}") from error
     check_type(event.type)
-    if event.time.tzinfo is None:  # strangers forget it; forwarded, it must be there
+    if event.time.tzinfo is None:  # other publishers may omit it, `encode` may not
         time = event.time.replace(tzinfo=timezone.utc)
         event = msgspec.structs.replace(event, time=time)
     return event
@@ -175,15 +175,15 @@ def new_id() -> str:
     return f"{_prefix}-{next(_numbers):x}"
 
 
-def _plain(value: Any) -> Any:
-    """Convert what msgspec does not support: pydantic models."""
+def _dump_model(value: Any) -> Any:
+    """Convert a pydantic model, which msgspec does not support."""
     dump = getattr(value, "model_dump", None)
     if dump is None:
         raise TypeError(f"type {type(value).__qualname__} is not supported")
     return dump(mode="json")
 
 
-_encode = msgspec.json.Encoder(enc_hook=_plain).encode
+_encode = msgspec.json.Encoder(enc_hook=_dump_model).encode
 _decode = msgspec.json.Decoder(Event[Any]).decode
 _MAX_KNOWN_TYPES: Final = 1024
 _known_types: set[str] = set()
@@ -192,7 +192,7 @@ _prefix = ""
 
 
 def _renew_prefix() -> None:
-    global _prefix  # noqa: PLW0603 - one for each process
+    global _prefix  # noqa: PLW0603 - one per process
     _prefix = secrets.token_hex(8)
 
 
@@ -206,7 +206,7 @@ def _check_limits(raw: bytes, limits: EventLimits) -> None:
         raise InvalidEventError(
             "too_large", f"{len(raw)} bytes, at most {limits.max_bytes} allowed"
         )
-    # Counting brackets first avoids the walk for most events.
+    # Counting brackets is fast, and enough for most events.
     if raw.count(b"[") + raw.count(b"{") > limits.max_depth:
         depth = _depth(raw)
         if depth > limits.max_depth:
@@ -221,7 +221,7 @@ _STRUCTURE = re.compile(rb'"(?:[^"\\]|\\.?)*"?|[\[{]|[\]}]', re.DOTALL)
 
 
 def _depth(raw: bytes) -> int:
-    """Nesting depth of brackets outside of strings; without recursion."""
+    """Nesting depth of brackets outside of strings."""
     depth = deepest = 0
     for token in _STRUCTURE.finditer(raw):
         sign = raw[token.start()]

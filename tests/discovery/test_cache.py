@@ -90,7 +90,7 @@ def test_ten_thousand_dropped_providers_leave_nothing(cache, scan, measured):
         cache.get_or_scan(Provider(), scan)
 
     assert len(cache) == 0
-    assert not cache._dead
+    assert not cache._collected
     assert evictions(measured, "collected") == 10_000
 
 

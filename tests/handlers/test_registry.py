@@ -61,7 +61,7 @@ def test_a_registry_finds_every_match_in_order_and_forgets_what_is_removed(
     assert expected == [h.name for h in registry.match(event_type).handlers]
     registry.remove(keys)
     assert not registry._root.words
-    assert not registry._root.deeper
+    assert not registry._root.deep
 
 
 @pytest.mark.parametrize(

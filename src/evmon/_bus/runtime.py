@@ -78,11 +78,11 @@ def make_discovery(
     discovery = Discovery(
         registry,
         settings.discovery,
-        cache,
-        settings.retry,
-        Retrier(clock, RetryRecorder(meter, "discovery")),
-        DiscoveryRecorder(meter),
-        clock,
+        cache=cache,
+        policy=settings.retry,
+        retrier=Retrier(clock, RetryRecorder(meter, "discovery")),
+        recorder=DiscoveryRecorder(meter),
+        clock=clock,
     )
     return discovery, cache
 
@@ -122,17 +122,16 @@ class Runtime:
         self._uncount_handlers = registry.observe(self._count_handlers)
         telemetry.before_collect(self._cache.sweep)
         system, destination = transport.system, transport.destination
-        publish_recorder = PublishRecorder(meter, system, destination)
         self.publisher = Publisher(
             transport,
             settings.batching,
             # `retry_on` is about handlers; publishing retries transport errors.
-            dataclasses.replace(settings.retry, retry_on=(TransportError,)),
-            Retrier(clock, RetryRecorder(meter, "publish")),
-            publish_recorder,
-            lambda event_type: registry.match(event_type).label,
-            clock,
-            settings.limits,
+            policy=dataclasses.replace(settings.retry, retry_on=(TransportError,)),
+            retrier=Retrier(clock, RetryRecorder(meter, "publish")),
+            recorder=PublishRecorder(meter, system, destination),
+            type_label=lambda event_type: registry.match(event_type).label,
+            clock=clock,
+            limits=settings.limits,
         )
         self.consumer = Consumer(
             transport,
@@ -282,7 +281,7 @@ class Runtime:
             if not self.transport.shared:
                 # No other process can handle what is buffered.
                 with anyio.CancelScope(deadline=deadline):
-                    await self.publisher.flushed()
+                    await self.publisher.flush()
             self.consumer.stop(max(deadline - anyio.current_time(), 0))
             await consumer_done.wait()
             self.publisher.close()

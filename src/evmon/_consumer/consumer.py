@@ -44,7 +44,7 @@ class Consumer:
         registry: registry of handlers.
         config: sizes and times.
         policy: retry policy of handlers without one of their own.
-        retrier: applies retry policies.
+        retrier: retrier that applies the policies of handlers.
         recorder: recorder of metrics.
         clock: source of time and randomness.
         limits: maximum size and depth of an event.

@@ -35,7 +35,7 @@ class Workers:
     Args:
         config: concurrency and handler timeout.
         in_flight: entries in flight; those removed from it are no longer handled.
-        retrier: applies retry policies.
+        retrier: retrier that applies the policies of handlers.
         breaker: circuit breaker that is told the outcome of each call.
         error_types: labels of errors.
         clock: source of time.
@@ -117,11 +117,11 @@ class Workers:
         while True:
             self._waking = False
             while self._queue:
-                work, call, n = self._queue.popleft()
+                work, call, attempt = self._queue.popleft()
                 if self._queue:
                     self._wake(group)
                 if isinstance(work, Work):
-                    await self._handle(work, call, n, group, task)
+                    await self._handle(work, call, attempt, group, task)
                 else:
                     await self._handle_many(work, call, group)
             self._in_flight.update_gauge()
@@ -133,18 +133,18 @@ class Workers:
         self,
         work: Work,
         call: Call,
-        n: int,
+        attempt: int,
         group: TaskGroup,
         task: "asyncio.Task[Any]",
     ) -> None:
-        """Call a handler once (attempt `n`, from 0) and record the outcome."""
+        """Call a handler once (`attempt` counts from 0) and record the outcome."""
         if work.received not in self._in_flight:
             return
         started = self._monotonic()
         failure: Exception | None = None
         self._running[task] = work.received
         try:
-            await self._invoker.call(call.handler, work, n)
+            await self._invoker.call(call.handler, work, attempt)
         except BaseException as error:  # noqa: BLE001 - handlers are user code
             failure = self._failure_of(error)
         finally:
@@ -159,7 +159,7 @@ class Workers:
             self._breaker.succeeded()
         else:
             self._record_failure(call, failure, took)
-            if self._retry(work, call, n, failure, group):
+            if self._retry(work, call, attempt, failure, group):
                 return
         work.calls_left -= 1
         if not work.calls_left:
@@ -229,29 +229,29 @@ class Workers:
             self._breaker.failed()
 
     def _retry(
-        self, work: Work, call: Call, n: int, error: Exception, group: TaskGroup
+        self, work: Work, call: Call, attempt: int, error: Exception, group: TaskGroup
     ) -> bool:
         """Decide how a failed call is retried, if at all.
 
         Returns:
             Whether it is retried in this process, so that the call is not done.
         """
-        delay = self._retrier.next_delay(call.policy, n, error)
+        delay = self._retrier.next_delay(call.policy, attempt, error)
         name = call.handler.key
         if delay is None:
             work.failures.append((name, error))
-            self._log_given_up(name, work, n + 1, error)
+            self._log_given_up(name, work, attempt + 1, error)
         elif delay > IN_PROCESS_DELAY:
             work.retries.append((name, delay))
         else:
             _log.info(
                 "handler %s failed on event %s, attempt %d, retrying in %.2f s: %s: %s",
-                *(name, printable(work.event.id), n + 1, delay),
+                *(name, printable(work.event.id), attempt + 1, delay),
                 *(self._error_types.of(error), short(error)),
             )
-            group.start_soon(self._queue_later, work, call, n + 1, delay, group)
+            group.start_soon(self._queue_later, work, call, attempt + 1, delay, group)
             return True
-        work.attempts = max(work.attempts, n + 1)
+        work.attempts = max(work.attempts, attempt + 1)
         return False
 
     def _log_given_up(
@@ -269,12 +269,12 @@ class Workers:
         )
 
     async def _queue_later(
-        self, work: Work, call: Call, n: int, delay: float, group: TaskGroup
+        self, work: Work, call: Call, attempt: int, delay: float, group: TaskGroup
     ) -> None:
         await self._clock.sleep(delay)
         if self._breaker.is_open:
             await self._breaker.wait_to_retry()
-        self._queue.append((work, call, n))
+        self._queue.append((work, call, attempt))
         self._wake(group)
 
 

@@ -1,4 +1,4 @@
-"""Discovery: a queue of providers, scanned in batches; idle while it is empty."""
+"""Discovery: a queue of providers that are scanned in batches."""
 
 import asyncio
 import importlib
@@ -33,7 +33,7 @@ from evmon.errors import ConfigError, DiscoveryError
 FAILURES_KEPT: Final = 1000
 
 EXPECTED_WITHIN: Final = 30.0
-"""Seconds after which nobody waits for a provider any more that hangs or is retried."""
+"""Seconds for which a provider in the queue is expected to bring handlers."""
 
 _log = logging.getLogger("evmon.discovery")
 
@@ -43,7 +43,7 @@ class DiscoveryFailure:
     """A provider that could not be scanned, after all retries.
 
     Attributes:
-        provider: its name, for display.
+        provider: name of the provider.
         error: the error of the last attempt.
         attempts: number of attempts.
 
@@ -59,10 +59,10 @@ class DiscoveryFailure:
 
 @dataclass(slots=True, eq=False)
 class _Item:
-    """A queue entry: a provider, or the name of a module to import.
+    """A queue entry: a provider or the name of a module.
 
-    It is unsettled from when it is queued until it is registered, found to be empty,
-    failed for good, or withdrawn by `unregister`.
+    It is unsettled until its handlers are registered, it has none, it failed for good, or
+    `unregister` withdrew it.
     """
 
     subject: Any
@@ -73,7 +73,7 @@ class _Item:
 
 @dataclass(slots=True)
 class _Registration:
-    """The handlers of a provider; keeps it alive, so that its id stays unique."""
+    """The handlers of a provider, with a reference to it, so that its id stays unique."""
 
     provider: Any
     keys: list[int] = field(default_factory=list)
@@ -88,13 +88,13 @@ class Discovery:
     Applications get it from `EventBus.discovery` and `EventBus.preview`.
 
     Args:
-        registry: registers the handlers.
-        config: batch size.
-        cache: caches the results of scans.
+        registry: registry that the handlers are added to.
+        config: maximum number of providers in a batch.
+        cache: cache of the results of scans.
         policy: retry policy for providers that fail.
-        retrier: applies the policy.
-        recorder: records metrics.
-        clock: time source.
+        retrier: retrier that applies the policy.
+        recorder: recorder of metrics.
+        clock: source of time.
 
     Example:
         >>> handlers, discovery = await bus.preview()
@@ -106,6 +106,7 @@ class Discovery:
         self,
         registry: Registry,
         config: DiscoveryConfig,
+        *,
         cache: MetadataCache[HandlerSpec],
         policy: RetryPolicy,
         retrier: Retrier,
@@ -140,7 +141,7 @@ class Discovery:
 
     @property
     def expects_more(self) -> bool:
-        """Whether a provider that came in the last 30 s may still bring handlers."""
+        """Whether a provider that was queued in the last 30 s may still bring handlers."""
         with self._lock:
             newest = next(reversed(self._unsettled), None)
         if newest is None:
@@ -241,15 +242,15 @@ class Discovery:
             if item.is_module_name:
                 provider = await self._import(item.subject)
             handlers = await self._handlers_of(provider)
-        except Exception as error:  # noqa: BLE001 - providers are other people's code
+        except Exception as error:  # noqa: BLE001 - providers are user code
             delay = self._retrier.next_delay(
-                _permanent_aware(self._policy, error), item.attempts, error
+                _policy_for(self._policy, error), item.attempts, error
             )
             if delay is None:
                 self._give_up(item, error)
             else:
                 item.attempts += 1
-                retries.start_soon(self._again, item, delay)
+                retries.start_soon(self._put_after, item, delay)
             return
         if not self._settle(item, "registered" if handlers else "empty"):
             return
@@ -261,12 +262,12 @@ class Discovery:
                 describe(provider),
             )
 
-    async def _again(self, item: _Item, delay: float) -> None:
+    async def _put_after(self, item: _Item, delay: float) -> None:
         await self._clock.sleep(delay)
         self._put(item)
 
     async def _import(self, name: str) -> ModuleType:
-        # An import runs arbitrary code and may be slow: keep it off the event loop.
+        # An import runs arbitrary code and may be slow, so not on the event loop.
         module = await in_thread(importlib.import_module, name)
         for info in pkgutil.iter_modules(getattr(module, "__path__", ()), f"{name}."):
             if not info.name.endswith(".__main__"):
@@ -281,7 +282,7 @@ class Discovery:
         return module
 
     def _has_instance_of(self, kind: type) -> bool:
-        """Whether an instance was registered; a second would handle events twice."""
+        """Whether an instance was registered; another one would handle events twice."""
         with self._lock:
             queued = [item.subject for item in self._unsettled]
         known = [r.provider for r in list(self._registrations.values())]
@@ -325,9 +326,10 @@ class Discovery:
         return True
 
 
-_NEVER_HEALS = (DiscoveryError, ConfigError)
+_PERMANENT: Final = (DiscoveryError, ConfigError)
 _TRY_ONCE: Final = RetryPolicy(max_retries=0)
 
 
-def _permanent_aware(policy: RetryPolicy, error: Exception) -> RetryPolicy:
-    return _TRY_ONCE if isinstance(error, _NEVER_HEALS) else policy
+def _policy_for(policy: RetryPolicy, error: Exception) -> RetryPolicy:
+    """The policy to apply to an error; permanent ones are not retried."""
+    return _TRY_ONCE if isinstance(error, _PERMANENT) else policy

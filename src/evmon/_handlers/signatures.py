@@ -1,4 +1,4 @@
-"""Signatures: what a handler asks for by its annotations, and how it is called."""
+"""Signatures: how a handler is called, by the annotations of its parameters."""
 
 import collections.abc
 import functools
@@ -20,10 +20,14 @@ CallMany: TypeAlias = Callable[[Sequence["Event[Any]"]], Any]
 def calls_of(
     function: Callable[..., Any], name: str
 ) -> tuple[CallOne, CallMany | None]:
-    """Work out once how to call a function with an event.
+    """Determine how to call a function with an event.
+
+    Args:
+        function: handler function.
+        name: name of the handler in error messages.
 
     Returns:
-        The call with one event, and the call with many if the function takes many.
+        The call with one event, and the call with many events, or None.
 
     Raises:
         DiscoveryError: a parameter cannot be filled from an event.
@@ -44,7 +48,7 @@ def calls_of(
             " a data type or Delivery"
         )
     for _, hint in roles:
-        _check_makeable(hint, name)
+        _check_convertible(hint, name)
     if "events" in kinds:
         if len(kinds) > 1:
             raise DiscoveryError(
@@ -64,16 +68,16 @@ def _is_generator(function: Any) -> bool:
     return inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function)
 
 
-def _check_makeable(hint: Any, name: str) -> None:
+def _check_convertible(hint: Any, name: str) -> None:
     """Refuse a type that cannot be decoded from JSON, before an event arrives."""
-    if hint is None or _own_validation(hint) is not None:
+    if hint is None or _pydantic_validator(hint) is not None:
         return
     try:
         info = msgspec.inspect.type_info(hint)
     except Exception as error:
         raise DiscoveryError(f"{name}: {hint!r} is not a data type: {error}") from error
     for kind in _custom_types(info, set()):
-        if _own_validation(kind) is None:
+        if _pydantic_validator(kind) is None:
             raise DiscoveryError(
                 f"{name}: cannot convert event data to {getattr(kind, '__name__', kind)};"
                 " annotate with Event, Delivery, a dataclass, a TypedDict or a pydantic"
@@ -97,6 +101,7 @@ def _custom_types(info: Any, seen: set[int]) -> Iterator[type]:
 
 
 def is_async(function: Callable[..., Any]) -> bool:
+    """Whether a function, or the one it wraps, is a coroutine function."""
     inner: Any = inspect.unwrap(function)
     while isinstance(inner, functools.partial):
         inner = inner.func
@@ -153,7 +158,7 @@ def _caller_of_many(
 def _hints(function: Callable[..., Any], name: str) -> list[Any]:
     """The annotation of each positional parameter, None if it has none."""
     if inspect.isbuiltin(function):
-        return [None]  # which builtins have a signature depends on the Python version
+        return [None]  # whether it has a signature depends on the Python version
     try:
         signature = inspect.signature(function)
     except (TypeError, ValueError) as error:
@@ -194,24 +199,24 @@ def _hints(function: Callable[..., Any], name: str) -> list[Any]:
     return hints
 
 
-_OPEN: Final = (None, Any, object)
-"""Annotations that name no type."""
+_UNTYPED: Final = (None, Any, object)
+"""Annotations that do not restrict the type."""
 
 
 def _role(hint: Any) -> tuple[_Role, Any]:
     """The role of a parameter, and the type of its data, if any."""
-    if hint in _OPEN or hint is Event:
+    if hint in _UNTYPED or hint is Event:
         return "event", None
     origin = get_origin(hint)
     if origin in (typing.Union, types.UnionType):
-        # `Event | None` means Event: there always is one.
+        # `Event | None` means Event, because there always is one.
         parts = [part for part in typing.get_args(hint) if part is not types.NoneType]
         if len(parts) == 1 and _role(parts[0])[0] != "data":
             return _role(parts[0])
     if origin is Event:
         (data_type,) = typing.get_args(hint)
-        open_type = data_type in _OPEN or isinstance(data_type, TypeVar)
-        return "event", None if open_type else data_type
+        untyped = data_type in _UNTYPED or isinstance(data_type, TypeVar)
+        return "event", None if untyped else data_type
     if origin in (list, collections.abc.Sequence):
         (item,) = typing.get_args(hint)
         if item is Event or get_origin(item) is Event:
@@ -221,7 +226,7 @@ def _role(hint: Any) -> tuple[_Role, Any]:
     return "data", hint
 
 
-def _own_validation(hint: Any) -> Callable[[Any], Any] | None:
+def _pydantic_validator(hint: Any) -> Callable[[Any], Any] | None:
     """The validator of a pydantic model or dataclass, if it is one."""
     validate = getattr(hint, "model_validate", None)
     if validate is None and hasattr(hint, "__pydantic_validator__"):
@@ -231,14 +236,14 @@ def _own_validation(hint: Any) -> Callable[[Any], Any] | None:
 
 def _validated(kind: type, data: Any) -> Any:
     """Validate pydantic types nested in a type that msgspec converts."""
-    validate = _own_validation(kind)
-    assert validate is not None  # noqa: S101 - `_check_makeable` refused it
+    validate = _pydantic_validator(kind)
+    assert validate is not None  # noqa: S101 - `_check_convertible` refused it
     return validate(data)
 
 
 def _converter(hint: Any) -> Callable[[Any], Any]:
     """A validator for data of a type: pydantic's if it has one, else msgspec's."""
-    validate = _own_validation(hint) or functools.partial(
+    validate = _pydantic_validator(hint) or functools.partial(
         msgspec.convert, type=hint, dec_hook=_validated, str_keys=True
     )
 

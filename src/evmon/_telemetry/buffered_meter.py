@@ -161,14 +161,14 @@ class _Buffer:
     def flush(self) -> None:
         """Aggregate all buffered values; the caller holds the lock."""
         values = self._values
-        # Others only append, so exactly the copied values are deleted.
+        # Other threads only append, so exactly the copied values are deleted.
         taken = values[: len(values)]
         del values[: len(taken)]
         if taken:
             self._aggregate(taken)
 
     def _flush_if_free(self) -> None:
-        # The lock may be held by this very thread, below a finalizer: never wait.
+        # Never wait: in a finalizer, this thread itself may hold the lock.
         if self.lock.acquire(blocking=False):
             try:
                 self.flush()
