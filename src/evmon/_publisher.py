@@ -1,4 +1,4 @@
-"""The publisher: sends events in batches, and buffers them meanwhile."""
+"""The publisher: buffers events and sends them in batches."""
 
 import asyncio
 import itertools

@@ -86,7 +86,7 @@ class Router:
     def _retry(
         self, received: Received, event: "Event[Any]", calls: tuple[Call, ...]
     ) -> Work | Settlement:
-        """Route an event that only some of its handlers are called for again."""
+        """Route an event for which only some handlers are retried."""
         calls = tuple(call for call in calls if call.handler.key in received.handlers)
         work = Work(received, event, calls)
         registered = {call.handler.key for call in calls}

@@ -84,7 +84,7 @@ class Discovery:
 
     Providers are instances, classes, modules or functions. A class is instantiated if
     some of its handlers are instance methods. A provider that fails is retried without
-    holding up others, and then reported in the log, in the metrics and in `failures`.
+    delaying others, and then reported in the log, in the metrics and in `failures`.
     Applications get it from `EventBus.discovery` and `EventBus.preview`.
 
     Args:

@@ -84,7 +84,7 @@ class Registry:
         Handlers of the same name keep their numbers, by which retries find them.
         """
         with self._lock:
-            gone = self._remove(keys)
+            removed = self._remove(keys)
             added = []
             for unnumbered in handlers:
                 number = self._numbers.take(unnumbered.name)
@@ -94,7 +94,7 @@ class Registry:
                 added.append(self._next)
                 self._next += 1
             self._routes = {}
-        self._notify(len(added) - gone)
+        self._notify(len(added) - removed)
         return added
 
     def observe(self, changed: Callable[[int], None]) -> Callable[[], None]:
@@ -113,10 +113,10 @@ class Registry:
     def remove(self, keys: Iterable[int]) -> int:
         """Remove handlers; returns the number removed."""
         with self._lock:
-            gone = self._remove(keys)
+            removed = self._remove(keys)
             self._routes = {}
-        self._notify(-gone)
-        return gone
+        self._notify(-removed)
+        return removed
 
     def match(self, event_type: str) -> Route:
         """The route of an event type."""
@@ -131,15 +131,15 @@ class Registry:
         return route
 
     def _remove(self, keys: Iterable[int]) -> int:
-        gone = [
+        removed = [
             (key, handler)
             for key in keys
             if (handler := self._handlers.pop(key, None)) is not None
         ]
-        for key, handler in gone:
+        for key, handler in removed:
             _delete(self._root, key, handler)
             self._numbers.release(handler.name, handler.number)
-        return len(gone)
+        return len(removed)
 
     def _notify(self, change: int) -> None:
         for changed in tuple(self._observers):

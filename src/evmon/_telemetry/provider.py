@@ -48,7 +48,7 @@ class Telemetry:
         self._before_collect: list[Callable[[], None]] = []
         provider = metrics.get_meter_provider()
         self._adopted = isinstance(provider, MeterProvider)
-        ours = False
+        is_private = False
         if isinstance(provider, MeterProvider):
             provider.add_metric_reader(self._reader)
         elif _is_set_by_application(provider):
@@ -58,7 +58,7 @@ class Telemetry:
                 type(provider).__name__,
             )
         else:
-            ours = True
+            is_private = True
             provider = MeterProvider(
                 [self._reader],
                 _resource(service),
@@ -74,7 +74,7 @@ class Telemetry:
             _gauges[provider] = Gauges(otel_meter)
             if isinstance(provider, MeterProvider):
                 observe_process(otel_meter)
-        self.meter = self._meter(otel_meter, ours)
+        self.meter = self._meter(otel_meter, is_private)
 
     def snapshot(self) -> Snapshot:
         """Collect now and return the values; thread-safe."""
@@ -115,11 +115,11 @@ class Telemetry:
             else:
                 self._provider.shutdown()
 
-    def _meter(self, otel_meter: OTelMeter, ours: bool) -> Meter:  # noqa: FBT001
+    def _meter(self, otel_meter: OTelMeter, is_private: bool) -> Meter:  # noqa: FBT001
         """Plain instruments if the application reads them, otherwise a buffered meter."""
         if isinstance(otel_meter, NoOpMeter):  # by OTEL_SDK_DISABLED
             return NoMeter()
-        if not ours:
+        if not is_private:
             return InstrumentMeter(otel_meter, _gauges[self._provider])
         self._reader.buffered = meter = BufferedMeter()
         return meter

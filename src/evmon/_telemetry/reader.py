@@ -48,7 +48,7 @@ class Reader(PrometheusMetricReader):
         self._lock = threading.RLock()
         self._purpose: _Purpose = "families"
         self._renderer = TextRenderer()
-        self._ours: list[Metric] = []
+        self._renderable: list[Metric] = []
 
     def read(self) -> MetricsData | None:
         """Collect without passing the data to the exporter."""
@@ -69,12 +69,12 @@ class Reader(PrometheusMetricReader):
         """The same as `families`, with the samples of evmon already rendered."""
         with self._lock:
             self._purpose = "scrape"
-            self._ours = []
+            self._renderable = []
             try:
                 others = self.families()
             finally:
                 self._purpose = "families"
-            return [*self._renderer.render(self._ours), *others]
+            return [*self._renderer.render(self._renderable), *others]
 
     def _receive_metrics(
         self,
@@ -88,7 +88,7 @@ class Reader(PrometheusMetricReader):
         if self._purpose == "read":
             return
         if self._purpose == "scrape":
-            self._ours, metrics_data = _split(metrics_data)
+            self._renderable, metrics_data = _split(metrics_data)
         super()._receive_metrics(metrics_data, timeout_millis, **kwargs)
 
 
@@ -99,24 +99,30 @@ def _merged(data: MetricsData, buffered: Sequence[Metric]) -> MetricsData:
     same = [s for s in first.scope_metrics if s.scope.name == SCOPE]
     same_scope = [metric for s in same for metric in s.metrics]
     scope = same[0].scope if same else InstrumentationScope(SCOPE)
-    ours = ScopeMetrics(scope, [*buffered, *same_scope], scope.schema_url or "")
-    return MetricsData([replace(first, scope_metrics=[ours, *scopes]), *others])
+    scope_metrics = ScopeMetrics(
+        scope, [*buffered, *same_scope], scope.schema_url or ""
+    )
+    return MetricsData(
+        [replace(first, scope_metrics=[scope_metrics, *scopes]), *others]
+    )
 
 
 def _split(data: MetricsData) -> tuple[list[Metric], MetricsData]:
     """Split into the metrics that `TextRenderer` can render, and the rest."""
-    ours: list[Metric] = []
+    renderable: list[Metric] = []
     resources = []
     for resource in data.resource_metrics:
         scopes = []
         for scope in resource.scope_metrics:
             rest = list(scope.metrics)
             if scope.scope.name == SCOPE:
-                ours += [metric for metric in scope.metrics if is_renderable(metric)]
+                renderable += [
+                    metric for metric in scope.metrics if is_renderable(metric)
+                ]
                 rest = [metric for metric in scope.metrics if not is_renderable(metric)]
             scopes.append(replace(scope, metrics=rest))
         resources.append(replace(resource, scope_metrics=scopes))
-    return ours, MetricsData(resources)
+    return renderable, MetricsData(resources)
 
 
 def _without_unknown(family: Family) -> Family:
