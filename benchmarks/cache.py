@@ -7,7 +7,7 @@ from benchmarks.redis_server import PrivateRedis
 from evmon import event_handler
 from evmon._discovery.cache import MetadataCache
 from evmon._handlers.handlers import HandlerSpec, scan
-from evmon._telemetry.buffered_meter import AggregateMeter
+from evmon._telemetry.buffered_meter import BufferedMeter
 
 METHODS = 100
 
@@ -36,7 +36,7 @@ def provider_with(methods: int) -> type:
 def measure(settings: Settings, redis: PrivateRedis) -> list[Figure]:  # noqa: ARG001
     """Compare a hit, with telemetry, with a scan of a class with 100 methods."""
     provider = provider_with(METHODS)
-    cache: MetadataCache[HandlerSpec] = MetadataCache(1e6, meter=AggregateMeter())
+    cache: MetadataCache[HandlerSpec] = MetadataCache(1e6, meter=BufferedMeter())
     found = cache.get_or_scan(provider, scan)
     if len(found) != METHODS:
         raise RuntimeError(f"the scan found {len(found)} of {METHODS} handlers")

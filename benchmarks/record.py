@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry, Histogram
 from benchmarks.figures import Figure, Settings, alternate
 from benchmarks.redis_server import PrivateRedis
 from evmon._telemetry import instruments as i
-from evmon._telemetry.buffered_meter import AggregateMeter
+from evmon._telemetry.buffered_meter import BufferedMeter
 from evmon._telemetry.meter import InstrumentMeter
 
 INSTRUMENT = i.PROCESS_DURATION
@@ -36,7 +36,7 @@ def measure(settings: Settings, redis: PrivateRedis) -> list[Figure]:  # noqa: A
         "plain instrument": InstrumentMeter(provider.get_meter("bench")).bind(
             INSTRUMENT, attributes
         ),
-        chosen: AggregateMeter().bind(INSTRUMENT, attributes),
+        chosen: BufferedMeter().bind(INSTRUMENT, attributes),
         "prometheus_client child": histogram.labels(*attributes.values()).observe,
     }
 

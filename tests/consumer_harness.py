@@ -34,10 +34,10 @@ class ConsumerHarness:
             self.transport,
             self.registry,
             ConsumerConfig(**{"drain_timeout": 2.0, **config}),
-            QUICK,
-            Retrier(SYSTEM_CLOCK, RetryRecorder(meter, "handler")),
-            ConsumeRecorder(meter, "memory", "shop", "shop"),
-            SYSTEM_CLOCK,
+            policy=QUICK,
+            retrier=Retrier(SYSTEM_CLOCK, RetryRecorder(meter, "handler")),
+            recorder=ConsumeRecorder(meter, "memory", "shop", "shop"),
+            clock=SYSTEM_CLOCK,
         )
         self._task = None
 

@@ -62,11 +62,11 @@ def make(wire, measured, instant_clock):
         return Publisher(
             wire,
             Batching(**batching),
-            RetryPolicy(max_retries=2, jitter="none"),
-            Retrier(instant_clock, RetryRecorder(meter, "publish")),
-            PublishRecorder(meter, "test", "shop"),
-            lambda event_type: event_type,
-            instant_clock,
+            policy=RetryPolicy(max_retries=2, jitter="none"),
+            retrier=Retrier(instant_clock, RetryRecorder(meter, "publish")),
+            recorder=PublishRecorder(meter, "test", "shop"),
+            type_label=lambda event_type: event_type,
+            clock=instant_clock,
         )
 
     return make

@@ -1,4 +1,4 @@
-"""Time and randomness, injectable for tests."""
+"""Time and randomness, which tests replace."""
 
 import random as _random
 import time as _time
@@ -8,7 +8,7 @@ import anyio
 
 
 class Clock(Protocol):
-    """Time and randomness as evmon uses them."""
+    """Source of time and randomness."""
 
     def time(self) -> float:
         """Seconds since the Unix epoch."""
@@ -23,12 +23,12 @@ class Clock(Protocol):
         ...
 
     async def sleep(self, seconds: float) -> None:
-        """Wait; cancellable."""
+        """Wait for some seconds; cancellable."""
         ...
 
 
 class SystemClock:
-    """The machine's own clock and randomness."""
+    """The clock and randomness of the system."""
 
     time = staticmethod(_time.time)
     monotonic = staticmethod(_time.monotonic)

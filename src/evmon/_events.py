@@ -62,7 +62,7 @@ class Event(
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """How an event was delivered; a handler receives it by annotating a parameter.
+    """How an event was delivered; passed to a parameter that is annotated with it.
 
     Attributes:
         attempt: number of this call of the handler with this event, from 1.
@@ -92,7 +92,7 @@ def check_type(event_type: str) -> str:
     """Return `event_type` if it is valid.
 
     Raises:
-        InvalidEventError: it is empty, too long, or not words joined by dots.
+        InvalidEventError: the type is empty, too long, or not words joined by dots.
     """
     if isinstance(event_type, str) and event_type in _known_types:
         return event_type
@@ -140,7 +140,7 @@ def encode(event: "Event[Any]", limits: EventLimits = DEFAULT_LIMITS) -> bytes:
     """Encode an event in the JSON Event Format of CloudEvents 1.0.
 
     Raises:
-        InvalidEventError: it is too large, too deep, or not representable in JSON.
+        InvalidEventError: the event is too large, too deep, or not representable in JSON.
     """
     try:
         raw = _encode(event)
@@ -165,7 +165,7 @@ def _check_unchanged(event: "Event[Any]", raw: bytes) -> None:
     if _decode(raw).data == data:
         return
     if b"null" in raw and not isinstance(data, (dict, list, tuple, float)):
-        data = msgspec.to_builtins(data, enc_hook=_plain)
+        data = msgspec.to_builtins(data, enc_hook=_dump_model)
     for path, problem in _changed(data, "data"):
         raise InvalidEventError(
             "decode_error", f"{event.type} cannot be encoded as JSON: {path} {problem}"
@@ -193,7 +193,7 @@ def decode(raw: bytes, limits: EventLimits = DEFAULT_LIMITS) -> "Event[Any]":
     """Decode an event from untrusted bytes.
 
     Raises:
-        InvalidEventError: with the reason; no other error, whatever the bytes.
+        InvalidEventError: the bytes are not a valid event; no other error is raised.
     """
     _check_limits(raw, limits)
     try:
@@ -201,7 +201,7 @@ def decode(raw: bytes, limits: EventLimits = DEFAULT_LIMITS) -> "Event[Any]":
     except (ValueError, RecursionError) as error:
         raise InvalidEventError("decode_error", f"not an event: {error}") from error
     check_type(event.type)
-    if event.time.tzinfo is None:  # strangers forget it; forwarded, it must be there
+    if event.time.tzinfo is None:  # other publishers may omit it, `encode` may not
         time = event.time.replace(tzinfo=timezone.utc)
         event = msgspec.structs.replace(event, time=time)
     return event
@@ -215,7 +215,7 @@ def new_id() -> str:
     return f"{_prefix}-{next(_numbers):x}"
 
 
-def _plain(value: Any) -> Any:
+def _dump_model(value: Any) -> Any:
     """Convert what msgspec does not support: pydantic models.
 
     As the model is validated again: without computed fields, and by the names that its
@@ -242,7 +242,7 @@ def _validates_by_alias(model: Any) -> bool:
     return True
 
 
-_encode = msgspec.json.Encoder(enc_hook=_plain).encode
+_encode = msgspec.json.Encoder(enc_hook=_dump_model).encode
 _decode = msgspec.json.Decoder(Event[Any]).decode
 _MAX_KNOWN_TYPES: Final = 1024
 _known_types: set[str] = set()
@@ -251,7 +251,7 @@ _prefix = ""
 
 
 def _renew_prefix() -> None:
-    global _prefix  # noqa: PLW0603 - one for each process
+    global _prefix  # noqa: PLW0603 - one per process
     _prefix = secrets.token_hex(8)
 
 
@@ -265,7 +265,7 @@ def _check_limits(raw: bytes, limits: EventLimits) -> None:
         raise InvalidEventError(
             "too_large", f"{len(raw)} bytes, at most {limits.max_bytes} allowed"
         )
-    # Counting brackets first avoids the walk for most events.
+    # Counting brackets is fast, and enough for most events.
     if raw.count(b"[") + raw.count(b"{") > limits.max_depth:
         depth = _depth(raw)
         if depth > limits.max_depth:
@@ -280,7 +280,7 @@ _STRUCTURE = re.compile(rb'"(?:[^"\\]|\\.?)*"?|[\[{]|[\]}]', re.DOTALL)
 
 
 def _depth(raw: bytes) -> int:
-    """Nesting depth of brackets outside of strings; without recursion."""
+    """Nesting depth of brackets outside of strings."""
     depth = deepest = 0
     for token in _STRUCTURE.finditer(raw):
         sign = raw[token.start()]

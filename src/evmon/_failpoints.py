@@ -1,8 +1,8 @@
-"""Failpoints: places where a test can kill the process; off unless configured.
+"""Failpoints: points at which a test can kill the process; off unless configured.
 
 ``EVMON_FAILPOINT=after_read:3`` kills the process, like ``kill -9``, when it reaches
-that point for the third time. Callers check ``if ON:`` first, so a disabled point costs
-one constant lookup. The names are in `POINTS`.
+that point for the third time. Callers check `ON` first, so a disabled failpoint costs
+little.
 """
 
 import os
@@ -31,7 +31,11 @@ _left = int(_count or 1)
 
 
 def reach(point: str) -> None:
-    """Reach a failpoint; kills the process if it is the configured one."""
+    """Reach a failpoint; kills the process if it is the configured one.
+
+    Args:
+        point: one of `POINTS`.
+    """
     global _left  # noqa: PLW0603 - one counter per process
     if point != _name:
         return

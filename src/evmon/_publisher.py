@@ -1,4 +1,4 @@
-"""The publisher: buffers events while a batch is being sent."""
+"""The publisher: buffers events and sends them in batches."""
 
 import asyncio
 import itertools
@@ -38,14 +38,22 @@ _tickets = itertools.count(1)
 
 @dataclass(slots=True, eq=False)
 class _Batch:
-    """Events sent together; whoever waits for one waits for the batch."""
+    """Events sent together.
+
+    Attributes:
+        done: result of each event: None, or why it was refused.
+        unawaited: indexes of the events of `publish_nowait`.
+        ticket: number of the batch for the transport.
+        size: bytes of all events.
+        urgent: whether to send the batch without waiting for more events.
+    """
 
     done: "asyncio.Future[list[Exception | None]]"
     raws: list[bytes] = field(default_factory=list)
     labels: list[str] = field(default_factory=list)
     ids: list[str] = field(default_factory=list)
     types: list[str] = field(default_factory=list)
-    nobody_waits: list[int] = field(default_factory=list)
+    unawaited: list[int] = field(default_factory=list)
     ticket: int = field(default_factory=_tickets.__next__)
     size: int = 0
     urgent: bool = False
@@ -58,13 +66,13 @@ class Publisher:
     the next one, so batches grow with the load without waiting.
 
     Args:
-        transport: sends the batches.
-        batching: sizes.
+        transport: transport that the batches are sent to.
+        batching: sizes of batches and of the buffer.
         policy: retry policy for batches, or parts of them, that fail.
-        retrier: applies the policy.
-        recorder: records metrics.
-        type_label: returns the metric label of an event type.
-        clock: time source.
+        retrier: retrier that applies the policy.
+        recorder: recorder of metrics.
+        type_label: function that returns the metric label of an event type.
+        clock: source of time.
         limits: maximum size and depth of an event.
     """
 
@@ -72,6 +80,7 @@ class Publisher:
         self,
         transport: Transport,
         batching: Batching,
+        *,
         policy: RetryPolicy,
         retrier: Retrier,
         recorder: PublishRecorder,
@@ -140,7 +149,7 @@ class Publisher:
                 sent.append((batch, len(batch.ids) - 1))
                 outcome.append(None)
         except Exception:
-            await _all_sent(sent)  # the earlier ones still go out
+            await _all_sent(sent)  # the events before are still sent
             raise
         await _all_sent(sent)
         accepted = [at for at, refused in enumerate(outcome) if refused is None]
@@ -167,7 +176,7 @@ class Publisher:
         self._add(event, raw, urgent=False)
 
     async def run(self) -> None:
-        """Send batches; returns after `close`, once all of them are sent."""
+        """Send batches; returns after `close`, once all batches are sent."""
         self._loop = asyncio.get_running_loop()
         self._recorder.buffer_limited(self._batching.max_buffered)
         try:
@@ -192,8 +201,8 @@ class Publisher:
             self._batches.popleft()
             await self._send(batch)
 
-    async def flushed(self) -> None:
-        """Send what is buffered without delay; returns when it is sent."""
+    async def flush(self) -> None:
+        """Send all buffered events without delay; returns when they are sent."""
         for batch in self._batches:
             batch.urgent = True
         self._urgent.set()
@@ -208,7 +217,7 @@ class Publisher:
         self._urgent.set()
 
     def abandon(self) -> int:
-        """Drop what is buffered (the drain timed out); returns the number of events."""
+        """Drop all buffered events; returns their number."""
         self._closed = True
         self._room.set()
         lost = 0
@@ -245,7 +254,7 @@ class Publisher:
         batch.size += len(raw)
         self._buffered += 1
         if not urgent:
-            batch.nobody_waits.append(len(batch.ids) - 1)
+            batch.unawaited.append(len(batch.ids) - 1)
         if urgent and not batch.urgent:
             batch.urgent = True
             self._urgent.set()
@@ -257,7 +266,7 @@ class Publisher:
         return len(batch.ids) >= self._max_size or batch.size >= MAX_BATCH_BYTES
 
     def _count_buffer(self) -> None:
-        """Update the gauge of the buffer, once for many events."""
+        """Update the gauge of the buffer; called once for many events, to save time."""
         change = self._buffered - self._counted
         if change:
             self._counted += change
@@ -272,13 +281,13 @@ class Publisher:
         """Send one batch, and retry those of its events that failed."""
         stopped: Exception = TransportError("the bus stopped before the event was sent")
         results: list[Exception | None] = [stopped] * len(batch.ids)
-        missing: Sequence[int] = range(len(batch.ids))
+        unsent: Sequence[int] = range(len(batch.ids))
         n = 0
         try:
             while True:
-                await self._send_once(batch, missing, results)
-                missing = [index for index in missing if results[index] is not None]
-                error = results[missing[0]] if missing else None
+                await self._send_once(batch, unsent, results)
+                unsent = [index for index in unsent if results[index] is not None]
+                error = results[unsent[0]] if unsent else None
                 if error is None:
                     break
                 delay = self._retrier.next_delay(self._policy, n, error)
@@ -317,15 +326,15 @@ class Publisher:
         self._buffered -= len(results)
         self._count_buffer()
         self._room.set()
-        batch.raws, batch.types = [], []  # whoever waits for it holds on to the rest
+        batch.raws, batch.types = [], []  # free memory: publishers still hold the batch
         by_error: dict[str, tuple[Exception | None, Counter[str]]] = {}
         for result, label in zip(results, batch.labels, strict=True):
             kind = type(result).__name__ if result else ""
             by_error.setdefault(kind, (result, Counter()))[1][label] += 1
         for error, counts in by_error.values():
             self._recorder.sent(counts, error)
-        # Awaiting publishers get the error; these events have none.
-        lost = [error for at in batch.nobody_waits if (error := results[at])]
+        # `publish` raises the error; for `publish_nowait` it is only logged.
+        lost = [error for at in batch.unawaited if (error := results[at])]
         if lost:
             self._recorder.lost(len(lost))
             _log.error("lost %d events from publish_nowait: %s", len(lost), lost[0])

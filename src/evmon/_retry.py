@@ -1,4 +1,4 @@
-"""Retries: decides about and makes them, as a policy says."""
+"""The retrier: decides by a policy whether and when to retry."""
 
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
@@ -15,8 +15,8 @@ class Retrier:
     """Applies policies for one component and records its retries.
 
     Args:
-        clock: time source and jitter.
-        recorder: records metrics of the component.
+        clock: source of time and randomness.
+        recorder: recorder of the component's metrics.
     """
 
     def __init__(self, clock: Clock, recorder: RetryRecorder) -> None:

@@ -25,7 +25,7 @@ from evmon.errors import BusStateError
 
 __all__ = ["DeadLetter", "dead_letters", "make_event", "settled"]
 
-_LOOK_SECONDS = 0.005
+_POLL_SECONDS = 0.005
 
 
 def make_event(
@@ -36,14 +36,14 @@ def make_event(
     source: str = "test",
     time: datetime | None = None,
 ) -> "Event[Any]":
-    """Make an event, to call a handler without a bus.
+    """Make an event, for calling a handler without a bus.
 
     Args:
         type: words joined by dots, for example ``order.created``.
-        data: as the handler receives it; None by default.
-        id: by default a new id.
-        source: origin of the event.
-        time: with a time zone; by default now.
+        data: data of the event; None by default.
+        id: id of the event; by default a new one.
+        source: origin of the event; by default ``test``.
+        time: time of the event, with a time zone; by default now.
 
     Returns:
         The event.
@@ -70,7 +70,7 @@ async def settled(bus: EventBus, within_seconds: float = 5.0) -> None:
 
     Args:
         bus: a running bus on ``memory://``.
-        within_seconds: maximum time to wait.
+        within_seconds: maximum seconds to wait; 5 by default.
 
     Raises:
         TimeoutError: events are left after that time; the message says how many.
@@ -88,7 +88,7 @@ async def settled(bus: EventBus, within_seconds: float = 5.0) -> None:
 
     with anyio.move_on_after(within_seconds):
         while left():  # noqa: ASYNC110 - there is no event to wait for
-            await asyncio.sleep(_LOOK_SECONDS)
+            await asyncio.sleep(_POLL_SECONDS)
     if left():
         raise TimeoutError(
             f"{left()} events or providers are not done after {within_seconds:g} s;"

@@ -19,7 +19,7 @@ from evmon import (
     RetryPolicy,
     event_handler,
 )
-from evmon._discovery.discovery import EXPECTED_WITHIN
+from evmon._discovery.queue import EXPECTED_WITHIN
 from evmon._events import encode
 from evmon.testing import make_event
 

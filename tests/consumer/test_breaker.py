@@ -54,7 +54,7 @@ def test_without_a_limit_it_never_opens(clock):
 
     assert not breaker.is_open
     assert breaker.may_read()
-    assert 0 == breaker.wait()
+    assert 0 == breaker.seconds_to_trial()
 
 
 def test_with_a_limit_of_0_it_opens_at_the_first_failure(clock):
@@ -79,7 +79,7 @@ def test_while_open_it_allows_no_read_until_the_pause_ends(breaker, clock, caplo
         "4 of the last 4 handler calls failed: reading is paused for 5 s" in caplog.text
     )
     assert not breaker.may_read()
-    assert 5 == breaker.wait()
+    assert 5 == breaker.seconds_to_trial()
     clock.now += 4.9
     assert not breaker.may_read()
     clock.now += 0.1
@@ -95,7 +95,7 @@ def test_a_successful_trial_closes_it(breaker, clock):
     breaker.succeeded()
 
     assert not breaker.is_open
-    assert 0 == breaker.wait()
+    assert 0 == breaker.seconds_to_trial()
     record_calls(breaker, "---")
     assert not breaker.is_open, "only later calls count"
 
@@ -104,7 +104,7 @@ def test_a_failed_trial_doubles_the_pause_up_to_a_minute(breaker, clock):
     opened(breaker)
     pauses = []
     for _ in range(7):
-        pauses.append(breaker.wait())
+        pauses.append(breaker.seconds_to_trial())
         clock.now += pauses[-1]
         assert breaker.may_read()
         breaker.failed()
@@ -123,7 +123,7 @@ def test_closing_resets_the_pause(breaker, clock):
     breaker.succeeded()
     opened(breaker)
 
-    assert 5 == breaker.wait()
+    assert 5 == breaker.seconds_to_trial()
 
 
 def test_a_trial_without_an_outcome_is_followed_by_another(breaker, clock):
@@ -137,11 +137,11 @@ def test_a_trial_without_an_outcome_is_followed_by_another(breaker, clock):
 
 def test_an_empty_read_is_not_the_trial(breaker, clock):
     opened(breaker)
-    breaker.nothing_to_try()
-    assert 5 == breaker.wait()
+    breaker.trial_read_was_empty()
+    assert 5 == breaker.seconds_to_trial()
     clock.now += 5
     assert breaker.may_read()
-    breaker.nothing_to_try()
+    breaker.trial_read_was_empty()
     assert breaker.may_read()
     breaker.succeeded()
     assert not breaker.is_open
@@ -153,7 +153,7 @@ def test_calls_that_started_before_it_opened_are_not_the_trial(breaker):
     breaker.failed()
 
     assert breaker.is_open
-    assert 5 == breaker.wait()
+    assert 5 == breaker.seconds_to_trial()
 
 
 async def test_while_open_retries_wait_and_one_of_them_is_the_trial(breaker, clock):
@@ -161,7 +161,7 @@ async def test_while_open_retries_wait_and_one_of_them_is_the_trial(breaker, clo
     admitted = []
 
     async def retry(name):
-        await breaker.admit()
+        await breaker.wait_to_retry()
         admitted.append(name)
 
     tasks = [asyncio.create_task(retry(n)) for n in range(3)]
@@ -180,7 +180,7 @@ async def test_while_open_retries_wait_and_one_of_them_is_the_trial(breaker, clo
 
 async def test_a_waiting_retry_comes_before_a_new_event(breaker, clock):
     opened(breaker)
-    task = asyncio.create_task(breaker.admit())
+    task = asyncio.create_task(breaker.wait_to_retry())
     await let_tasks_run()
     clock.now += 5
     assert not breaker.may_read()
@@ -191,7 +191,7 @@ async def test_a_waiting_retry_comes_before_a_new_event(breaker, clock):
 
 
 async def test_while_closed_retries_do_not_wait(breaker, clock):
-    await breaker.admit()
+    await breaker.wait_to_retry()
 
     assert [] == clock.slept
 

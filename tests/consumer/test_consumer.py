@@ -7,6 +7,7 @@ from tests.consumer_harness import ConsumerHarness, as_received, raw
 from tests.waiting import eventually, let_tasks_run
 
 from evmon import RetryPolicy, TransportError
+from evmon._consumer import router
 from evmon._telemetry import instruments as i
 from evmon._transports.base import Redelivery
 
@@ -195,7 +196,8 @@ async def test_dead_lettering_is_retried_until_the_transport_accepts_it(
     assert [] == failures
 
 
-async def test_the_cache_of_plans_is_bounded(make_harness):
+async def test_the_cache_of_routes_is_bounded(make_harness, monkeypatch):
+    monkeypatch.setattr(router, "MAX_ROUTES", 10)
     harness = make_harness()
     harness.on("a", lambda e: None)
     async with harness:
@@ -204,7 +206,7 @@ async def test_the_cache_of_plans_is_bounded(make_harness):
             await harness.send(raw("a"))
         await harness.until_settled()
 
-    assert 4096 >= len(harness.consumer._plans)
+    assert 10 >= len(harness.consumer._router._calls)
 
 
 async def test_a_retry_for_an_unregistered_handler_is_dead_lettered_despite_ignore_unknown(

@@ -223,8 +223,8 @@ async def test_an_event_of_a_batch_whose_lease_was_lost_is_not_acknowledged(
     await harness.send(raw("a", event_id="0"), raw("a", event_id="1"))
     async with harness:
         await started.wait()
-        lost, kept = harness.consumer._open.values()
-        harness.consumer._lost(lost)
+        lost, kept = harness.consumer._in_flight._entries
+        harness.consumer._reclaimed(lost)
         acked = []
         harness.transport.ack, ack = acked.append, harness.transport.ack
         done.set()

@@ -90,7 +90,7 @@ def test_ten_thousand_collected_providers_leave_no_entries(cache, scan, measured
         cache.get_or_scan(Provider(), scan)
 
     assert 0 == len(cache)
-    assert not cache._dead
+    assert not cache._collected
     assert 10_000 == evictions(measured, "collected")
 
 

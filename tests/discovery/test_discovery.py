@@ -39,11 +39,11 @@ def make(registry, measured):
         return Discovery(
             registry,
             DiscoveryConfig(batch_size=batch_size),
-            MetadataCache(300, clock, meter),
-            policy,
-            Retrier(clock, RetryRecorder(meter, "discovery")),
-            DiscoveryRecorder(meter),
-            clock,
+            cache=MetadataCache(300, clock, meter),
+            policy=policy,
+            retrier=Retrier(clock, RetryRecorder(meter, "discovery")),
+            recorder=DiscoveryRecorder(meter),
+            clock=clock,
         )
 
     return make

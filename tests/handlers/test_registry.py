@@ -61,7 +61,7 @@ def test_match_returns_all_matching_handlers_in_order_without_removed_ones(
     assert expected == [h.name for h in registry.match(event_type).handlers]
     registry.remove(keys)
     assert not registry._root.words
-    assert not registry._root.deeper
+    assert not registry._root.deep
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import HistogramDataPoint, InMemoryMetricReader
 
 from evmon._telemetry import instruments as i
-from evmon._telemetry.buffered_meter import CARDINALITY_LIMIT, FOLD_AT, AggregateMeter
+from evmon._telemetry.buffered_meter import CARDINALITY_LIMIT, FLUSH_AT, BufferedMeter
 from evmon._telemetry.instruments import INSTRUMENTS, Kind
 from evmon._telemetry.meter import InstrumentMeter
 
@@ -37,7 +37,7 @@ def measurements(draw):
     )
     pairs = draw(st.lists(st.tuples(attributes, value), max_size=20))
     # Repeated so often, some are aggregated before the collection.
-    return row, pairs * draw(st.sampled_from([1, FOLD_AT // 10, FOLD_AT]))
+    return row, pairs * draw(st.sampled_from([1, FLUSH_AT // 10, FLUSH_AT]))
 
 
 class SdkInstruments:
@@ -104,7 +104,7 @@ def without_unknown(row, pairs):
     max_examples=150,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
-@given(measurements(), st.integers(0, 2 * FOLD_AT))
+@given(measurements(), st.integers(0, 2 * FLUSH_AT))
 @example((i.PROCESS_DURATION, [({}, b) for b in i.PROCESS_DURATION.boundaries]), 0)
 @example((i.PROCESS_DURATION, [({}, v) for v in IMPOSSIBLE]), 0)
 @example((i.CACHE_LOOKUPS, [({}, v) for v in [*IMPOSSIBLE, 3]]), 0)
@@ -113,7 +113,7 @@ def test_it_yields_the_same_metrics_as_the_sdk(measured_things, collect_after):
     row, pairs = measured_things
     pairs = without_unknown(row, pairs)
     logging.disable(logging.WARNING)
-    bulk = AggregateMeter()
+    bulk = BufferedMeter()
     try:
         with plain_instruments() as plain:
             for meter in (plain.meter, bulk):
@@ -129,7 +129,7 @@ def test_it_yields_the_same_metrics_as_the_sdk(measured_things, collect_after):
 
 @given(st.lists(st.floats(min_value=0, max_value=1e9), min_size=1, max_size=300))
 def test_the_sum_of_any_floats_is_exact_but_for_rounding(values):
-    bulk = AggregateMeter()
+    bulk = BufferedMeter()
     record_all(bulk, i.PROCESS_DURATION, [({}, value) for value in values])
     ((point,),) = (metric.data.data_points for metric in bulk.collect())
 
@@ -139,7 +139,7 @@ def test_the_sum_of_any_floats_is_exact_but_for_rounding(values):
 
 
 def test_kinds_and_temporality_are_those_of_the_sdk():
-    bulk = AggregateMeter()
+    bulk = BufferedMeter()
     with plain_instruments() as plain:
         for row in ROWS:
             for meter in (plain.meter, bulk):
@@ -153,7 +153,7 @@ def test_kinds_and_temporality_are_those_of_the_sdk():
 
 
 def test_points_have_collection_and_start_times():
-    bulk = AggregateMeter()
+    bulk = BufferedMeter()
     bulk.bind(i.CACHE_ENTRIES)(1)
     bulk.bind(i.CONSUMER_READY)(1)
     counter, gauge = (m.data.data_points[0] for m in bulk.collect(2**62))
@@ -165,7 +165,7 @@ def test_points_have_collection_and_start_times():
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 def test_a_gauge_without_a_finite_value_has_no_sample(value):
-    bulk = AggregateMeter()
+    bulk = BufferedMeter()
     gauge = bulk.bind(i.CONSUMER_LAG)
     assert [] == bulk.collect()
     gauge(3)
@@ -176,7 +176,7 @@ def test_a_gauge_without_a_finite_value_has_no_sample(value):
 
 
 def test_invalid_values_are_ignored_with_a_warning(caplog):
-    bulk = AggregateMeter()
+    bulk = BufferedMeter()
     record_all(bulk, i.PROCESS_DURATION, [({}, v) for v in (math.nan, -1.0, 2.0)])
     record_all(bulk, i.CACHE_LOOKUPS, [({}, v) for v in (-1, 2)])
     found = {m.name: figures(m.data.data_points[0]) for m in bulk.collect()}
@@ -190,7 +190,7 @@ def test_invalid_values_are_ignored_with_a_warning(caplog):
 
 
 def test_the_same_attributes_are_the_same_series_in_any_order():
-    bulk = AggregateMeter()
+    bulk = BufferedMeter()
     attributes = {"evmon.retry.component": "handler", "error.type": "OSError"}
     backwards = dict(reversed(attributes.items()))
 
@@ -207,7 +207,7 @@ def test_the_same_attributes_are_the_same_series_in_any_order():
 def test_series_beyond_the_cardinality_limit_go_into_the_overflow_series(row):
     pairs = [({"k": str(n)}, 1) for n in range(CARDINALITY_LIMIT + 5)]
     pairs += [({"k": "0"}, 1)]
-    bulk = AggregateMeter()
+    bulk = BufferedMeter()
     with plain_instruments() as plain:
         for meter in (plain.meter, bulk):
             record_all(meter, row, pairs)
@@ -220,7 +220,7 @@ def test_series_beyond_the_cardinality_limit_go_into_the_overflow_series(row):
 
 
 def test_concurrent_recording_loses_nothing():
-    bulk = AggregateMeter()
+    bulk = BufferedMeter()
     threads, each = 8, 20_000
     bulk.bind(i.CACHE_LOOKUPS)
     ready = threading.Barrier(threads + 1)
@@ -262,30 +262,30 @@ def test_concurrent_recording_loses_nothing():
 
 
 def test_a_finalizer_can_record_while_its_series_is_aggregated():
-    bulk = AggregateMeter()
+    bulk = BufferedMeter()
     record = bulk.bind(i.CACHE_LOOKUPS)
 
     class Finalized(float):
         def __del__(self):
             record(1)
 
-    for _ in range(3 * FOLD_AT):
+    for _ in range(3 * FLUSH_AT):
         record(Finalized(1))
     gc.collect()
     bulk.collect()
     gc.collect()
 
-    assert 6 * FOLD_AT == bulk.collect()[0].data.data_points[0].value
+    assert 6 * FLUSH_AT == bulk.collect()[0].data.data_points[0].value
 
 
 def test_observable_instruments_cannot_be_bound():
     with pytest.raises(ValueError, match="is observed, not recorded"):
-        AggregateMeter().bind(i.PROCESS_CPU_TIME)
+        BufferedMeter().bind(i.PROCESS_CPU_TIME)
 
 
 def test_recording_many_values_equals_recording_each():
     values = [n / 10 for n in range(1000)]
-    one, many = AggregateMeter(), AggregateMeter()
+    one, many = BufferedMeter(), BufferedMeter()
     for value in values:
         one.bind(i.EVENT_WAIT)(value)
     many.bind_many(i.EVENT_WAIT)(values)
@@ -301,4 +301,4 @@ def test_recording_many_values_equals_recording_each():
 
 def test_only_a_histogram_accepts_many_values_at_once():
     with pytest.raises(TypeError, match="not a histogram"):
-        AggregateMeter().bind_many(i.CACHE_LOOKUPS)
+        BufferedMeter().bind_many(i.CACHE_LOOKUPS)

@@ -9,11 +9,11 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from evmon._telemetry import instruments as i
-from evmon._telemetry.buffered_meter import AggregateMeter
+from evmon._telemetry.buffered_meter import BufferedMeter
 from evmon._telemetry.meter import InstrumentMeter
 from evmon._telemetry.reader import Reader
 from evmon._telemetry.snapshot import Snapshot
-from evmon._telemetry.text_format import Rendered
+from evmon._telemetry.text_format import RenderedFamily
 
 LINE = 'evmon_cache_lookups_total{evmon_cache_result="hit"} 2.0\n'
 
@@ -35,7 +35,7 @@ class ConnectedReader:
 
 @pytest.fixture(params=[True, False], ids=["bulk", "sdk"])
 def wired(request):
-    wired = ConnectedReader(AggregateMeter() if request.param else None)
+    wired = ConnectedReader(BufferedMeter() if request.param else None)
     yield wired
     wired.provider.shutdown()
 
@@ -53,13 +53,13 @@ def names(families):
     return [family.name for family in families]
 
 
-def test_look_collects_and_latest_returns_the_last_collection(wired, hit):
+def test_read_collects_and_latest_returns_the_last_collection(wired, hit):
     assert wired.reader.latest is None
     hit(2)
-    assert 2 == total(wired.reader.look())
+    assert 2 == total(wired.reader.read())
     hit(1)
     assert 2 == total(wired.reader.latest)
-    assert 3 == total(wired.reader.look())
+    assert 3 == total(wired.reader.read())
 
 
 def test_families_include_metrics_of_evmon_and_others(wired, hit):
@@ -79,7 +79,7 @@ def test_a_scrape_has_evmon_metrics_as_text_and_others_as_families(wired, hit):
     wired.foreign.add(5)
     (ours, *others) = wired.reader.scrape()
 
-    assert isinstance(ours, Rendered)
+    assert isinstance(ours, RenderedFamily)
     assert ("evmon_cache_lookups", LINE) == (ours.name, ours.lines)
     assert {"target", "orders"} == set(names(others))
 
@@ -88,16 +88,16 @@ def test_repeated_scrapes_return_the_same(wired, hit):
     hit(2)
     for _ in range(3):
         assert [LINE] == [
-            f.lines for f in wired.reader.scrape() if isinstance(f, Rendered)
+            f.lines for f in wired.reader.scrape() if isinstance(f, RenderedFamily)
         ]
         assert 1 == names(wired.reader.families()).count("evmon_cache_lookups")
 
 
 def test_metrics_of_the_sdk_and_the_buffered_meter_share_a_scope():
-    wired = ConnectedReader(AggregateMeter())
+    wired = ConnectedReader(BufferedMeter())
     wired.bulk.bind(i.CACHE_ENTRIES)(1)
     wired.sdk.bind(i.CONSUMER_READY)(1)
-    data = wired.reader.look()
+    data = wired.reader.read()
     wired.provider.shutdown()
 
     scopes = data.resource_metrics[0].scope_metrics
@@ -115,7 +115,7 @@ class Derives(Collector):
         self._reader = reader
 
     def collect(self):
-        value = total(self._reader.look())
+        value = total(self._reader.read())
         return [GaugeMetricFamily("derived", "From a look.", value=value)]
 
     def describe(self):
@@ -157,8 +157,10 @@ def test_concurrent_looks_and_scrapes_return_the_same(wired, hit):
 
     def use():
         for _ in range(20):
-            found = [f.lines for f in wired.reader.scrape() if isinstance(f, Rendered)]
-            if found != [LINE] or total(wired.reader.look()) != 2:
+            found = [
+                f.lines for f in wired.reader.scrape() if isinstance(f, RenderedFamily)
+            ]
+            if found != [LINE] or total(wired.reader.read()) != 2:
                 wrong.append(found)
             if names(wired.reader.families()).count("evmon_cache_lookups") != 1:
                 wrong.append("families")

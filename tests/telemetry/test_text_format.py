@@ -24,9 +24,9 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.openmetrics.exposition import generate_latest as openmetrics
 
 from evmon._telemetry import instruments as i
-from evmon._telemetry.buffered_meter import AggregateMeter
+from evmon._telemetry.buffered_meter import BufferedMeter
 from evmon._telemetry.instruments import INSTRUMENTS
-from evmon._telemetry.text_format import TextRenderer, is_ours
+from evmon._telemetry.text_format import TextRenderer, is_renderable
 
 ROWS = [row for row in INSTRUMENTS if not row.kind.name.startswith("OBSERVABLE")]
 CUMULATIVE = AggregationTemporality.CUMULATIVE
@@ -83,7 +83,7 @@ def recordings(draw):
     [(i.RETRY_ATTEMPTS, {"error.type": "a", "evmon.retry.component": "b"}, 1)],
 )
 def test_the_text_equals_that_of_the_exporter(first, then):
-    meter = AggregateMeter()
+    meter = BufferedMeter()
     renderer = TextRenderer()
     # More than once, because templates are cached by the first rendering.
     for recorded in (first, then, []):
@@ -174,4 +174,4 @@ DELTA = AggregationTemporality.DELTA
     ],
 )
 def test_only_metrics_that_match_the_table_of_instruments_are_ours(metric, ours):
-    assert is_ours(metric) is ours
+    assert is_renderable(metric) is ours

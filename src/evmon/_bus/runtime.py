@@ -51,11 +51,11 @@ def make_discovery(
     discovery = Discovery(
         registry,
         settings.discovery,
-        cache,
-        settings.retry,
-        Retrier(clock, RetryRecorder(meter, "discovery")),
-        DiscoveryRecorder(meter),
-        clock,
+        cache=cache,
+        policy=settings.retry,
+        retrier=Retrier(clock, RetryRecorder(meter, "discovery")),
+        recorder=DiscoveryRecorder(meter),
+        clock=clock,
     )
     return discovery, cache
 
@@ -109,12 +109,12 @@ class Runtime:
             transport,
             settings.batching,
             # `retry_on` is about handlers; publishing retries transport errors.
-            dataclasses.replace(settings.retry, retry_on=(TransportError,)),
-            Retrier(self._clock, RetryRecorder(meter, "publish")),
-            PublishRecorder(meter, transport.system, transport.destination),
-            lambda event_type: self._registry.match(event_type).label,
-            self._clock,
-            settings.limits,
+            policy=dataclasses.replace(settings.retry, retry_on=(TransportError,)),
+            retrier=Retrier(self._clock, RetryRecorder(meter, "publish")),
+            recorder=PublishRecorder(meter, transport.system, transport.destination),
+            type_label=lambda event_type: self._registry.match(event_type).label,
+            clock=self._clock,
+            limits=settings.limits,
         )
 
     def _make_consumer(self, meter: Meter) -> Consumer:
@@ -124,11 +124,13 @@ class Runtime:
             transport,
             self._registry,
             settings.consumer,
-            settings.retry,
-            Retrier(self._clock, RetryRecorder(meter, "handler")),
-            ConsumeRecorder(meter, transport.system, transport.destination, group),
-            self._clock,
-            settings.limits,
+            policy=settings.retry,
+            retrier=Retrier(self._clock, RetryRecorder(meter, "handler")),
+            recorder=ConsumeRecorder(
+                meter, transport.system, transport.destination, group
+            ),
+            clock=self._clock,
+            limits=settings.limits,
             awaits_handlers=lambda: (
                 self._left_unfinished or self.discovery.expects_more
             ),
@@ -252,7 +254,7 @@ class Runtime:
         if not self.transport.shared:
             # No other process can handle what is buffered.
             with anyio.CancelScope(deadline=deadline):
-                await self.publisher.flushed()
+                await self.publisher.flush()
         self.consumer.stop(max(deadline - anyio.current_time(), 0))
         await consumer_done.wait()
         self.publisher.close()

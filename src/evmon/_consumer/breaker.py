@@ -9,7 +9,8 @@ from evmon._clock import Clock
 MAX_PAUSE: Final = 60.0
 """Maximum pause in seconds; it doubles with each failed trial call."""
 
-_POLL: Final = 0.05
+_MIN_WAIT: Final = 0.05
+"""Least seconds between checks of whether a trial call is due."""
 
 _log = logging.getLogger("evmon.consumer")
 
@@ -24,9 +25,9 @@ class Breaker:
 
     Args:
         limit_percent: share of failed calls that opens it; None never opens it.
-        calls: calls evaluated together.
+        calls: number of calls evaluated together.
         pause: seconds of the first pause.
-        clock: time source.
+        clock: source of time.
     """
 
     def __init__(
@@ -39,7 +40,7 @@ class Breaker:
         self._calls = 0
         self._failures = 0
         self._open_until: float | None = None
-        self._trying = False
+        self._in_trial = False
         self._waiting = 0
 
     @property
@@ -47,54 +48,54 @@ class Breaker:
         """Whether calls are blocked."""
         return self._open_until is not None
 
-    def wait(self) -> float:
-        """Seconds until the next trial call is due; 0 when closed."""
+    def seconds_to_trial(self) -> float:
+        """The time until the next trial call is due; 0 when closed."""
         if self._open_until is None:
             return 0.0
-        return max(self._open_until - self._clock.monotonic(), _POLL)
+        return max(self._open_until - self._clock.monotonic(), _MIN_WAIT)
 
     def may_read(self) -> bool:
         """Whether to read: while open, one event as a trial if no retry is waiting."""
-        return self._open_until is None or (not self._waiting and self._start_try())
+        return self._open_until is None or (not self._waiting and self._start_trial())
 
-    def nothing_to_try(self) -> None:
+    def trial_read_was_empty(self) -> None:
         """The trial read returned no event: the next read is the trial."""
-        if self._trying and not self._waiting:
-            self._trying = False
+        if self._in_trial and not self._waiting:
+            self._in_trial = False
             self._open_until = self._clock.monotonic()
 
-    async def admit(self) -> None:
+    async def wait_to_retry(self) -> None:
         """Wait until a retry may run."""
         self._waiting += 1
         try:
-            while self._open_until is not None and not self._start_try():
-                await self._clock.sleep(self.wait())
+            while self._open_until is not None and not self._start_trial():
+                await self._clock.sleep(self.seconds_to_trial())
         finally:
             self._waiting -= 1
 
     def succeeded(self) -> None:
         """Record a successful call."""
         self._calls += 1
-        if self._trying:
+        if self._in_trial:
             self._open_until = None
-            self._trying = False
+            self._in_trial = False
             self._pause = self._first_pause
             self._calls = self._failures = 0
             _log.info("a handler succeeded again: reading resumed")
         elif self._calls >= self._size:
-            self._look()
+            self._evaluate()
 
     def failed(self) -> None:
         """Record a failed call that is not the fault of the event."""
         self._calls += 1
         self._failures += 1
-        if self._trying:
+        if self._in_trial:
             self._pause = min(self._pause * 2, MAX_PAUSE)
             self._open()
         elif self._calls >= self._size:
-            self._look()
+            self._evaluate()
 
-    def _look(self) -> None:
+    def _evaluate(self) -> None:
         too_many = self._failures and self._failures >= self._limit
         if too_many and self._open_until is None:
             _log.warning(
@@ -107,14 +108,14 @@ class Breaker:
         self._calls = self._failures = 0
 
     def _open(self) -> None:
-        self._trying = False
+        self._in_trial = False
         self._open_until = self._clock.monotonic() + self._pause
 
-    def _start_try(self) -> bool:
+    def _start_trial(self) -> bool:
         now = self._clock.monotonic()
         if self._open_until is None or now < self._open_until:
             return False
         # If the trial has no outcome, another one follows after a pause.
         self._open_until = now + self._pause
-        self._trying = True
+        self._in_trial = True
         return True

@@ -1,4 +1,4 @@
-"""Dead letters: what is recorded about a dead-lettered event."""
+"""Dead letters: the record of why an event was dead-lettered."""
 
 from collections.abc import Sequence
 from typing import Any, Final
@@ -25,17 +25,17 @@ def refused(
 ) -> DeadLetter:
     """The dead letter of an event that no handler is called for."""
     handlers, attempts = received.handlers, received.attempts
-    return DeadLetter(reason, "", message, handlers, attempts, *_facts(event))
+    return DeadLetter(reason, "", message, handlers, attempts, *_attributes(event))
 
 
 def given_up(
     event: "Event[Any]", errors: Sequence[tuple[str, BaseException]], attempts: int
 ) -> DeadLetter:
-    """The dead letter of an event that handlers failed on; the first error counts."""
+    """The dead letter of an event that handlers failed on, with the first error."""
     error = decisive_error(errors[0][1])
     names = tuple(name for name, _ in errors)
     return DeadLetter(
-        _reason(error), *_describe(error), names, attempts, *_facts(event)
+        _reason(error), *_describe(error), names, attempts, *_attributes(event)
     )
 
 
@@ -65,5 +65,5 @@ def _describe(error: BaseException) -> tuple[str, str]:
     return f"{kind.__module__}.{kind.__qualname__}"[:MAX_MESSAGE], short(error)
 
 
-def _facts(event: "Event[Any]") -> tuple[str, str, str]:
+def _attributes(event: "Event[Any]") -> tuple[str, str, str]:
     return event.type, event.id, event.traceparent or ""

@@ -15,7 +15,7 @@ V = TypeVar("V")
 
 
 class _Reference(weakref.ref[Any]):
-    """A weak reference that knows its key."""
+    """A weak reference to a provider, with the key of its entry."""
 
     __slots__ = ("key",)
     key: int
@@ -37,9 +37,9 @@ class MetadataCache(Generic[V]):
     There is no timer: expiry is checked on lookup. Thread-safe.
 
     Args:
-        ttl_seconds: lifetime of an entry.
-        clock: source of monotonic time.
-        meter: measures hits, misses and entries.
+        ttl_seconds: lifetime of an entry in seconds.
+        clock: source of time.
+        meter: meter of hits, misses and entries; by default nothing is measured.
 
     Example:
         >>> class Orders: ...
@@ -60,9 +60,8 @@ class MetadataCache(Generic[V]):
         self._hit = self._recorder.hit
         self._entries: dict[int, _Entry[V]] = {}
         self._lock = threading.Lock()
-        # A finalizer may run anywhere, even while OpenTelemetry holds a lock: it may
-        # only note which provider died.
-        self._dead: deque[weakref.ref[Any]] = deque()
+        # A finalizer may run while this thread holds any lock, so it only appends here.
+        self._collected: deque[weakref.ref[Any]] = deque()
 
     def __len__(self) -> int:
         self.sweep()
@@ -75,15 +74,17 @@ class MetadataCache(Generic[V]):
 
         Args:
             provider: any object.
-            scan: scans the provider; if it raises, the error propagates and nothing is
-                cached.
+            scan: function that scans the provider.
+
+        Raises:
+            Exception: any error of `scan`; nothing is cached then.
         """
-        if self._dead:
+        if self._collected:
             self.sweep()
         key = id(provider)
         entry = self._entries.get(key)
         if entry is not None:
-            if not self._is_good(entry, provider):
+            if not self._is_valid(entry, provider):
                 self._evict(key, entry, "invalidated")
             elif self._monotonic() >= entry.expires:
                 self._evict(key, entry, "expired")
@@ -97,22 +98,22 @@ class MetadataCache(Generic[V]):
         return value
 
     def invalidate(self, provider: Any) -> None:
-        """Drop the entry of a provider, so that the next lookup scans it."""
+        """Remove the entry of a provider, so that the next lookup scans it."""
         entry = self._entries.get(id(provider))
         if entry is not None:
             self._evict(id(provider), entry, "invalidated")
 
     def clear(self) -> None:
-        """Drop all entries."""
+        """Remove all entries."""
         self.sweep()
         for key, entry in list(self._entries.items()):
             self._evict(key, entry, "invalidated")
 
     def sweep(self) -> None:
         """Remove and count the entries of providers that were garbage-collected."""
-        while self._dead:
+        while self._collected:
             try:
-                reference = self._dead.popleft()
+                reference = self._collected.popleft()
             except IndexError:  # another thread was faster
                 return
             key = getattr(reference, "key", -1)
@@ -121,7 +122,7 @@ class MetadataCache(Generic[V]):
                 self._evict(key, entry, "collected")
 
     @staticmethod
-    def _is_good(entry: Any, provider: Any) -> bool:
+    def _is_valid(entry: Any, provider: Any) -> bool:
         """Whether an entry is valid and of this provider (ids are reused)."""
         return (
             type(entry) is _Entry
@@ -131,7 +132,7 @@ class MetadataCache(Generic[V]):
 
     def _store(self, provider: Any, value: tuple[V, ...]) -> None:
         try:
-            reference = _Reference(provider, self._dead.append)
+            reference = _Reference(provider, self._collected.append)
         except TypeError:
             return
         reference.key = key = id(provider)

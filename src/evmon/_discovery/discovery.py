@@ -1,11 +1,10 @@
-"""Discovery: a queue of providers, scanned in batches; idle while it is empty."""
+"""Discovery: a queue of providers that are scanned in batches."""
 
-import asyncio
 import importlib
 import logging
 import pkgutil
-import threading
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any, Final
@@ -22,18 +21,16 @@ from evmon._discovery.providers import (
     is_provider,
     needs_instance,
 )
+from evmon._discovery.queue import Item, ProviderQueue
 from evmon._handlers.handlers import Handler, HandlerSpec, bind, scan
 from evmon._handlers.registry import Registry
 from evmon._retry import Retrier
 from evmon._settings.configs import DiscoveryConfig
 from evmon._settings.retry_policy import RetryPolicy
-from evmon._telemetry.recorders import DiscoveryRecorder, Outcome
+from evmon._telemetry.recorders import DiscoveryRecorder
 from evmon.errors import ConfigError, DiscoveryError
 
 FAILURES_KEPT: Final = 1000
-
-EXPECTED_WITHIN: Final = 30.0
-"""Seconds after which nobody waits for a provider any more that hangs or is retried."""
 
 _log = logging.getLogger("evmon.discovery")
 
@@ -43,7 +40,7 @@ class DiscoveryFailure:
     """A provider that could not be scanned, after all retries.
 
     Attributes:
-        provider: its name, for display.
+        provider: name of the provider.
         error: the error of the last attempt.
         attempts: number of attempts.
 
@@ -57,23 +54,9 @@ class DiscoveryFailure:
     attempts: int
 
 
-@dataclass(slots=True, eq=False)
-class _Item:
-    """A queue entry: a provider, or the name of a module to import.
-
-    It is unsettled from when it is queued until it is registered, found to be empty,
-    failed for good, or withdrawn by `unregister`.
-    """
-
-    subject: Any
-    is_module_name: bool = False
-    attempts: int = 0
-    queued_at: float = 0.0
-
-
 @dataclass(slots=True)
 class _Registration:
-    """The handlers of a provider; keeps it alive, so that its id stays unique."""
+    """The handlers of a provider, with a reference to it, so that its id stays unique."""
 
     provider: Any
     keys: list[int] = field(default_factory=list)
@@ -84,17 +67,17 @@ class Discovery:
 
     Providers are instances, classes, modules or functions. A class is instantiated if
     some of its handlers are instance methods. A provider that fails is retried without
-    holding up others, and then reported in the log, in the metrics and in `failures`.
+    delaying others, and then reported in the log, in the metrics and in `failures`.
     Applications get it from `EventBus.discovery` and `EventBus.preview`.
 
     Args:
-        registry: registers the handlers.
-        config: batch size.
-        cache: caches the results of scans.
+        registry: registry that the handlers are added to.
+        config: maximum number of providers in a batch.
+        cache: cache of the results of scans.
         policy: retry policy for providers that fail.
-        retrier: applies the policy.
-        recorder: records metrics.
-        clock: time source.
+        retrier: retrier that applies the policy.
+        recorder: recorder of metrics.
+        clock: source of time.
 
     Example:
         >>> handlers, discovery = await bus.preview()
@@ -106,6 +89,7 @@ class Discovery:
         self,
         registry: Registry,
         config: DiscoveryConfig,
+        *,
         cache: MetadataCache[HandlerSpec],
         policy: RetryPolicy,
         retrier: Retrier,
@@ -119,14 +103,9 @@ class Discovery:
         self._retrier = retrier
         self._recorder = recorder
         self._clock = clock
-        self._queue: deque[_Item] = deque()
-        self._unsettled: dict[_Item, None] = {}
-        self._lock = threading.Lock()
+        self._queue = ProviderQueue(recorder, clock)
         self._registrations: dict[int, _Registration] = {}
         self._failures: deque[DiscoveryFailure] = deque(maxlen=FAILURES_KEPT)
-        self._wake = asyncio.Event()
-        self._quiet = asyncio.Event()
-        self._loop: asyncio.AbstractEventLoop | None = None
 
     @property
     def failures(self) -> tuple[DiscoveryFailure, ...]:
@@ -136,16 +115,12 @@ class Discovery:
     @property
     def pending(self) -> int:
         """Number of providers queued, being scanned, or waiting for a retry."""
-        return len(self._unsettled)
+        return len(self._queue)
 
     @property
     def expects_more(self) -> bool:
-        """Whether a provider that came in the last 30 s may still bring handlers."""
-        with self._lock:
-            newest = next(reversed(self._unsettled), None)
-        if newest is None:
-            return False
-        return self._clock.monotonic() - newest.queued_at < EXPECTED_WITHIN
+        """Whether a provider that was queued in the last 30 s may still bring handlers."""
+        return self._queue.expects_more
 
     def register(self, provider: Any) -> None:
         """Queue a provider; thread-safe, returns at once.
@@ -153,7 +128,7 @@ class Discovery:
         Args:
             provider: an instance, class, module or function.
         """
-        self._put(_Item(provider, is_module_name=False))
+        self._queue.put(Item(provider, is_module_name=False))
 
     def discover(self, package: str | ModuleType) -> None:
         """Queue a module, or a package and its modules; thread-safe, returns at once.
@@ -165,7 +140,7 @@ class Discovery:
             package: a module or package, or its dotted name.
         """
         name = package if isinstance(package, str) else package.__name__
-        self._put(_Item(name, is_module_name=True))
+        self._queue.put(Item(name, is_module_name=True))
 
     def unregister(self, provider: Any) -> int:
         """Remove the handlers of a provider, or withdraw it from the queue.
@@ -177,11 +152,7 @@ class Discovery:
             Number of handlers removed; 0 if none had been registered yet.
         """
         self._cache.invalidate(provider)
-        with self._lock:
-            withdrawn = [i for i in self._unsettled if i.subject is provider]
-            for item in withdrawn:
-                del self._unsettled[item]
-            self._recorder.dropped(len(withdrawn))
+        self._queue.withdraw(provider)
         registration = self._registrations.pop(id(provider), None)
         if registration is None:
             return 0
@@ -189,69 +160,47 @@ class Discovery:
 
     async def wait_until_quiet(self) -> None:
         """Wait until everything in the queue has been scanned once."""
-        await self._quiet.wait()
+        await self._queue.wait_until_quiet()
 
     async def run(self) -> None:
         """Scan what is queued, sleeping while the queue is empty, until cancelled."""
-        self._loop = asyncio.get_running_loop()
         try:
             async with anyio.create_task_group() as retries:
                 while True:
-                    self._wake.clear()
-                    while self._queue:
-                        await self._scan_batch(retries)
-                    with self._lock:
-                        if not self._queue:
-                            self._quiet.set()
-                    await self._wake.wait()
+                    # No variable for the batch: it would keep providers alive.
+                    await self._scan_batch(
+                        await self._queue.take(self._config.batch_size), retries
+                    )
         finally:
-            self._loop = None
-            with self._lock:
-                self._recorder.dropped(len(self._unsettled))
-                self._unsettled.clear()
-                self._queue.clear()
+            self._queue.clear()
 
-    def _put(self, item: _Item) -> None:
-        with self._lock:
-            if item.attempts == 0:
-                item.queued_at = self._clock.monotonic()
-                self._unsettled[item] = None
-                self._recorder.queued()
-            self._queue.append(item)
-            self._quiet.clear()
-        loop = self._loop
-        if loop is not None:
-            loop.call_soon_threadsafe(self._wake.set)
-
-    async def _scan_batch(self, retries: TaskGroup) -> None:
+    async def _scan_batch(self, batch: Sequence[Item], retries: TaskGroup) -> None:
         started = self._clock.monotonic()
-        size = min(self._config.batch_size, len(self._queue))
-        batch = [self._queue.popleft() for _ in range(size)]
         async with anyio.create_task_group() as group:
             for item in batch:
                 group.start_soon(self._scan_item, item, retries)
         elapsed = max(self._clock.monotonic() - started, 0.0)
         self._recorder.batch_ended(elapsed, self._clock.time())
 
-    async def _scan_item(self, item: _Item, retries: TaskGroup) -> None:
-        if item not in self._unsettled:
+    async def _scan_item(self, item: Item, retries: TaskGroup) -> None:
+        if item not in self._queue:
             return
         provider, handlers = item.subject, []
         try:
             if item.is_module_name:
                 provider = await self._import(item.subject)
             handlers = await self._handlers_of(provider)
-        except Exception as error:  # noqa: BLE001 - providers are other people's code
+        except Exception as error:  # noqa: BLE001 - providers are user code
             delay = self._retrier.next_delay(
-                _permanent_aware(self._policy, error), item.attempts, error
+                _policy_for(self._policy, error), item.attempts, error
             )
             if delay is None:
                 self._give_up(item, error)
             else:
                 item.attempts += 1
-                retries.start_soon(self._again, item, delay)
+                retries.start_soon(self._put_after, item, delay)
             return
-        if not self._settle(item, "registered" if handlers else "empty"):
+        if not self._queue.settle(item, "registered" if handlers else "empty"):
             return
         if handlers:
             self._register(provider, handlers)
@@ -261,29 +210,28 @@ class Discovery:
                 describe(provider),
             )
 
-    async def _again(self, item: _Item, delay: float) -> None:
+    async def _put_after(self, item: Item, delay: float) -> None:
         await self._clock.sleep(delay)
-        self._put(item)
+        self._queue.put(item)
 
     async def _import(self, name: str) -> ModuleType:
-        # An import runs arbitrary code and may be slow: keep it off the event loop.
+        # An import runs arbitrary code and may be slow, so not on the event loop.
         module = await in_thread(importlib.import_module, name)
         for info in pkgutil.iter_modules(getattr(module, "__path__", ()), f"{name}."):
             if not info.name.endswith(".__main__"):
-                self._put(_Item(info.name, is_module_name=True))
+                self._queue.put(Item(info.name, is_module_name=True))
         for value in list(vars(module).values()):
             if (
                 is_provider(value, name)
                 and not self._has_instance_of(value)
                 and self._cache.get_or_scan(value, scan)
             ):
-                self._put(_Item(value))
+                self._queue.put(Item(value))
         return module
 
     def _has_instance_of(self, kind: type) -> bool:
-        """Whether an instance was registered; a second would handle events twice."""
-        with self._lock:
-            queued = [item.subject for item in self._unsettled]
+        """Whether an instance was registered; another one would handle events twice."""
+        queued = self._queue.subjects
         known = [r.provider for r in list(self._registrations.values())]
         return any(type(provider) is kind for provider in (*known, *queued))
 
@@ -300,8 +248,8 @@ class Discovery:
         keys = self._registry.replace(earlier.keys if earlier else (), handlers)
         self._registrations[id(provider)] = _Registration(provider, keys)
 
-    def _give_up(self, item: _Item, error: Exception) -> None:
-        if not self._settle(item, "failed"):
+    def _give_up(self, item: Item, error: Exception) -> None:
+        if not self._queue.settle(item, "failed"):
             return
         name = item.subject if item.is_module_name else describe(item.subject)
         attempts = item.attempts + 1
@@ -315,19 +263,11 @@ class Discovery:
             extra={"provider": name, "attempts": attempts},
         )
 
-    def _settle(self, item: _Item, outcome: Outcome) -> bool:
-        """Settle an item; False if it had been withdrawn."""
-        with self._lock:
-            if item not in self._unsettled:
-                return False
-            del self._unsettled[item]
-        self._recorder.settled(outcome)
-        return True
 
-
-_NEVER_HEALS = (DiscoveryError, ConfigError)
+_PERMANENT: Final = (DiscoveryError, ConfigError)
 _TRY_ONCE: Final = RetryPolicy(max_retries=0)
 
 
-def _permanent_aware(policy: RetryPolicy, error: Exception) -> RetryPolicy:
-    return _TRY_ONCE if isinstance(error, _NEVER_HEALS) else policy
+def _policy_for(policy: RetryPolicy, error: Exception) -> RetryPolicy:
+    """The policy to apply to an error; permanent ones are not retried."""
+    return _TRY_ONCE if isinstance(error, _PERMANENT) else policy

@@ -1,4 +1,4 @@
-"""Providers: what discovery needs to know of other people's classes and modules."""
+"""Providers: functions about the classes and modules that hold handlers."""
 
 import inspect
 from collections.abc import Callable
@@ -14,10 +14,10 @@ T = TypeVar("T")
 
 
 async def in_thread(function: Callable[..., T], *args: Any) -> T:
-    """Run user code that may be slow in a thread; a stop does not wait for it.
+    """Run user code in a thread, as it may be slow; a stop does not wait for it.
 
     Raises:
-        DiscoveryError: it raised something like SystemExit, as an imported script may.
+        DiscoveryError: the function raised something like SystemExit, as an imported script may.
     """
 
     def call() -> T:
@@ -46,7 +46,7 @@ def instantiate(provider: Callable[[], Any]) -> Any:
     """Instantiate a class whose methods handle events.
 
     Raises:
-        DiscoveryError: its constructor needs arguments.
+        DiscoveryError: the constructor needs arguments.
     """
     try:
         inspect.signature(provider).bind()
@@ -56,12 +56,12 @@ def instantiate(provider: Callable[[], Any]) -> Any:
             " instead"
         ) from None
     except ValueError:
-        pass  # no readable signature: just call it
+        pass  # it has no signature, as some extension types
     return provider()
 
 
 def is_provider(value: Any, module_name: str) -> bool:
-    """Whether an attribute of a module is a concrete class defined in it."""
+    """Whether an attribute of a module is a concrete class that the module defines."""
     return (
         isinstance(value, type)
         and value.__module__ == module_name
@@ -71,10 +71,10 @@ def is_provider(value: Any, module_name: str) -> bool:
 
 
 def describe(provider: Any) -> str:
-    """The name of a provider, whatever its attributes do."""
+    """The name of a provider; never raises, even if its attributes do."""
     try:
         return _name_of(provider)
-    except Exception:  # noqa: BLE001 - providers are other people's code
+    except Exception:  # noqa: BLE001 - providers are user code
         return object.__repr__(provider)
 
 

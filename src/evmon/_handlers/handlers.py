@@ -1,4 +1,4 @@
-"""Handlers: how they are declared, and how they are found on a provider."""
+"""Handlers: their declaration, and the scan of a provider for them."""
 
 import functools
 import inspect
@@ -18,7 +18,7 @@ _DECLARATIONS: Final = "__evmon_handles__"
 
 @dataclass(frozen=True, slots=True)
 class Declaration:
-    """The arguments of an `@event_handler` on a function."""
+    """The arguments of an `@event_handler`."""
 
     pattern: str
     retry: RetryPolicy | None
@@ -29,8 +29,8 @@ class HandlerSpec:
     """A handler declared on a provider, not bound to it.
 
     Attributes:
-        attribute: its name on the provider; None if the provider is the handler.
-        declaration: what was declared.
+        attribute: name on the provider; None if the provider is the handler.
+        declaration: arguments of the declaration.
     """
 
     attribute: str | None
@@ -44,13 +44,12 @@ class Handler:
     Attributes:
         name: module and qualified name of the function, as in metrics.
         pattern: pattern of the event types that it handles.
-        retry: its retry policy; None means that of the bus.
-        call: calls the function with an event and its `Delivery`; for a coroutine
-            function it returns the coroutine.
-        is_async: whether `call` returns an awaitable; if not, it blocks and is run in a
-            thread.
-        call_many: calls the function with a list of events; None if it takes one.
-        number: distinguishes registered handlers of the same name, from 1.
+        retry: retry policy; None means that of the bus.
+        call: function that takes an event and its `Delivery`; returns a coroutine if
+            `is_async`.
+        is_async: whether the handler runs on the event loop, not in a thread.
+        call_many: function that takes a list of events; None if the handler takes one.
+        number: number among registered handlers of the same name, from 1.
 
     Example:
         >>> [(handler.pattern, handler.name) for handler in bus.handlers]
@@ -197,7 +196,7 @@ def declarations_of(value: Any) -> tuple[Declaration, ...]:
     if isinstance(value, (staticmethod, classmethod)):
         value = value.__func__
     seen = 0
-    while callable(value) and seen < 100:  # a chain of wrappers may be cyclic
+    while callable(value) and seen < 100:  # wrappers may form a cycle
         found = inspect.getattr_static(value, _DECLARATIONS, ())
         if isinstance(found, tuple) and found:
             return found
@@ -248,7 +247,7 @@ def _own_namespace(provider: Any) -> dict[str, Any]:
         return {}
     if not isinstance(provider, types.ModuleType):
         return dict(own)
-    # What a module imports is found in the module that defines it.
+    # Imported functions belong to the module that defines them.
     return {
         name: value
         for name, value in own.items()

@@ -17,10 +17,10 @@ class Route:
     """The handlers and the metric label of an event type.
 
     Attributes:
-        handlers: all that match, in order of registration.
+        handlers: handlers that match, in order of registration.
         label: the type itself if a handler is registered for exactly that, else the
-            most specific matching pattern, else ``_unknown``. Never taken from a
-            payload.
+            most specific matching pattern, else ``_unknown``. Never taken from
+            an event.
     """
 
     handlers: tuple[Handler, ...]
@@ -32,11 +32,17 @@ _NO_ROUTE: Final = Route((), UNKNOWN)
 
 @dataclass(slots=True)
 class _Node:
-    """A node of the pattern tree: one word, and what may follow it."""
+    """A node of the pattern tree, reached by one word of a pattern.
+
+    Attributes:
+        words: next nodes by word, ``*`` included.
+        exact: handlers whose pattern ends here.
+        deep: handlers whose pattern goes on with ``**``.
+    """
 
     words: dict[str, "_Node"] = field(default_factory=dict)
-    here: list[tuple[int, Handler]] = field(default_factory=list)
-    deeper: list[tuple[int, Handler]] = field(default_factory=list)
+    exact: list[tuple[int, Handler]] = field(default_factory=list)
+    deep: list[tuple[int, Handler]] = field(default_factory=list)
 
 
 class Registry:
@@ -78,7 +84,7 @@ class Registry:
         Handlers of the same name keep their numbers, by which retries find them.
         """
         with self._lock:
-            gone = self._take(keys)
+            removed = self._remove(keys)
             added = []
             for unnumbered in handlers:
                 number = self._numbers.take(unnumbered.name)
@@ -88,13 +94,14 @@ class Registry:
                 added.append(self._next)
                 self._next += 1
             self._routes = {}
-        self._tell(len(added) - gone)
+        self._notify(len(added) - removed)
         return added
 
     def observe(self, changed: Callable[[int], None]) -> Callable[[], None]:
-        """Call `changed` with the number of handlers now, and with each later change.
+        """Call `changed` with the number of handlers, then with each change of it.
 
-        It is called in the thread that makes the change.
+        Args:
+            changed: function that is called in the thread that makes the change.
 
         Returns:
             A function that ends the observation.
@@ -106,10 +113,10 @@ class Registry:
     def remove(self, keys: Iterable[int]) -> int:
         """Remove handlers; returns the number removed."""
         with self._lock:
-            gone = self._take(keys)
+            removed = self._remove(keys)
             self._routes = {}
-        self._tell(-gone)
-        return gone
+        self._notify(-removed)
+        return removed
 
     def match(self, event_type: str) -> Route:
         """The route of an event type."""
@@ -118,23 +125,23 @@ class Registry:
         if route is not None:
             return route
         route = self._find(event_type)
-        # Types may come from untrusted publishers: bound the cache.
+        # Types may come from untrusted publishers, so the cache is bounded.
         if len(routes) < _MAX_ROUTES:
             routes[event_type] = route
         return route
 
-    def _take(self, keys: Iterable[int]) -> int:
-        gone = [
+    def _remove(self, keys: Iterable[int]) -> int:
+        removed = [
             (key, handler)
             for key in keys
             if (handler := self._handlers.pop(key, None)) is not None
         ]
-        for key, handler in gone:
+        for key, handler in removed:
             _delete(self._root, key, handler)
-            self._numbers.give_back(handler.name, handler.number)
-        return len(gone)
+            self._numbers.release(handler.name, handler.number)
+        return len(removed)
 
-    def _tell(self, change: int) -> None:
+    def _notify(self, change: int) -> None:
         for changed in tuple(self._observers):
             changed(change)
 
@@ -150,20 +157,22 @@ class Registry:
 
 
 class _Numbers:
-    """Assigns numbers to handlers of the same name: the smallest free one."""
+    """Numbers of handlers with the same name; the smallest free one is assigned."""
 
     def __init__(self) -> None:
         self._highest: dict[str, int] = {}
         self._free: dict[str, list[int]] = {}
 
     def take(self, name: str) -> int:
+        """Assign a number to a handler of this name."""
         free = self._free.get(name)
         if free:
             return heappop(free)
         number = self._highest[name] = self._highest.get(name, 0) + 1
         return number
 
-    def give_back(self, name: str, number: int) -> None:
+    def release(self, name: str, number: int) -> None:
+        """Make a number available again."""
         free = self._free.setdefault(name, [])
         heappush(free, number)
         if len(free) == self._highest[name]:
@@ -190,9 +199,9 @@ def _insert(root: _Node, key: int, handler: Handler) -> None:
     for word in first:
         node = node.words.setdefault(word, _Node())
     if last == "**":
-        node.deeper.append((key, handler))
+        node.deep.append((key, handler))
     else:
-        node.words.setdefault(last, _Node()).here.append((key, handler))
+        node.words.setdefault(last, _Node()).exact.append((key, handler))
 
 
 def _delete(root: _Node, key: int, handler: Handler) -> None:
@@ -202,11 +211,11 @@ def _delete(root: _Node, key: int, handler: Handler) -> None:
     for word in words[:-1] if words[-1] == "**" else words:
         path.append(path[-1].words[word])
     last = path[-1]
-    entries = last.deeper if words[-1] == "**" else last.here
+    entries = last.deep if words[-1] == "**" else last.exact
     entries.remove((key, handler))
     for depth in range(len(path) - 1, 0, -1):
         node = path[depth]
-        if node.words or node.here or node.deeper:
+        if node.words or node.exact or node.deep:
             break
         del path[depth - 1].words[words[depth - 1]]
 
@@ -216,7 +225,7 @@ def _walk(root: _Node, words: list[str]) -> list[tuple[int, Handler]]:
     nodes = [root]
     for word in words:
         for node in nodes:
-            found += node.deeper
+            found += node.deep
         nodes = [
             child
             for node in nodes
@@ -224,7 +233,7 @@ def _walk(root: _Node, words: list[str]) -> list[tuple[int, Handler]]:
             if child is not None
         ]
     for node in nodes:
-        found += node.here
+        found += node.exact
     return found
 
 

@@ -1,4 +1,4 @@
-"""Signatures: what a handler asks for by its annotations, and how it is called."""
+"""Signatures: how a handler is called, by the annotations of its parameters."""
 
 import collections.abc
 import functools
@@ -22,10 +22,14 @@ CallMany: TypeAlias = Callable[[Sequence["Event[Any]"]], Any]
 def calls_of(
     function: Callable[..., Any], name: str
 ) -> tuple[CallOne, CallMany | None]:
-    """Work out once how to call a function with an event.
+    """Determine how to call a function with an event.
+
+    Args:
+        function: handler function.
+        name: name of the handler in error messages.
 
     Returns:
-        The call with one event, and the call with many if the function takes many.
+        The call with one event, and the call with many events, or None.
 
     Raises:
         DiscoveryError: a parameter cannot be filled from an event.
@@ -119,24 +123,24 @@ def _caller_of_many(
     )
 
 
-_OPEN: Final = (None, Any, object)
+_UNTYPED: Final = (None, Any, object)
 """Annotations that name no type."""
 
 
 def _role(hint: Any) -> tuple[_Role, Any]:
     """The role of a parameter, and the type of its data, if any."""
-    if hint in _OPEN or hint is Event:
+    if hint in _UNTYPED or hint is Event:
         return "event", None
     origin = get_origin(hint)
     if origin in (typing.Union, types.UnionType):
-        # `Event | None` means Event: there always is one.
+        # `Event | None` means Event, because there always is one.
         parts = [part for part in typing.get_args(hint) if part is not types.NoneType]
         if len(parts) == 1 and _role(parts[0])[0] != "data":
             return _role(parts[0])
     if origin is Event:
         (data_type,) = typing.get_args(hint)
-        open_type = data_type in _OPEN or isinstance(data_type, TypeVar)
-        return "event", None if open_type else data_type
+        untyped = data_type in _UNTYPED or isinstance(data_type, TypeVar)
+        return "event", None if untyped else data_type
     if origin in (list, collections.abc.Sequence):
         (item,) = typing.get_args(hint)
         if item is Event or get_origin(item) is Event:

@@ -22,7 +22,8 @@ def asgi_app(routes: Callable[[], Routes | None]) -> ASGIApp:
     """Make an ASGI 3 application.
 
     Args:
-        routes: called for each request; None is answered with 503.
+        routes: function that returns the routes, called for each request; None is
+            answered with 503.
 
     Returns:
         An application for the scopes ``http`` and ``lifespan``.
@@ -39,12 +40,12 @@ def asgi_app(routes: Callable[[], Routes | None]) -> ASGIApp:
             for name, value in scope["headers"]
         }
         path = scope["path"].removeprefix(scope.get("root_path", "")).rstrip("/")
-        known = routes()
+        current = routes()
         response = _NOT_RUNNING
-        if known is not None:
+        if current is not None:
             # Rendering many series is slow: keep it off the event loop.
             response = await anyio.to_thread.run_sync(
-                known.answer, scope["method"], path or "/metrics", headers
+                current.answer, scope["method"], path or "/metrics", headers
             )
         length = str(len(response.body))
         start_headers = [

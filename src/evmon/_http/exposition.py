@@ -12,7 +12,7 @@ from prometheus_client.core import Metric
 from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.registry import Collector
 
-from evmon._telemetry.text_format import Rendered
+from evmon._telemetry.text_format import RenderedFamily
 
 _log = logging.getLogger("evmon.exposition")
 
@@ -57,14 +57,14 @@ class Exposition:
     """Renders families, once for scrapes that arrive at about the same time.
 
     Args:
-        families: collects the families; rendered ones come first.
-        cache_seconds: how long a rendering is reused.
-        monotonic: clock.
+        families: function that collects the families, rendered ones first.
+        cache_seconds: seconds for which a rendering is reused.
+        monotonic: source of monotonic time.
     """
 
     def __init__(
         self,
-        families: Callable[[], Iterable[Metric | Rendered]],
+        families: Callable[[], Iterable[Metric | RenderedFamily]],
         cache_seconds: float,
         monotonic: Callable[[], float],
     ) -> None:
@@ -78,8 +78,8 @@ class Exposition:
         """Answer a scrape; thread-safe, blocks while another one renders.
 
         Args:
-            accept: the Accept header; selects OpenMetrics if preferred.
-            accept_encoding: the Accept-Encoding header; selects gzip if accepted.
+            accept: value of the Accept header; selects OpenMetrics if preferred.
+            accept_encoding: value of the Accept-Encoding header; selects gzip if accepted.
         """
         content_type = _preferred(accept)
         compressed = _quality(accept_encoding).get("gzip", 0) > 0
@@ -94,15 +94,15 @@ class Exposition:
         return Response(200, tuple(headers), body)
 
     def _body(self, content_type: str, compressed: bool) -> bytes:  # noqa: FBT001
-        asked = self._monotonic()
+        requested = self._monotonic()
         with self._lock:
             rendered = self._rendered.get((content_type, compressed))
             # A rendering that finished while this scrape waited is fresh enough.
-            if rendered and asked < rendered[0] + self._cache_seconds:
+            if rendered and requested < rendered[0] + self._cache_seconds:
                 return rendered[1]
             if compressed:
                 plain = self._rendered.get((content_type, False))
-                if plain is None or asked >= plain[0] + self._cache_seconds:
+                if plain is None or requested >= plain[0] + self._cache_seconds:
                     plain = self._encode(content_type)
                 rendered = (plain[0], gzip.compress(plain[1], compresslevel=6))
             else:
@@ -116,7 +116,7 @@ class Exposition:
         written = [
             family.text(openmetrics=content_type == _OPENMETRICS)
             for family in families
-            if isinstance(family, Rendered)
+            if isinstance(family, RenderedFamily)
         ]
         body = "".join(written).encode() + _ENCODERS[content_type](_Families(others))
         rendered = (self._monotonic(), body)
@@ -128,7 +128,7 @@ class Routes:
     """Routes requests by path.
 
     Args:
-        exposition: answers ``/metrics``.
+        exposition: response to ``/metrics``.
         checks: health checks by path, for example ``/livez``.
     """
 
@@ -144,9 +144,9 @@ class Routes:
         """Answer a request; may block while metrics are rendered.
 
         Args:
-            method: in upper case.
-            path: without the query.
-            headers: with lower-case names.
+            method: HTTP method in upper case.
+            path: path without the query.
+            headers: headers with lower-case names.
         """
         check = self._checks.get(path)
         if check is None and path != "/metrics":
@@ -165,7 +165,7 @@ class Routes:
 
 
 class _Families(Collector):
-    """Families as a collector, for the encoders of prometheus_client."""
+    """A collector of given families, for the encoders of prometheus_client."""
 
     def __init__(self, families: Iterable[Metric]) -> None:
         self._families = families
@@ -191,7 +191,7 @@ def _text(status: int, line: str) -> Response:
 
 
 def _preferred(accept: str) -> str:
-    """The content type of the response: OpenMetrics only if preferred."""
+    """The content type of the response; OpenMetrics only if the client prefers it."""
     quality = _quality(accept)
     wanted = quality.get("application/openmetrics-text", 0)
     other = max((quality.get(t, 0) for t in ("text/plain", "text/*")), default=0)

@@ -1,4 +1,4 @@
-"""The monitor: a view of what OpenTelemetry collected; it counts nothing itself."""
+"""The monitor: compares the collected metrics with limits."""
 
 from evmon._monitor.findings import Finding, Recommendation
 from evmon._monitor.metrics import (

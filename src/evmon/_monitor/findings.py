@@ -1,4 +1,4 @@
-"""Findings, their likely causes and the next step; pure functions."""
+"""Findings, their likely causes and the next step."""
 
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -15,11 +15,11 @@ class MonitoredLimit:
 
     Attributes:
         alert: name of the warning, the alert rule and the runbook.
-        subject: what is measured, in words.
+        subject: name of the quantity in messages.
         unit: unit of the value and the limit.
         above: True if the limit is a maximum, False if it is a minimum.
         causes: likely causes.
-        next_step: what to do first.
+        next_step: first thing to do.
     """
 
     alert: str
@@ -114,7 +114,10 @@ class Reading:
     """A monitored value in the last window, and its limits.
 
     Attributes:
-        value: in the unit of the monitored limit; None if there was too little traffic to judge.
+        monitored: quantity that was measured.
+        value: value in the unit of `monitored`; None if there was too little traffic.
+        warning: limit for a warning.
+        critical: limit for a critical finding, if there is one.
     """
 
     monitored: MonitoredLimit
@@ -124,7 +127,7 @@ class Reading:
 
     @property
     def severity(self) -> Severity | None:
-        """How bad the value is; None if it is within its limits or unknown."""
+        """Severity of the breached limit; None if the value is within limits or unknown."""
         if self.critical is not None and self._breaches(self.critical):
             return "critical"
         return "warning" if self._breaches(self.warning) else None
@@ -167,7 +170,7 @@ class Recommendation:
     Attributes:
         finding: the breached limit.
         causes: likely causes.
-        next_step: what to do first.
+        next_step: first thing to do.
         runbook: name of the runbook page, without ``.md``.
 
     Example:
@@ -188,31 +191,30 @@ def readings(
 
     Args:
         window: counters of the window.
-        memory_mb: resident memory now.
-        limits: the limits.
-        warm: whether the window began after startup; a cache that is being filled for
-            the first time is bound to miss.
+        memory_mb: resident memory in MB.
+        limits: limits.
+        warm: whether the window began after startup, when the cache is still empty.
     """
-    judge_rate = warm and window.lookups >= limits.cache_min_lookups
-    judge_average = window.batches.count >= limits.processing_min_runs
-    judge_errors = window.calls >= limits.handler_errors_min_calls
+    enough_lookups = warm and window.lookups >= limits.cache_min_lookups
+    enough_batches = window.batches.count >= limits.processing_min_runs
+    enough_calls = window.calls >= limits.handler_errors_min_calls
     return (
         Reading(
             CACHE_HIT_RATE,
-            window.hit_rate if judge_rate else None,
+            window.hit_rate if enough_lookups else None,
             limits.cache_hit_rate_warning_percent,
             limits.cache_hit_rate_critical_percent,
         ),
         Reading(MEMORY, memory_mb, limits.memory_warning_mb, limits.memory_critical_mb),
         Reading(
             PROCESSING,
-            window.average_batch_ms if judge_average else None,
+            window.average_batch_ms if enough_batches else None,
             limits.processing_warning_ms,
         ),
         Reading(RETRIES, window.retries, limits.retries_warning),
         Reading(
             HANDLER_ERRORS,
-            window.error_rate if judge_errors else None,
+            window.error_rate if enough_calls else None,
             limits.handler_errors_warning_percent,
             limits.handler_errors_critical_percent,
         ),

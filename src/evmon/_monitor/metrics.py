@@ -1,4 +1,4 @@
-"""The metrics of the monitor, computed from a snapshot; pure functions."""
+"""The metrics of the monitor, computed from a snapshot."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -131,7 +131,7 @@ class Metrics:
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """The counters that the limits apply to, at one moment."""
+    """The counters that limits apply to, at one moment or over a window."""
 
     hits: float = 0
     misses: float = 0
@@ -143,7 +143,7 @@ class Totals:
 
     @classmethod
     def of(cls, snapshot: Snapshot) -> "Totals":
-        """Read them from a snapshot."""
+        """Read the counters from a snapshot."""
         calls = snapshot.distribution(i.PROCESS_DURATION).count
         succeeded = snapshot.distribution(i.PROCESS_DURATION, without=i.ERROR_TYPE)
         return cls(

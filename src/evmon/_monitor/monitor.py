@@ -35,11 +35,11 @@ class Monitor:
     breached and once when it clears. Get the monitor from `EventBus.monitor`.
 
     Args:
-        telemetry: the collected metrics.
-        thresholds: the limits.
-        config: how often to check limits and log a summary.
-        clock: time source.
-        memory: reads the memory of the process.
+        telemetry: source of the collected metrics.
+        thresholds: limits.
+        config: intervals of checks and summaries.
+        clock: source of time.
+        memory: function that reads the memory of the process.
 
     Example:
         >>> bus.monitor.get_metrics().cache.hit_rate
@@ -156,15 +156,15 @@ class Monitor:
         return derived_families(
             metrics_of(snapshot, window, memory),
             window,
-            self._hold(window, memory),
+            self._compare(window, memory),
         )
 
     def _readings(self, snapshot: Snapshot | None = None) -> tuple[Reading, ...]:
         window = self._window(snapshot or self._telemetry.snapshot())
-        return self._hold(window, self._memory())
+        return self._compare(window, self._memory())
 
-    def _hold(self, window: Totals, memory: ProcessMemory) -> tuple[Reading, ...]:
-        # The window is counted from the last look before it.
+    def _compare(self, window: Totals, memory: ProcessMemory) -> tuple[Reading, ...]:
+        # The window starts at the last check before it.
         start = self._limits.window_seconds + self._config.check_interval_seconds
         warm = self.uptime_seconds >= start
         resident_mb = memory.resident / BYTES_PER_MB
@@ -182,7 +182,7 @@ class Monitor:
         return Totals.of(snapshot).since(base)
 
     def _sample(self, snapshot: Snapshot) -> None:
-        """Keep the totals; of those older than the window, only the newest."""
+        """Keep the totals; of those older than the window only the newest."""
         now = self._clock.monotonic()
         start = now - self._limits.window_seconds
         while len(self._samples) > 1 and self._samples[1][0] <= start:

@@ -1,11 +1,10 @@
-"""Bulk measurement: a meter that aggregates its series itself.
+"""A meter that buffers recorded values and aggregates many of them at once.
 
 An OpenTelemetry instrument cleans, hashes and looks up its attributes on every call,
 which takes several microseconds. Here a series is looked up once, when it is bound.
-Recording appends to a list, which is atomic in the interpreter: other threads and
-garbage-collector finalizers can record into the same series at any moment without a
-lock, and nothing is lost. The list is aggregated when it is long and at each
-collection.
+Recording appends to a list, which is atomic in the interpreter, so other threads and
+finalizers can record into the same series without a lock. The list is aggregated when
+it is long and at each collection.
 """
 
 import logging
@@ -17,7 +16,7 @@ from math import inf, isfinite, nan
 from time import time_ns
 from typing import Any, Final, Protocol, TypeAlias
 
-from opentelemetry.sdk.metrics.export import (  # noqa: TID251 - makes what it collects
+from opentelemetry.sdk.metrics.export import (  # noqa: TID251 - makes its data points
     AggregationTemporality,
     Gauge,
     Histogram,
@@ -33,7 +32,7 @@ from evmon._telemetry.meter import Attributes, Record, RecordMany
 CARDINALITY_LIMIT: Final = 2000
 """Maximum number of series per instrument, as in the OpenTelemetry SDK."""
 
-FOLD_AT: Final = 128
+FLUSH_AT: Final = 128
 """Values buffered before they are aggregated: a few kilobytes per busy series."""
 
 OVERFLOW: Final[Mapping[str, Any]] = {"otel.metric.overflow": True}
@@ -44,8 +43,8 @@ Point: TypeAlias = NumberDataPoint | HistogramDataPoint
 _log = logging.getLogger("evmon.telemetry")
 
 
-class AggregateMeter:
-    """A meter that aggregates its series exactly.
+class BufferedMeter:
+    """A meter that buffers recorded values, and aggregates them exactly.
 
     Binding the same attributes again returns the same series. Thread-safe.
 
@@ -54,7 +53,7 @@ class AggregateMeter:
 
     Example:
         >>> from evmon._telemetry.instruments import CACHE_LOOKUPS
-        >>> meter = AggregateMeter()
+        >>> meter = BufferedMeter()
         >>> meter.bind(CACHE_LOOKUPS, {"evmon.cache.result": "hit"})(2)
         >>> meter.collect()[0].data.data_points[0].value
         2
@@ -85,17 +84,18 @@ class AggregateMeter:
             known = self._series.setdefault(instrument, {})
             series = known.get(key)
             if series is None:
-                carried: Mapping[str, Any] = dict(attributes)
+                labels: Mapping[str, Any] = dict(attributes)
                 if len(known) >= self._limit:
-                    key, carried = tuple(OVERFLOW.items()), OVERFLOW
-                series = known.setdefault(key, _make(instrument, carried))
+                    key, labels = tuple(OVERFLOW.items()), OVERFLOW
+                series = known.setdefault(key, _make(instrument, labels))
         return series
 
     def collect(self, now: int | None = None) -> list[Metric]:
         """Collect all series; instruments without samples are omitted.
 
         Args:
-            now: time of the collection, in nanoseconds since the Unix epoch.
+            now: time of the collection, in nanoseconds since the Unix epoch; by default
+                the current time.
         """
         now = time_ns() if now is None else now
         metrics = []
@@ -121,56 +121,57 @@ class _Series(Protocol):
         ...
 
 
-class _Noted:
+class _Buffer:
     """Buffers recorded values until they are aggregated.
 
     Args:
-        add_up: aggregates the buffered values, in order; never called concurrently.
+        aggregate: function that aggregates the buffered values, in order; never called
+            concurrently.
     """
 
-    def __init__(self, add_up: Callable[[list[float]], None]) -> None:
+    def __init__(self, aggregate: Callable[[list[float]], None]) -> None:
         self._values: list[float] = []
-        self._add_up = add_up
+        self._aggregate = aggregate
         self.lock = threading.Lock()
 
     def recorder(self) -> Record:
         """The function that records a value; a closure for speed."""
         values = self._values
-        note, fold = values.append, self._fold_if_free
+        append, flush = values.append, self._flush_if_free
 
         def record(value: float) -> None:
-            note(value)
-            if len(values) >= FOLD_AT:
-                fold()
+            append(value)
+            if len(values) >= FLUSH_AT:
+                flush()
 
         return record
 
     def recorder_of_many(self) -> RecordMany:
         """The function that records several values."""
         values = self._values
-        note, fold = values.extend, self._fold_if_free
+        extend, flush = values.extend, self._flush_if_free
 
         def record_many(new: Sequence[float]) -> None:
-            note(new)
-            if len(values) >= FOLD_AT:
-                fold()
+            extend(new)
+            if len(values) >= FLUSH_AT:
+                flush()
 
         return record_many
 
-    def fold(self) -> None:
+    def flush(self) -> None:
         """Aggregate all buffered values; the caller holds the lock."""
         values = self._values
-        # Others only append, so exactly the copied values are deleted.
+        # Other threads only append, so exactly the copied values are deleted.
         taken = values[: len(values)]
         del values[: len(taken)]
         if taken:
-            self._add_up(taken)
+            self._aggregate(taken)
 
-    def _fold_if_free(self) -> None:
-        # The lock may be held by this very thread, below a finalizer: never wait.
+    def _flush_if_free(self) -> None:
+        # Never wait: in a finalizer, this thread itself may hold the lock.
         if self.lock.acquire(blocking=False):
             try:
-                self.fold()
+                self.flush()
             finally:
                 self.lock.release()
 
@@ -184,18 +185,18 @@ class _Total:
         self._start = time_ns()
         self._lowest = 0.0 if row.kind is Kind.COUNTER else -inf
         self._total: float = 0
-        self._noted = _Noted(self._add_up)
-        self.record = self._noted.recorder()
+        self._buffer = _Buffer(self._aggregate)
+        self.record = self._buffer.recorder()
 
-    def _add_up(self, values: list[float]) -> None:
+    def _aggregate(self, values: list[float]) -> None:
         change = sum(values)
         if not isfinite(change) or min(values) < self._lowest:
             change = sum(_valid(self._row, values, self._lowest))
         self._total += change
 
     def point(self, now: int) -> Point:
-        with self._noted.lock:
-            self._noted.fold()
+        with self._buffer.lock:
+            self._buffer.flush()
             total = self._total
         return NumberDataPoint(self._attributes, self._start, now, total)
 
@@ -211,11 +212,11 @@ class _Distribution:
         self._sum: float = 0
         self._min = inf
         self._max = -inf
-        self._noted = _Noted(self._add_up)
-        self.record = self._noted.recorder()
-        self.record_many = self._noted.recorder_of_many()
+        self._buffer = _Buffer(self._aggregate)
+        self.record = self._buffer.recorder()
+        self.record_many = self._buffer.recorder_of_many()
 
-    def _add_up(self, values: list[float]) -> None:
+    def _aggregate(self, values: list[float]) -> None:
         change = sum(values)
         if not isfinite(change) or min(values) < 0:
             values = _valid(self._row, values, 0.0)
@@ -238,8 +239,8 @@ class _Distribution:
         counts[bucket] += len(values) - at
 
     def point(self, now: int) -> Point | None:
-        with self._noted.lock:
-            self._noted.fold()
+        with self._buffer.lock:
+            self._buffer.flush()
             counts = tuple(self._counts)
             total, low, high = self._sum, self._min, self._max
         count = sum(counts)

@@ -1,7 +1,7 @@
 """Attribute values: printable, short, and bounded in number.
 
 A lone surrogate in a label breaks every later scrape, and labels taken from payloads
-grow without bound; so all values go through here.
+grow without bound.
 """
 
 from typing import Final

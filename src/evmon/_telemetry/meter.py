@@ -1,4 +1,4 @@
-"""Meters: bind instruments to series that components record into.
+"""Meters: bind instruments to the series that components record into.
 
 A component binds each series once, with its attributes, and calls it to record:
 ``hit = meter.bind(CACHE_LOOKUPS, {"evmon.cache.result": "hit"})`` … ``hit(1)``.
@@ -70,8 +70,8 @@ class InstrumentMeter:
     """A meter over plain OpenTelemetry instruments.
 
     Args:
-        meter: of the `MeterProvider` in use.
-        gauges: those of the same provider, if several buses share it.
+        meter: meter of the `MeterProvider` in use.
+        gauges: gauges of that provider, if several buses share it.
     """
 
     def __init__(self, meter: OTelMeter, gauges: "Gauges | None" = None) -> None:
@@ -146,7 +146,7 @@ class Gauges:
     callback cannot be removed, so there is one per instrument that asks open meters.
 
     Args:
-        meter: of the provider.
+        meter: meter of the provider.
     """
 
     def __init__(self, meter: OTelMeter) -> None:
@@ -167,8 +167,8 @@ class Gauges:
         observed = []
         for member in list(self.members):
             if row in member.values:
-                for refresh in member.before_observe:
-                    refresh()
+                for record in member.before_observe:
+                    record()
                 observed += [
                     Observation(value, dict(attributes))
                     for attributes, value in list(member.values[row].items())

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-import psutil  # noqa: TID251 - this is the one place
+import psutil  # noqa: TID251 - only used here
 from opentelemetry.metrics import CallbackOptions, Meter, Observation
 
 from evmon._telemetry import instruments as i

@@ -1,4 +1,4 @@
-"""The wiring of the OpenTelemetry SDK: provider, reader and registry."""
+"""Set-up of the OpenTelemetry SDK: provider, reader and registry."""
 
 import logging
 import weakref
@@ -7,20 +7,20 @@ from collections.abc import Callable, Iterable
 from opentelemetry import metrics
 from opentelemetry.metrics import Meter as OTelMeter
 from opentelemetry.metrics import NoOpMeter
-from opentelemetry.sdk.metrics import MeterProvider  # noqa: TID251 - the one place
+from opentelemetry.sdk.metrics import MeterProvider  # noqa: TID251 - only used here
 from opentelemetry.sdk.metrics.view import View  # noqa: TID251
 from opentelemetry.sdk.resources import SERVICE_NAME, Resource  # noqa: TID251
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
-from evmon._telemetry.buffered_meter import AggregateMeter
+from evmon._telemetry.buffered_meter import BufferedMeter
 from evmon._telemetry.instruments import INSTRUMENTS
 from evmon._telemetry.meter import Gauges, InstrumentMeter, Meter, NoMeter
 from evmon._telemetry.process import observe_process
 from evmon._telemetry.reader import Reader
 from evmon._telemetry.snapshot import SCOPE, Snapshot
-from evmon._telemetry.text_format import Rendered
+from evmon._telemetry.text_format import RenderedFamily
 
 _gauges: "weakref.WeakKeyDictionary[metrics.MeterProvider, Gauges]" = (
     weakref.WeakKeyDictionary()
@@ -34,7 +34,7 @@ class Telemetry:
     """Instruments, their collection, and the registry that ``/metrics`` renders.
 
     If the application has set a global `MeterProvider` of the SDK, that is used, and
-    the application shuts it down; otherwise evmon makes its own. `OTEL_SDK_DISABLED`,
+    the application shuts it down; otherwise evmon creates one. `OTEL_SDK_DISABLED`,
     `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES` are honoured as in the
     OpenTelemetry specification.
 
@@ -48,7 +48,7 @@ class Telemetry:
         self._before_collect: list[Callable[[], None]] = []
         provider = metrics.get_meter_provider()
         self._adopted = isinstance(provider, MeterProvider)
-        ours = False
+        is_private = False
         if isinstance(provider, MeterProvider):
             provider.add_metric_reader(self._reader)
         elif _is_set_by_application(provider):
@@ -58,7 +58,7 @@ class Telemetry:
                 type(provider).__name__,
             )
         else:
-            ours = True
+            is_private = True
             provider = MeterProvider(
                 [self._reader],
                 _resource(service),
@@ -74,39 +74,39 @@ class Telemetry:
             _gauges[provider] = Gauges(otel_meter)
             if isinstance(provider, MeterProvider):
                 observe_process(otel_meter)
-        self.meter = self._meter(otel_meter, ours)
+        self.meter = self._meter(otel_meter, is_private)
 
     def snapshot(self) -> Snapshot:
         """Collect now and return the values; thread-safe."""
-        self._settle()
-        return Snapshot(self._reader.look())
+        self._prepare()
+        return Snapshot(self._reader.read())
 
     def families(self) -> list[Metric]:
         """Collect now and return the families of ``/metrics``; thread-safe."""
-        self._settle()
+        self._prepare()
         return self._reader.families()
 
-    def scrape(self) -> list[Metric | Rendered]:
-        """The same as `families`, with our own samples already rendered."""
-        self._settle()
+    def scrape(self) -> list[Metric | RenderedFamily]:
+        """The same as `families`, with the samples of evmon already rendered."""
+        self._prepare()
         return self._reader.scrape()
 
     def latest(self) -> Snapshot:
         """The values of the last collection; collects if there was none."""
-        return Snapshot(self._reader.latest or self._reader.look())
+        return Snapshot(self._reader.latest or self._reader.read())
 
     def add_collector(self, collect: Callable[[], Iterable[Metric]]) -> None:
         """Add families to ``/metrics`` that are derived when it is scraped."""
         self.registry.register(_Derived(collect))
 
-    def before_collect(self, settle: Callable[[], None]) -> None:
-        """Call `settle` before each collection, to record pending values."""
-        self._before_collect.append(settle)
+    def before_collect(self, record: Callable[[], None]) -> None:
+        """Call `record` before each collection, to record values that are due."""
+        self._before_collect.append(record)
         if isinstance(self.meter, InstrumentMeter):
-            self.meter.before_observe.append(settle)  # for the application's readers
+            self.meter.before_observe.append(record)  # for the application's readers
 
     def shutdown(self) -> None:
-        """Detach from the application's provider, or flush and close our own."""
+        """Detach from the application's provider, or flush and shut down the one of evmon."""
         if isinstance(self.meter, InstrumentMeter):
             self.meter.close()
         if isinstance(self._provider, MeterProvider):
@@ -115,21 +115,23 @@ class Telemetry:
             else:
                 self._provider.shutdown()
 
-    def _meter(self, otel_meter: OTelMeter, ours: bool) -> Meter:  # noqa: FBT001
-        """Plain instruments if the application may read them, otherwise bulk ones."""
+    def _meter(self, otel_meter: OTelMeter, is_private: bool) -> Meter:  # noqa: FBT001
+        """Plain instruments if the application reads them, otherwise a buffered meter."""
         if isinstance(otel_meter, NoOpMeter):  # by OTEL_SDK_DISABLED
             return NoMeter()
-        if not ours:
+        if not is_private:
             return InstrumentMeter(otel_meter, _gauges[self._provider])
-        self._reader.bulk = bulk = AggregateMeter()
-        return bulk
+        self._reader.buffered = meter = BufferedMeter()
+        return meter
 
-    def _settle(self) -> None:
-        for settle in self._before_collect:
-            settle()
+    def _prepare(self) -> None:
+        for record in self._before_collect:
+            record()
 
 
 class _Derived(Collector):
+    """A collector of families that are computed at collection."""
+
     def __init__(self, collect: Callable[[], Iterable[Metric]]) -> None:
         self._collect = collect
 

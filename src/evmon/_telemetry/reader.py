@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Literal, TypeAlias
 
 from opentelemetry.exporter.prometheus import PrometheusMetricReader
-from opentelemetry.sdk.metrics.export import (  # noqa: TID251 - reads what it collected
+from opentelemetry.sdk.metrics.export import (  # noqa: TID251 - reads collected data
     Metric,
     MetricsData,
     ScopeMetrics,
@@ -18,11 +18,11 @@ from opentelemetry.sdk.util.instrumentation import (  # noqa: TID251
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import Metric as Family
 
-from evmon._telemetry.buffered_meter import AggregateMeter
+from evmon._telemetry.buffered_meter import BufferedMeter
 from evmon._telemetry.snapshot import SCOPE
-from evmon._telemetry.text_format import Rendered, TextRenderer, is_ours
+from evmon._telemetry.text_format import RenderedFamily, TextRenderer, is_renderable
 
-_Purpose: TypeAlias = Literal["look", "families", "scrape"]
+_Purpose: TypeAlias = Literal["read", "families", "scrape"]
 
 
 class Reader(PrometheusMetricReader):
@@ -30,30 +30,30 @@ class Reader(PrometheusMetricReader):
 
     The exporter buffers what it receives until the next scrape translates it, so other
     collections must not reach it, and scrapes must not interleave. Its translation and
-    encoder serve the metrics of the application; our own samples are rendered faster.
+    encoder serve the metrics of the application; `TextRenderer` renders those of evmon.
 
     Args:
-        registry: the registry of the exporter and of derived families.
-        bulk: measures outside the SDK, if present.
+        registry: registry of the exporter and of derived families.
+        buffered: meter that measures outside the SDK, if any.
     """
 
     def __init__(
-        self, registry: CollectorRegistry, bulk: AggregateMeter | None = None
+        self, registry: CollectorRegistry, buffered: BufferedMeter | None = None
     ) -> None:
         super().__init__(registry=registry, scope_info_enabled=False)
         self.latest: MetricsData | None = None
-        self.bulk = bulk
+        self.buffered = buffered
         self._families = registry
         # Re-entrant: a derived family may itself collect.
         self._lock = threading.RLock()
         self._purpose: _Purpose = "families"
         self._renderer = TextRenderer()
-        self._ours: list[Metric] = []
+        self._renderable: list[Metric] = []
 
-    def look(self) -> MetricsData | None:
+    def read(self) -> MetricsData | None:
         """Collect without passing the data to the exporter."""
         with self._lock:
-            purpose, self._purpose = self._purpose, "look"
+            purpose, self._purpose = self._purpose, "read"
             try:
                 self.collect()
             finally:
@@ -63,18 +63,18 @@ class Reader(PrometheusMetricReader):
     def families(self) -> list[Family]:
         """Collect and return all families of the registry."""
         with self._lock:
-            return [_known(family) for family in self._families.collect()]
+            return [_without_unknown(family) for family in self._families.collect()]
 
-    def scrape(self) -> list[Family | Rendered]:
-        """The same as `families`, with our own samples already rendered."""
+    def scrape(self) -> list[Family | RenderedFamily]:
+        """The same as `families`, with the samples of evmon already rendered."""
         with self._lock:
             self._purpose = "scrape"
-            self._ours = []
+            self._renderable = []
             try:
                 others = self.families()
             finally:
                 self._purpose = "families"
-            return [*self._renderer.render(self._ours), *others]
+            return [*self._renderer.render(self._renderable), *others]
 
     def _receive_metrics(
         self,
@@ -82,44 +82,50 @@ class Reader(PrometheusMetricReader):
         timeout_millis: float = 10_000,
         **kwargs: object,
     ) -> None:
-        if self.bulk is not None:
-            metrics_data = _joined(metrics_data, self.bulk.collect())
+        if self.buffered is not None:
+            metrics_data = _merged(metrics_data, self.buffered.collect())
         self.latest = metrics_data
-        if self._purpose == "look":
+        if self._purpose == "read":
             return
         if self._purpose == "scrape":
-            self._ours, metrics_data = _split(metrics_data)
+            self._renderable, metrics_data = _split(metrics_data)
         super()._receive_metrics(metrics_data, timeout_millis, **kwargs)
 
 
-def _joined(data: MetricsData, bulk: Sequence[Metric]) -> MetricsData:
-    """Merge bulk metrics into the scope of those that the SDK collected."""
+def _merged(data: MetricsData, buffered: Sequence[Metric]) -> MetricsData:
+    """Merge buffered metrics into the scope of those that the SDK collected."""
     first, *others = data.resource_metrics
     scopes = [s for s in first.scope_metrics if s.scope.name != SCOPE]
     same = [s for s in first.scope_metrics if s.scope.name == SCOPE]
-    together = [metric for s in same for metric in s.metrics]
+    same_scope = [metric for s in same for metric in s.metrics]
     scope = same[0].scope if same else InstrumentationScope(SCOPE)
-    ours = ScopeMetrics(scope, [*bulk, *together], scope.schema_url or "")
-    return MetricsData([replace(first, scope_metrics=[ours, *scopes]), *others])
+    scope_metrics = ScopeMetrics(
+        scope, [*buffered, *same_scope], scope.schema_url or ""
+    )
+    return MetricsData(
+        [replace(first, scope_metrics=[scope_metrics, *scopes]), *others]
+    )
 
 
 def _split(data: MetricsData) -> tuple[list[Metric], MetricsData]:
-    """Split into metrics that we render ourselves and the rest."""
-    ours: list[Metric] = []
+    """Split into the metrics that `TextRenderer` can render, and the rest."""
+    renderable: list[Metric] = []
     resources = []
     for resource in data.resource_metrics:
         scopes = []
         for scope in resource.scope_metrics:
             rest = list(scope.metrics)
             if scope.scope.name == SCOPE:
-                ours += [metric for metric in scope.metrics if is_ours(metric)]
-                rest = [metric for metric in scope.metrics if not is_ours(metric)]
+                renderable += [
+                    metric for metric in scope.metrics if is_renderable(metric)
+                ]
+                rest = [metric for metric in scope.metrics if not is_renderable(metric)]
             scopes.append(replace(scope, metrics=rest))
         resources.append(replace(resource, scope_metrics=scopes))
-    return ours, MetricsData(resources)
+    return renderable, MetricsData(resources)
 
 
-def _known(family: Family) -> Family:
+def _without_unknown(family: Family) -> Family:
     """Remove gauge samples that are NaN, which means unknown."""
     if family.type == "gauge":
         family.samples = [s for s in family.samples if not math.isnan(s.value)]

@@ -1,4 +1,4 @@
-"""Recorders: one method for each thing that a component measures.
+"""Recorders: one method for each measurement of a component.
 
 Attributes are built when a recorder is made, never per event. Recording never raises.
 """
@@ -17,7 +17,7 @@ Component = Literal["discovery", "publish", "handler"]
 
 
 class CacheRecorder:
-    """The metadata cache: lookups, scans, entries."""
+    """The metadata cache: lookups, scans and entries."""
 
     def __init__(self, meter: Meter) -> None:
         self.hit = meter.bind(i.CACHE_LOOKUPS, {i.CACHE_RESULT: "hit"})
@@ -46,7 +46,7 @@ class CacheRecorder:
 
 
 class DiscoveryRecorder:
-    """Discovery: its queue, its batches, the handlers it found."""
+    """Discovery: its queue, batches and providers."""
 
     def __init__(self, meter: Meter) -> None:
         self._queue_size = meter.bind(i.DISCOVERY_QUEUE_SIZE)
@@ -132,10 +132,6 @@ class PublishRecorder:
         """One send operation on the transport ended."""
         self._batch_size(size)
         self._duration(self._error_types.of(error) if error else "")(seconds)
-
-    def declare(self, type_label: str) -> None:
-        """Start the series of an event type at 0."""
-        self._sent_of(type_label, "")
 
     def _sent_of(self, type_label: str, error_type: str) -> Record:
         key = (type_label, error_type)

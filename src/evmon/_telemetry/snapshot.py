@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import isnan
 
-from opentelemetry.sdk.metrics.export import (  # noqa: TID251 - reads what it collected
+from opentelemetry.sdk.metrics.export import (  # noqa: TID251 - reads collected data
     HistogramDataPoint,
     MetricsData,
     NumberDataPoint,
@@ -35,7 +35,7 @@ class Snapshot:
     """The state of all instruments at one moment.
 
     Args:
-        data: as a `MetricReader` received it; None is the state before everything.
+        data: data that a `MetricReader` received; None if nothing was collected.
     """
 
     def __init__(self, data: MetricsData | None = None) -> None:

@@ -1,7 +1,7 @@
-"""Renders our own samples as Prometheus text, faster than a generic encoder.
+"""Renders the metrics of evmon as Prometheus text, faster than a generic encoder.
 
 Most of a line, its name and labels, is the same at every scrape: it is built once per
-series and kept as a template for the numbers. The output is, byte for byte, that of the
+series and kept as a template for the values. The output is, byte for byte, that of the
 OpenTelemetry exporter and `prometheus_client` for the same samples.
 """
 
@@ -12,7 +12,7 @@ from json import dumps
 from math import isnan
 from typing import Any, Final, Literal, cast
 
-from opentelemetry.sdk.metrics.export import (  # noqa: TID251 - renders what it collected
+from opentelemetry.sdk.metrics.export import (  # noqa: TID251 - renders collected data
     AggregationTemporality,
     Gauge,
     Histogram,
@@ -26,10 +26,10 @@ from evmon._telemetry.instruments import INSTRUMENTS, Instrument, Kind
 from evmon._telemetry.naming import prometheus_label, prometheus_name, prometheus_unit
 
 _Attributes = tuple[tuple[str, Any], ...]
-_Shape = Literal["counter", "gauge", "histogram"]
+_Type = Literal["counter", "gauge", "histogram"]
 
 _ROWS: Final = {row.name: row for row in INSTRUMENTS}
-_SHAPES: Final[Mapping[Kind, _Shape]] = {
+_TYPES: Final[Mapping[Kind, _Type]] = {
     Kind.COUNTER: "counter",
     Kind.OBSERVABLE_COUNTER: "counter",
     Kind.UP_DOWN_COUNTER: "gauge",
@@ -40,23 +40,23 @@ _SHAPES: Final[Mapping[Kind, _Shape]] = {
 _number: Final = cast(Callable[[float], str], prometheus_utils.floatToGoString)
 
 _PLAIN_BELOW: Final = 1_000_000
-"""From here on, the format of Go uses an exponent."""
+"""Numbers from here on have an exponent in the format of Go."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Rendered:
-    """One of our families, ready to be written in either format.
+class RenderedFamily:
+    """A family of metrics, ready to be written in either format.
 
     Attributes:
         name: name of the family, without ``_total``.
-        shape: its Prometheus type.
-        unit: empty if there is none.
+        type: Prometheus type.
+        unit: Prometheus unit; empty if there is none.
         description: description of the instrument.
-        lines: its samples.
+        lines: lines of its samples.
     """
 
     name: str
-    shape: _Shape
+    type: _Type
     unit: str
     description: str
     lines: str
@@ -69,19 +69,19 @@ class Rendered:
         if openmetrics:
             description = description.replace('"', r"\"")
             unit = f"# UNIT {name} {self.unit}\n" if self.unit else ""
-        elif self.shape == "counter":
+        elif self.type == "counter":
             name = f"{name}_total"
-        head = f"# HELP {name} {description}\n# TYPE {name} {self.shape}\n"
+        head = f"# HELP {name} {description}\n# TYPE {name} {self.type}\n"
         return f"{head}{unit}{self.lines}"
 
 
 class TextRenderer:
-    r"""Renders metrics of the table of instruments; not thread-safe.
+    r"""Renders instruments of evmon; not thread-safe.
 
     Example:
-        >>> from evmon._telemetry.buffered_meter import AggregateMeter
+        >>> from evmon._telemetry.buffered_meter import BufferedMeter
         >>> from evmon._telemetry.instruments import CACHE_ENTRIES
-        >>> meter = AggregateMeter()
+        >>> meter = BufferedMeter()
         >>> meter.bind(CACHE_ENTRIES)(3)
         >>> (family,) = TextRenderer().render(meter.collect())
         >>> family.lines
@@ -91,50 +91,50 @@ class TextRenderer:
     def __init__(self) -> None:
         self._templates: dict[str, _Templates] = {}
 
-    def render(self, metrics: Iterable[Metric]) -> list[Rendered]:
-        """Render metrics for which `is_ours` holds."""
+    def render(self, metrics: Iterable[Metric]) -> list[RenderedFamily]:
+        """Render metrics for which `is_renderable` holds."""
         return [self._family(metric) for metric in metrics]
 
-    def _family(self, metric: Metric) -> Rendered:
+    def _family(self, metric: Metric) -> RenderedFamily:
         row = _ROWS[metric.name]
         templates = self._templates.get(metric.name)
         if templates is None:
             templates = self._templates[metric.name] = _Templates(row)
         lines = templates.fill(metric.data.data_points)
         unit = prometheus_unit(row)
-        return Rendered(
-            templates.name, templates.shape, unit, metric.description or "", lines
+        return RenderedFamily(
+            templates.name, templates.type, unit, metric.description or "", lines
         )
 
 
-def is_ours(metric: Metric) -> bool:
-    """Whether a metric is an instrument of the table, not changed by a view."""
+def is_renderable(metric: Metric) -> bool:
+    """Whether a metric is an instrument of evmon, not changed by a view."""
     row = _ROWS.get(metric.name)
     if row is None:
         return False
     data = metric.data
-    shape = _SHAPES[row.kind]
+    expected = _TYPES[row.kind]
     if isinstance(data, Sum):
         cumulative = data.aggregation_temporality is AggregationTemporality.CUMULATIVE
-        return cumulative and shape == ("counter" if data.is_monotonic else "gauge")
+        return cumulative and expected == ("counter" if data.is_monotonic else "gauge")
     if isinstance(data, Histogram):
-        return shape == "histogram"
-    return isinstance(data, Gauge) and shape == "gauge"
+        return expected == "histogram"
+    return isinstance(data, Gauge) and expected == "gauge"
 
 
 class _Templates:
     """Line templates of the series of an instrument."""
 
     def __init__(self, row: Instrument) -> None:
-        self.shape = _SHAPES[row.kind]
+        self.type = _TYPES[row.kind]
         shown = prometheus_name(row)
-        self.name = shown.removesuffix("_total") if self.shape == "counter" else shown
+        self.name = shown.removesuffix("_total") if self.type == "counter" else shown
         self._sample = shown
         self._keys: frozenset[str] = frozenset()
         self._known: dict[tuple[_Attributes, Sequence[float]], str] = {}
 
     def fill(self, points: Sequence[Any]) -> str:
-        """Render all series; a label that a series lacks is empty."""
+        """Render all series; a label that a series does not have is empty."""
         keyed = [(tuple((point.attributes or {}).items()), point) for point in points]
         keys = frozenset(key for attributes, _ in keyed for key, _ in attributes)
         known = self._known if keys == self._keys else {}
@@ -150,7 +150,7 @@ class _Templates:
             self._known[attributes, bounds] = template
             if isinstance(point, HistogramDataPoint):
                 lines.append(template % _numbers(point))
-            elif not (self.shape == "gauge" and isnan(point.value)):
+            elif not (self.type == "gauge" and isnan(point.value)):
                 lines.append(template % _number(point.value))
         return "".join(lines)
 
@@ -158,13 +158,13 @@ class _Templates:
         labels = dict.fromkeys(map(prometheus_label, self._keys), "")
         labels |= {prometheus_label(key): _text(value) for key, value in attributes}
         name = self._sample
-        if self.shape != "histogram":
+        if self.type != "histogram":
             return f"{name}{_braces(labels)} %s\n"
         limits = [f"{bound}" for bound in bounds] + ["+Inf"]
         lines = [
             f"{name}_bucket{_braces({**labels, 'le': limit})} %s\n" for limit in limits
         ]
-        if float(limits[0]) >= 0:  # by OpenMetrics, otherwise it has no count and sum
+        if float(limits[0]) >= 0:  # OpenMetrics forbids count and sum otherwise
             plain = _braces(labels)
             lines += [f"{name}_count{plain} %s\n", f"{name}_sum{plain} %s\n"]
         return "".join(lines)

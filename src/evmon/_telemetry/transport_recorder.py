@@ -1,4 +1,4 @@
-"""Metrics of a transport: what happens on it, and its current state."""
+"""Metrics of a transport: its operations and its current state."""
 
 from dataclasses import dataclass
 from math import nan
@@ -38,7 +38,7 @@ class TransportRecorder:
     """Records metrics of a transport and its consumer group.
 
     Args:
-        meter: binds the series.
+        meter: meter that binds the series.
         destination: value of ``messaging.destination.name``.
         group: value of ``messaging.consumer.group.name``.
     """
@@ -69,7 +69,7 @@ class TransportRecorder:
 
     def record_stats(self, stats: TransportStats) -> None:
         """The state of the transport was read."""
-        # An unknown lag has no sample: NaN withdraws it.
+        # NaN removes the sample of an unknown lag.
         known = stats.lag is not None
         self._lag(nan if stats.lag is None else stats.lag)
         self._lag_known(1 if known else 0)
@@ -82,12 +82,12 @@ class TransportRecorder:
         self._scheduled(stats.scheduled)
 
     def unknown(self) -> None:
-        """The state cannot be read: withdraw the last values."""
-        for show in (
+        """The state cannot be read: remove the samples of the last one."""
+        for record in (
             *(self._lag, self._pending, self._pending_age, self._unread_age),
             *(self._length, self._dead, self._dead_age, self._scheduled),
         ):
-            show(nan)
+            record(nan)
         self._lag_known(0)
 
     def reclaimed(self, count: int) -> None:

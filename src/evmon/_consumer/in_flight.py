@@ -1,0 +1,117 @@
+"""Entries in flight: read from the transport and not yet finished."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from typing import Final
+
+from evmon._clock import Clock
+from evmon._consumer.work import Settlement, Work
+from evmon._settings.retry_policy import RetryPolicy
+from evmon._telemetry.recorders import ConsumeRecorder
+from evmon._transports.base import Received, Transport
+from evmon.errors import TransportError
+
+RECONNECT: Final = RetryPolicy()
+"""Delays between attempts to reach the transport; handlers have their own policies."""
+
+_log = logging.getLogger("evmon.consumer")
+
+
+class InFlight:
+    """Holds the entries in flight, counts them, and finishes each one once.
+
+    Args:
+        transport: transport that the entries were read from.
+        recorder: recorder of the number in flight and of dead letters.
+        clock: source of time and randomness.
+        finished: set whenever an entry is finished.
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        recorder: ConsumeRecorder,
+        clock: Clock,
+        finished: asyncio.Event,
+    ) -> None:
+        self._transport = transport
+        self._recorder = recorder
+        self._clock = clock
+        self._finished = finished
+        self._entries: dict[Received, None] = {}  # in the order of delivery
+        self._recorded = 0
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __contains__(self, received: Received) -> bool:
+        return received in self._entries
+
+    def add(self, entries: Sequence[Received]) -> None:
+        """Add entries that were just read."""
+        self._entries.update(dict.fromkeys(entries))
+
+    def remove(self, received: Received) -> None:
+        """Remove an entry without telling the transport."""
+        self._entries.pop(received, None)
+        self._finished.set()
+
+    async def finish(self, work: Work) -> None:
+        """Acknowledge or settle an event whose handlers are all done."""
+        if work.failures or work.retries:
+            await self.settle(work.settlement())
+        else:
+            self._transport.ack(work.received)
+            self.remove(work.received)
+
+    async def settle(self, settlement: Settlement) -> None:
+        """Settle an entry, retrying until the transport accepts it."""
+        received, dead = settlement.received, settlement.dead
+        n = 0
+        while True:
+            try:
+                settled = await self._transport.settle(
+                    received, dead, settlement.redelivery
+                )
+                break
+            except TransportError as error:
+                _log.warning("cannot settle event %s, retrying: %s", received.id, error)
+                await self._clock.sleep(RECONNECT.delay(n) * self._clock.random())
+                n += 1
+        if dead is not None and settled:
+            self._recorder.dead_lettered(dead.reason)
+            _log.warning(
+                "event %s was dead-lettered (%s): %s",
+                received.id,
+                dead.reason,
+                dead.error_message,
+                extra={"reason": dead.reason, "entry_id": received.id},
+            )
+        self.remove(received)
+        self.update_gauge()
+
+    async def release(self) -> None:
+        """Flush acknowledgements and release unfinished entries."""
+        unfinished = list(self._entries)
+        self._entries.clear()
+        self.update_gauge()
+        try:
+            if unfinished:
+                _log.warning(
+                    "released %d events for redelivery: not handled within the drain timeout",
+                    len(unfinished),
+                )
+                await self._transport.release(unfinished)
+            await self._transport.flush()
+        except TransportError as error:
+            _log.warning(
+                "cannot release events, they stay pending until reclaimed: %s", error
+            )
+
+    def update_gauge(self) -> None:
+        """Record the number in flight; called once for many entries, to save time."""
+        change = len(self._entries) - self._recorded
+        if change:
+            self._recorded += change
+            self._recorder.in_flight(change)

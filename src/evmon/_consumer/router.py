@@ -1,0 +1,127 @@
+"""The router: decodes entries and finds the handlers to call for each."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from evmon._consumer.dead_letters import refused, undecodable
+from evmon._consumer.work import Call, Settlement, Work
+from evmon._events import Event, decode
+from evmon._handlers.registry import Registry, Route
+from evmon._settings.configs import ConsumerConfig, EventLimits
+from evmon._settings.retry_policy import RetryPolicy
+from evmon._telemetry.recorders import ConsumeRecorder
+from evmon._transports.base import Received, Redelivery
+from evmon.errors import InvalidEventError
+
+MAX_ROUTES: Final = 4096
+"""Routes whose calls are cached."""
+
+_DISCOVERY_DELAY: Final = 0.5
+"""Seconds until an event is redelivered whose handlers may still be discovered."""
+
+
+class Router:
+    """Decides for each entry which handlers are called, or how it is settled without.
+
+    Args:
+        registry: registry of handlers.
+        config: maximum deliveries, and what to do with unknown event types.
+        policy: retry policy of handlers without one of their own.
+        recorder: recorder of consumed events, and maker of handlers' series.
+        limits: maximum size and depth of an event.
+        awaits_handlers: whether handlers are still being discovered; until then, an
+            event without a handler is retried later.
+    """
+
+    def __init__(
+        self,
+        registry: Registry,
+        config: ConsumerConfig,
+        *,
+        policy: RetryPolicy,
+        recorder: ConsumeRecorder,
+        limits: EventLimits,
+        awaits_handlers: Callable[[], bool],
+    ) -> None:
+        self._registry = registry
+        self._config = config
+        self._policy = policy
+        self._recorder = recorder
+        self._limits = limits
+        self._awaits_handlers = awaits_handlers
+        self._calls: dict[Route, tuple[Call, ...]] = {}
+
+    def route(self, entries: Sequence[Received]) -> list[Work | Settlement]:
+        """Decode and count entries.
+
+        Returns:
+            For each entry the work on it, or its settlement if no handler is called.
+        """
+        labels: Counter[str] = Counter()
+        routed = [self._route(received, labels) for received in entries]
+        for label, count in labels.items():
+            self._recorder.consumed(label, count)
+        return routed
+
+    def _route(self, received: Received, labels: Counter[str]) -> Work | Settlement:
+        try:
+            event = decode(received.raw, self._limits)
+        except InvalidEventError as error:
+            labels[self._registry.match("").label] += 1
+            return Settlement(received, undecodable(error, received))
+        route = self._registry.match(event.type)
+        labels[route.label] += 1
+        if received.deliveries > self._config.max_deliveries:
+            message = f"delivered {received.deliveries} times and never settled"
+            letter = refused(event, "max_deliveries", received, message)
+            return Settlement(received, letter)
+        calls = self._calls_of(route)
+        if received.handlers:
+            return self._retry(received, event, calls)
+        if calls:
+            return Work(received, event, calls)
+        return self._without_handlers(received, event)
+
+    def _retry(
+        self, received: Received, event: "Event[Any]", calls: tuple[Call, ...]
+    ) -> Work | Settlement:
+        """Route an event for which only some handlers are retried."""
+        calls = tuple(call for call in calls if call.handler.key in received.handlers)
+        work = Work(received, event, calls)
+        registered = {call.handler.key for call in calls}
+        for name in received.handlers:
+            if name in registered:
+                continue
+            if self._awaits_handlers():
+                work.retries.append((name, _DISCOVERY_DELAY))
+            else:
+                message = f"handler no longer registered: {name}"
+                error = InvalidEventError("unknown_type", message)
+                work.failures.append((name, error))
+        return work if calls else work.settlement()
+
+    def _without_handlers(self, received: Received, event: "Event[Any]") -> Settlement:
+        if self._awaits_handlers():
+            redelivery = Redelivery(_DISCOVERY_DELAY, received.attempts, ())
+            return Settlement(received, redelivery=redelivery)
+        if self._config.ignore_unknown:
+            return Settlement(received)
+        message = f"no handler for {event.type:.255}"
+        return Settlement(received, refused(event, "unknown_type", received, message))
+
+    def _calls_of(self, route: Route) -> tuple[Call, ...]:
+        calls = self._calls.get(route)
+        if calls is None:
+            if len(self._calls) >= MAX_ROUTES:
+                self._calls.clear()
+            calls = self._calls[route] = tuple(
+                Call(
+                    handler,
+                    self._recorder.handler(handler.name, handler.pattern),
+                    handler.retry or self._policy,
+                    handler.call_many is not None,
+                )
+                for handler in route.handlers
+            )
+        return calls
