@@ -11,7 +11,8 @@ from redis.asyncio import Redis
 from benchmarks.events import TYPE, Meter, p50_and_p99, payload, payloads
 from evmon import ConsumerConfig, Event, EventBus, MetricsConfig, RedisConfig
 from evmon._events import encode, new_id, now
-from evmon._transports.redis.keys import EVENT, Keys
+from evmon._transports.redis.entries import EVENT
+from evmon._transports.redis.keys import Keys
 
 SERVICE = "bench"
 STREAM = Keys(SERVICE).stream()

@@ -11,9 +11,9 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from evmon._transports.base import DeadLetter, Received, Redelivery
-from evmon._transports.redis import RedisTransport
-from evmon._transports.redis import address as connection
+from evmon._transports.redis import RedisTransport, address
 from evmon._transports.redis.dead_letters import dead_fields
+from evmon._transports.redis.groups import ConsumerGroups
 from evmon._transports.redis.held import HeldEntries
 from evmon._transports.redis.pipelines import Command
 from evmon._transports.redis.reader import Reader
@@ -29,8 +29,8 @@ def ack_first() -> None:
     ) -> list[Received]:
         entries = await read(self, max_count, max_wait)
         for received in entries:
-            inbox: HeldEntries = received.token.inbox
-            await self._client.call("XACK", inbox.stream, inbox.group, received.id)
+            held: HeldEntries = received.token.held
+            await self._client.call("XACK", held.stream, held.group, received.id)
         return entries
 
     _put(RedisTransport, "read", wrong)
@@ -41,9 +41,9 @@ def noack() -> None:
     command = Reader._read_command
 
     def wrong(
-        self: Reader, inboxes: Sequence[HeldEntries], count: int, max_wait: float | None
+        self: Reader, streams: Sequence[HeldEntries], count: int, block: float | None
     ) -> Command:
-        words = command(self, inboxes, count, max_wait)
+        words = command(self, streams, count, block)
         return (*words[:4], "NOACK", *words[4:])
 
     _put(Reader, "_read_command", wrong)
@@ -52,8 +52,8 @@ def noack() -> None:
 def group_at_dollar() -> None:
     """A group that is made reads what comes from then on."""
 
-    async def wrong(self: Reader, inbox: HeldEntries) -> bool:
-        create = ("XGROUP", "CREATE", inbox.stream, self._group, "$", "MKSTREAM")
+    async def wrong(self: ConsumerGroups, held: HeldEntries) -> bool:
+        create = ("XGROUP", "CREATE", held.stream, held.group, "$", "MKSTREAM")
         try:
             await self._client.call(*create)
         except TransportError as error:
@@ -62,7 +62,7 @@ def group_at_dollar() -> None:
             return False
         return True
 
-    _put(Reader, "_make_group", wrong)
+    _put(ConsumerGroups, "_create_group", wrong)
 
 
 def no_reclaim() -> None:
@@ -79,11 +79,12 @@ def delconsumer_at_exit() -> None:
 
     async def wrong(self: RedisTransport) -> None:
         await self.flush()
-        for inbox in self._inboxes:
-            forget = ("DELCONSUMER", inbox.stream, inbox.group, self._consumer)
+        consumer = self._consumer
+        for held in consumer.streams:
+            forget = ("DELCONSUMER", held.stream, held.group, consumer.name)
             await self._client.call("XGROUP", *forget)
 
-    _put(RedisTransport, "_say_goodbye", wrong)
+    _put(RedisTransport, "_leave_group", wrong)
 
 
 def non_atomic_dead_letters() -> None:
@@ -94,16 +95,16 @@ def non_atomic_dead_letters() -> None:
         self: RedisTransport,
         received: Received,
         dead: DeadLetter | None,
-        again: Redelivery | None,
+        redelivery: Redelivery | None,
     ) -> bool:
         if dead is None:
-            return await settle(self, received, dead, again)
-        inbox: HeldEntries = received.token.inbox
-        await self._client.call("XACK", inbox.stream, inbox.group, received.id)
+            return await settle(self, received, dead, redelivery)
+        held: HeldEntries = received.token.held
+        await self._client.call("XACK", held.stream, held.group, received.id)
         await asyncio.sleep(0.1)
-        fields = dead_fields(received, dead, self._consumer, self._clock.time())
-        await self._client.call("XADD", self._keys.dead, "*", *fields)
-        inbox.held.pop(received.id, None)
+        fields = dead_fields(received, dead, self._consumer.name, self._clock.time())
+        await self._client.call("XADD", self._consumer.keys.dead, "*", *fields)
+        held.drop(received.id)
         return True
 
     _put(RedisTransport, "settle", wrong)
@@ -115,7 +116,7 @@ def client_retries() -> None:
     def retry(*_: Any) -> Retry:
         return Retry(NoBackoff(), 3)
 
-    _put(connection, "Retry", retry)
+    _put(address, "Retry", retry)
 
 
 MUTANTS: dict[str, Callable[[], None]] = {

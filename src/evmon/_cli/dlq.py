@@ -22,7 +22,7 @@ from evmon._transports import scheme_of
 from evmon.errors import DEAD_LETTER_REASONS, ConfigError
 
 if TYPE_CHECKING:
-    from evmon._transports.redis.dead_letter_queue import (
+    from evmon._transports.redis.dead_letters import (
         DeadLetterQueue,
         StoredDeadLetter,
     )
@@ -294,7 +294,7 @@ def _with_queue(
 ) -> T:
     # Imported here, so that the Redis client is only loaded when used.
     from evmon._transports.redis.address import SCHEMES
-    from evmon._transports.redis.dead_letter_queue import DeadLetterQueue
+    from evmon._transports.redis.dead_letters import DeadLetterQueue
 
     scheme = scheme_of(url)
     if scheme not in SCHEMES:

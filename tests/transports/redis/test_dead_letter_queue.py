@@ -4,7 +4,7 @@ import pytest
 from tests.transports.redis.entries import DEAD, STREAM, WHY, an_event, read_all
 
 from evmon import RedisConfig
-from evmon._transports.redis.dead_letter_queue import (
+from evmon._transports.redis.dead_letters import (
     MAX_PARTS,
     DeadLetterQueue,
     StoredDeadLetter,

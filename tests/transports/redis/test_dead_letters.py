@@ -146,14 +146,14 @@ async def test_a_lost_answer_to_a_settlement_is_no_loss_and_no_double(
     t = await make()
     await t.publish([b"a"])
     (received,) = await t.read(10, 0.01)
-    call = t._client.call
+    run = t._client.eval
 
-    async def call_and_break(*command):
-        await call(*command)
-        raise BrokenError("no answer came")
+    async def lose_reply(*script_call):
+        await run(*script_call)
+        raise BrokenError("no reply")
 
     with monkeypatch.context() as broken:
-        broken.setattr(t._client, "call", call_and_break)
+        broken.setattr(t._client, "eval", lose_reply)
         with pytest.raises(TransportError):
             await t.settle(received, *end)
     assert await t.settle(received, *end) is True

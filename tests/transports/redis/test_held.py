@@ -80,22 +80,22 @@ async def test_what_ends_while_an_answer_about_it_is_on_its_way_is_not_taken_aga
     await t.publish([b"a", b"b", b"c"])
     acked, settled, released = await t.read(10, 0.01)
     await asyncio.sleep(silence)  # longer than the lease: they are reclaimed, from us
-    t._inboxes[0].recovering = None if silence else "-"
-    call, asked, overtaken = t._reading_client.call, asyncio.Event(), asyncio.Event()
+    t._consumer.streams[0].recover_from = None if silence else "-"
+    run, listed, ended = t._reading_client.eval, asyncio.Event(), asyncio.Event()
 
-    async def answer_late(*command):
-        reply = await call(*command)
-        asked.set()
-        await overtaken.wait()
+    async def late(*script_call):
+        reply = await run(*script_call)
+        listed.set()
+        await ended.wait()
         return reply
 
-    monkeypatch.setattr(t._reading_client, "call", answer_late)
+    monkeypatch.setattr(t._reading_client, "eval", late)
     reading = asyncio.create_task(t.read(10, 0.01))
-    await asked.wait()
+    await listed.wait()
     t.ack(acked)
     await t.flush()
     assert await t.settle(settled, WHY, None)
     await t.release([released])
-    overtaken.set()
+    ended.set()
 
     assert [] == await reading

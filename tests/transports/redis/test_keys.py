@@ -4,7 +4,8 @@ import pytest
 from tests.transports.redis.entries import DEAD, STREAM, an_event, pending
 
 from evmon import EventBus
-from evmon._transports.redis.keys import Extra, Keys, mapping, read_extra, write_extra
+from evmon._transports.redis.entries import Extra, mapping, read_extra, write_extra
+from evmon._transports.redis.keys import Keys
 
 
 @pytest.mark.parametrize("number", ["nan", "-5", "1e300", "x", "\udcff", "9" * 5000])
@@ -31,7 +32,7 @@ def test_all_keys_of_a_service_are_in_one_slot():
     keys = Keys("shop")
     names = [keys.dead, keys.retry, keys.retry_entries, keys.runs]
     names += [keys.stream(), keys.stream("x"), keys.producer("p")]
-    names += [keys.trimmed("c"), keys.taken("c")]
+    names += [keys.trimmed("c"), keys.reclaimed("c")]
 
     assert {"evmon:{shop}"} == {name[:12] for name in names}
     assert len(names) == len(set(names))

@@ -30,7 +30,7 @@ async def test_released_entries_are_taken_by_another_consumer_at_once(
 
     taken = await two.read(10, 0.01)
     assert [(r.raw, r.deliveries) for r in taken] == [(b"a", 2), (b"b", 2)]
-    assert {two._consumer} == owners(client)
+    assert {two._consumer.name} == owners(client)
     assert await read_for(one, 0.05) == []
     assert measured.total(i.LEASE_LOSSES) == 0
 
@@ -43,7 +43,7 @@ async def test_only_what_is_ours_is_released(make, client):
     await read_all(two, 1)
     await one.release(entries)
 
-    assert {two._consumer} == owners(client)
+    assert {two._consumer.name} == owners(client)
 
 
 async def test_a_renewed_lease_is_kept(make, running, measured):
@@ -67,7 +67,7 @@ async def test_a_renewal_takes_nothing_back(make, client, measured):
     await one._leases.renew()
 
     assert gone == [received]
-    assert {two._consumer} == owners(client)
+    assert {two._consumer.name} == owners(client)
     assert measured.total(i.LEASE_LOSSES) == 1
     one.ack(received)
     await one.flush()
@@ -121,7 +121,7 @@ async def test_what_is_handled_while_it_is_trimmed_is_not_lost(make, client, mea
     (received,) = await t.read(10, 0.01)
     client.xtrim(STREAM, maxlen=0, approximate=False)
     await t._leases.renew()
-    t._inboxes[0].recovering = "-"
+    t._consumer.streams[0].recover_from = "-"
     assert await t.read(10, 0.01) == []
     t.ack(received)
     await t.flush()

@@ -20,13 +20,13 @@ async def test_what_was_trimmed_unread_is_counted_once_as_lost(make, client, mea
         one.ack(received)
     await one.flush()
     client.xtrim(STREAM, maxlen=3, approximate=False)
-    await one._upkeep.round()
-    await two._upkeep.round()
+    await one._maintenance.run_once()
+    await two._maintenance.run_once()
 
     assert lost(measured) == 5
     assert measured.total(i.CONSUMER_LAG) == 3
     assert [r.raw for r in await read_all(two, 3)] == [b"7", b"8", b"9"]
-    await one._upkeep.round()
+    await one._maintenance.run_once()
     assert lost(measured) == 5
 
 
@@ -36,7 +36,7 @@ async def test_what_was_trimmed_before_the_very_first_read_is_counted_as_lost(
     t = await make()
     await t.publish([b"%d" % n for n in range(10)])
     client.xtrim(STREAM, maxlen=4, approximate=False)
-    await t._upkeep.round()
+    await t._maintenance.run_once()
 
     assert 6 == lost(measured)
     assert 4 == measured.total(i.CONSUMER_LAG)
@@ -52,11 +52,11 @@ async def test_what_was_trimmed_before_the_group_was_made_is_no_loss(
     await one.flush()
     client.xtrim(STREAM, maxlen=4, approximate=False)
     two = await make(group="two")
-    await two._upkeep.round()
+    await two._maintenance.run_once()
 
     assert 0 == lost(measured)
     assert 4 == len(await read_all(two, 4))
-    await two._upkeep.round()
+    await two._maintenance.run_once()
     assert 0 == lost(measured) == measured.total(i.CONSUMER_LAG)
 
 
@@ -65,7 +65,7 @@ async def test_everything_trimmed_unread_is_counted_as_lost(make, client, measur
     await t.publish([b"a"] * 5)
     t.ack((await t.read(1, 0.01))[0])
     client.xtrim(STREAM, maxlen=0, approximate=False)
-    await t._upkeep.round()
+    await t._maintenance.run_once()
 
     assert lost(measured) == 4
     assert measured.total(i.CONSUMER_LAG) == 0
@@ -78,7 +78,7 @@ async def test_finished_entries_that_are_trimmed_are_no_loss(make, client, measu
         t.ack(received)
     await t.flush()
     client.xtrim(STREAM, maxlen=0, approximate=False)
-    await t._upkeep.round()
+    await t._maintenance.run_once()
 
     assert lost(measured) == 0
 
@@ -90,11 +90,11 @@ async def test_an_unknown_lag_is_no_sample(server, client):
     await t.open()
     await t.publish([b"%d" % n for n in range(6)])
     await t.read(1, 0.01)
-    await t._upkeep.round()
+    await t._maintenance.run_once()
     assert telemetry.snapshot().total(i.CONSUMER_LAG) == 5
     assert telemetry.snapshot().total(i.CONSUMER_LAG_KNOWN) == 1
     client.xdel(STREAM, client.xrange(STREAM)[2][0])
-    await t._upkeep.round()
+    await t._maintenance.run_once()
 
     assert not telemetry.snapshot().has(i.CONSUMER_LAG)
     assert telemetry.snapshot().total(i.CONSUMER_LAG_KNOWN) == 0
@@ -109,7 +109,7 @@ async def test_an_unknown_lag_is_no_noise_in_an_application_s_own_provider(
     await t.publish([b"%d" % n for n in range(6)])
     await t.read(1, 0.01)
     client.xdel(STREAM, client.xrange(STREAM)[2][0])
-    await t._upkeep.round()
+    await t._maintenance.run_once()
 
     assert not measured.snapshot.has(i.CONSUMER_LAG)
     assert measured.total(i.CONSUMER_LAG_KNOWN) == 0
@@ -124,7 +124,7 @@ async def test_upkeep_shows_how_things_stand(make, client, measured):
     await t.settle(two, None, Redelivery(60, 1, ()))
     t.ack(three)
     await t.flush()
-    await t._upkeep.round()
+    await t._maintenance.run_once()
 
     shown = {
         i.STREAM_LENGTH: 10,
@@ -143,12 +143,12 @@ async def test_upkeep_forgets_only_who_is_silent_for_long(make, client, monkeypa
     await t.publish([b"a"])
     client.xreadgroup("shop", "holds", {STREAM: ">"})
     client.xgroup_createconsumer(STREAM, "shop", "empty")
-    await t._upkeep.round()
+    await t._maintenance.run_once()
     names = {c["name"] for c in client.xinfo_consumers(STREAM, "shop")}
     assert {"holds", "empty"} <= names
 
     monkeypatch.setattr("evmon._transports.redis.maintenance.FORGET_AFTER", 0)
-    await t._upkeep.round()
+    await t._maintenance.run_once()
     assert [c["name"] for c in client.xinfo_consumers(STREAM, "shop")] == ["holds"]
 
 
@@ -164,12 +164,12 @@ async def test_retention_trims_only_what_every_group_finished(make, client):
         one.ack(received)
     await one.flush()
 
-    await one._upkeep.round()
+    await one._maintenance.run_once()
     assert client.xlen(STREAM) == 350, "the other group has read nothing"
     for received in await read_all(two, 350):
         two.ack(received)
     await two.flush()
-    await one._upkeep.round()
+    await one._maintenance.run_once()
 
     left = [fields["event"] for _, fields in client.xrange(STREAM)]
     assert len(left) < 350
@@ -182,7 +182,7 @@ async def test_retention_keeps_what_is_young(make, client):
     for received in await read_all(t, 300):
         t.ack(received)
     await t.flush()
-    await t._upkeep.round()
+    await t._maintenance.run_once()
 
     assert client.xlen(STREAM) == 300
 
@@ -194,7 +194,7 @@ async def test_without_retention_nothing_is_trimmed(make, client):
     for received in await read_all(t, 300):
         t.ack(received)
     await t.flush()
-    await t._upkeep.round()
+    await t._maintenance.run_once()
 
     assert client.xlen(STREAM) == 300
 
@@ -210,16 +210,16 @@ async def test_a_restart_of_the_server_loses_nothing_and_reports_nothing_lost(
     for entry in await read_all(t, 100):
         t.ack(entry)
     await t.flush()
-    await t._upkeep.round()
+    await t._maintenance.run_once()
     server.restart()
     with contextlib.suppress(TransportError):
         await t.read(1, 0.01)
     await t.publish([b"b"] * 10)
-    await t._upkeep.round()
+    await t._maintenance.run_once()
     for entry in await read_all(t, 10):
         t.ack(entry)
     await t.flush()
-    await t._upkeep.round()
+    await t._maintenance.run_once()
     assert lost(measured) == 0
     assert measured.total(i.CONSUMER_LAG_KNOWN) == 1
     assert measured.total(i.CONSUMER_LAG) == 0
@@ -228,7 +228,7 @@ async def test_a_restart_of_the_server_loses_nothing_and_reports_nothing_lost(
     await t.publish([b"c"] * 10)
     with server.client() as client:
         client.xtrim(STREAM, maxlen=4, approximate=False)
-    await t._upkeep.round()
+    await t._maintenance.run_once()
     await t.close()
     assert lost(measured) == 6
 
@@ -246,11 +246,11 @@ async def test_a_full_server_refuses_what_is_due_and_nothing_else(make, client):
     try:
         assert await t.read(1, 0.01) == []
         with pytest.raises(TransportError):
-            await t._upkeep.round()
+            await t._maintenance.run_once()
         assert client.xlen(STREAM) < 150
     finally:
         client.config_set("maxmemory", "0")
-    await t._upkeep.round()
+    await t._maintenance.run_once()
     assert len(await read_for(t, 0.3)) == 1
 
 
@@ -262,6 +262,6 @@ async def test_retention_keeps_up_with_any_number_of_events(make, client, monkey
     for entry in await read_all(t, 2000):
         t.ack(entry)
     await t.flush()
-    await t._upkeep.round()
+    await t._maintenance.run_once()
 
     assert client.xlen(STREAM) <= 200

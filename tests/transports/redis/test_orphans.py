@@ -3,36 +3,15 @@
 import asyncio
 
 import pytest
+from tests.transports.redis.entries import DEAD, RETRY, STREAM, WHY
 
-from evmon import RedisConfig
-from evmon._transports.base import DeadLetter, Redelivery
-from evmon._transports.redis import RedisTransport
+from evmon._transports.base import Redelivery
 from evmon._transports.redis.errors import BrokenError
 
-STREAM = "evmon:{shop}:events"
-DEAD = "evmon:{shop}:dead"
-RETRY = "evmon:{shop}:retry"
-WHY = DeadLetter("rejected")
 ENDS = [
     pytest.param((WHY, None), id="dead-lettered"),
     pytest.param((None, Redelivery(60, 1, ())), id="scheduled"),
 ]
-
-
-@pytest.fixture
-async def make(server):
-    opened = []
-
-    async def make(lease=30.0, group=""):
-        config = RedisConfig(lease=lease)
-        made = RedisTransport(server.url, "shop", group, config)
-        await made.open()
-        opened.append(made)
-        return made
-
-    yield make
-    for made in opened:
-        await made.close()
 
 
 async def hold(transport, raw=b"one"):
@@ -53,16 +32,16 @@ def ended(client):
 
 def break_after(transport, monkeypatch, calls):
     """The answer to one of the next calls gets lost."""
-    call = transport._client.call
+    run = transport._client.eval
     left = iter(range(calls, -1, -1))
 
-    async def broken(*command):
-        reply = await call(*command)
+    async def broken(*script_call):
+        reply = await run(*script_call)
         if next(left, None) == 1:
             raise BrokenError("connection lost")
         return reply
 
-    monkeypatch.setattr(transport._client, "call", broken)
+    monkeypatch.setattr(transport._client, "eval", broken)
 
 
 @pytest.mark.parametrize("end", ENDS)
@@ -101,17 +80,17 @@ async def test_a_command_that_arrives_twice_settles_once(make, client, monkeypat
     transport = await make()
     received = await hold(transport)
     delete_consumers(client)
-    call = transport._client.call
+    run = transport._client.eval
     sent = []
 
-    async def noting(*command):
-        sent.append(command)
-        return await call(*command)
+    async def recorded(*script_call):
+        sent.append(script_call)
+        return await run(*script_call)
 
-    monkeypatch.setattr(transport._client, "call", noting)
+    monkeypatch.setattr(transport._client, "eval", recorded)
     await transport.settle(received, WHY, None)
-    for command in sent:
-        await call(*command)
+    for script_call in sent:
+        await run(*script_call)
 
     assert 2 == len(sent)
     assert 1 == ended(client)
@@ -120,19 +99,19 @@ async def test_a_command_that_arrives_twice_settles_once(make, client, monkeypat
 async def test_a_settle_that_was_cancelled_is_in_doubt(make, client, monkeypatch):
     transport = await make()
     received = await hold(transport)
-    call = transport._client.call
+    run = transport._client.eval
 
-    async def stuck(*command):
-        await call(*command)
+    async def stuck(*script_call):
+        await run(*script_call)
         await asyncio.Event().wait()
 
-    monkeypatch.setattr(transport._client, "call", stuck)
+    monkeypatch.setattr(transport._client, "eval", stuck)
     settling = asyncio.create_task(transport.settle(received, WHY, None))
     while not ended(client):
         await asyncio.sleep(0.01)
     settling.cancel()
     await asyncio.gather(settling, return_exceptions=True)
-    monkeypatch.setattr(transport._client, "call", call)
+    monkeypatch.setattr(transport._client, "eval", run)
 
     await transport.release([received])
 

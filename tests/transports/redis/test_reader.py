@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from dataclasses import replace
 
 import pytest
 from tests.transports.redis.entries import (
@@ -17,7 +18,7 @@ from evmon import ConsumerConfig, Event, EventBus, RedisConfig, Reject, Transpor
 from evmon._telemetry import instruments as i
 from evmon._transports.base import Redelivery
 from evmon._transports.redis.errors import BrokenError
-from evmon._transports.redis.reader import FAILURE_STANDS, SUSPECT
+from evmon._transports.redis.reader import FAILURE_SECONDS, SUSPECT_DELIVERIES
 
 
 async def test_a_retry_is_not_late_however_long_reads_block(make):
@@ -38,8 +39,8 @@ async def test_a_retry_is_not_late_however_long_reads_block(make):
 async def test_an_answer_that_got_lost_is_read_again_as_the_same_delivery(make, client):
     t = await make()
     await t.publish([b"a", b"b"])
-    client.xreadgroup("shop", t._consumer, {STREAM: ">"}, count=1)
-    t._inboxes[0].recovering = "-"  # as after any read that failed
+    client.xreadgroup("shop", t._consumer.name, {STREAM: ">"}, count=1)
+    t._consumer.streams[0].recover_from = "-"  # as after any read that failed
 
     (again,) = await t.read(1, 0.01)
     assert (again.raw, again.deliveries) == (b"a", 1)
@@ -57,8 +58,8 @@ async def test_a_cancelled_read_loses_nothing(make):
         reading.cancel()
         for received in (await asyncio.gather(reading, return_exceptions=True))[:1]:
             if isinstance(received, list):
-                t._inboxes[0].held.clear()
-                t._inboxes[0].recovering = "-"
+                t._consumer.streams[0].entries.clear()
+                t._consumer.streams[0].recover_from = "-"
         await publishing
 
     entries = await read_all(t, 20)
@@ -167,9 +168,9 @@ async def test_what_was_trimmed_on_its_way_to_us_is_counted_as_lost(
 ):
     t = await make()
     await t.publish([b"a", b"b"])
-    client.xreadgroup("shop", t._consumer, {STREAM: ">"})
+    client.xreadgroup("shop", t._consumer.name, {STREAM: ">"})
     client.xtrim(STREAM, maxlen=0, approximate=False)
-    t._inboxes[0].recovering = "-"
+    t._consumer.streams[0].recover_from = "-"
 
     assert await read_for(t, 0.05) == []
     assert lost(measured) == 2
@@ -234,13 +235,13 @@ async def test_a_promotion_that_fails_keeps_no_ack_from_being_sent_again(
     await t.publish([b"a"])
     (entry,) = await read_all(t, 1)
     t.ack(entry)
-    t._reader.schedules()
+    t._reader.retry_scheduled()
     t._reader._next_promotion = 0.0
 
     async def broken(*_):
         raise BrokenError("gone")
 
-    monkeypatch.setattr(t._reader, "_promote", broken)
+    monkeypatch.setattr(t._reader, "_try_promote", broken)
     with pytest.raises(BrokenError):
         await t.read(1, 0.01)
     monkeypatch.undo()
@@ -255,12 +256,12 @@ async def test_suspects_follow_each_other_without_waiting_for_events(make, clien
     await read_all(silent, 10)
     for entry in client.xpending_range(STREAM, "shop", "-", "+", 10):
         client.xclaim(
-            *(STREAM, "shop", silent._consumer, 0, [entry["message_id"]]),
-            retrycount=SUSPECT - 1,
+            *(STREAM, "shop", silent._consumer.name, 0, [entry["message_id"]]),
+            retrycount=SUSPECT_DELIVERIES - 1,
             idle=1000,
         )
     other = await make(lease=30)
-    other._reader._lease_ms = 200
+    other._reader._consumer = replace(other._consumer, lease=0.2)
     started, taken = time.monotonic(), 0
     while taken < 10:
         for entry in await other.read(10, 0.1):
@@ -283,6 +284,6 @@ async def test_a_failed_read_is_no_trouble_for_ever(make, monkeypatch):
     with pytest.raises(TransportError):
         await t.read(1, 0.01)
     assert t.problem == "reading fails: NOPERM"
-    t._reader._failed_at -= FAILURE_STANDS
+    t._reader._failed_at -= FAILURE_SECONDS
 
     assert t.problem == ""

@@ -4,7 +4,9 @@ import asyncio
 
 import pytest
 from tests.transports.redis.entries import (
+    DEAD,
     STREAM,
+    WHY,
     an_event,
     lost,
     pending,
@@ -14,32 +16,15 @@ from tests.transports.redis.entries import (
 
 from evmon import EventBus, RedisConfig
 from evmon._telemetry import instruments as i
-from evmon._transports.base import DeadLetter
-from evmon._transports.redis import RedisTransport
-from evmon._transports.redis.reader import SUSPECT
+from evmon._transports.redis.reader import SUSPECT_DELIVERIES
 
 EVENTS = [b"one", b"two", b"three"]
 
 
-@pytest.fixture
-async def transport(server):
-    opened = []
-
-    async def make(lease):
-        made = RedisTransport(server.url, "shop", config=RedisConfig(lease=lease))
-        await made.open()
-        opened.append(made)
-        return made
-
-    yield make
-    for made in opened:
-        await made.close()
-
-
 async def test_what_was_trimmed_under_a_living_consumer_stays_its_own(
-    transport, client, caplog
+    make, client, caplog
 ):
-    one, other = await transport(30), await transport(30)
+    one, other = await make(lease=30), await make(lease=30)
     await one.publish(EVENTS)
     assert 3 == len(await one.read(10, 0.1))
     client.xtrim(STREAM, maxlen=0)
@@ -51,9 +36,9 @@ async def test_what_was_trimmed_under_a_living_consumer_stays_its_own(
 
 
 async def test_what_was_trimmed_under_a_silent_consumer_is_told_as_lost(
-    transport, client, caplog
+    make, client, caplog
 ):
-    one, other = await transport(0.1), await transport(0.1)
+    one, other = await make(lease=0.1), await make(lease=0.1)
     await one.publish(EVENTS)
     await one.read(10, 0.1)
     client.xtrim(STREAM, maxlen=1, approximate=False)
@@ -66,9 +51,9 @@ async def test_what_was_trimmed_under_a_silent_consumer_is_told_as_lost(
 
 
 async def test_what_was_trimmed_while_our_own_lease_ran_out_can_still_be_settled(
-    transport, client, caplog
+    make, client, caplog
 ):
-    one = await transport(0.1)
+    one = await make(lease=0.1)
     await one.publish([b"one"])
     (received,) = await one.read(10, 0.1)
     client.xtrim(STREAM, maxlen=0)
@@ -76,13 +61,13 @@ async def test_what_was_trimmed_while_our_own_lease_ran_out_can_still_be_settled
 
     assert [] == await one.read(10, 0.01)
 
-    assert await one.settle(received, DeadLetter("rejected"), None)
-    assert 1 == client.xlen("evmon:{shop}:dead")
+    assert await one.settle(received, WHY, None)
+    assert 1 == client.xlen(DEAD)
     assert "lost" not in caplog.text
 
 
-async def test_all_of_a_silent_consumer_is_taken_over_page_by_page(transport):
-    one, other = await transport(0.1), await transport(0.1)
+async def test_all_of_a_silent_consumer_is_taken_over_page_by_page(make):
+    one, other = await make(lease=0.1), await make(lease=0.1)
     await one.publish(EVENTS)
     await one.read(10, 0.1)
     await asyncio.sleep(0.15)
@@ -158,18 +143,20 @@ async def test_a_suspect_is_held_alone_so_that_no_neighbour_dies_with_it(make, c
     await read_all(silent, 4)
     for entry in client.xpending_range(STREAM, "shop", "-", "+", 10)[:3]:
         client.xclaim(
-            *(STREAM, "shop", silent._consumer, 0, [entry["message_id"]]),
-            retrycount=SUSPECT - 1,
+            *(STREAM, "shop", silent._consumer.name, 0, [entry["message_id"]]),
+            retrycount=SUSPECT_DELIVERIES - 1,
             idle=1000,
         )
     await asyncio.sleep(0.25)
     other = await make(lease=0.2)
     taken = await read_for(other, 0.3)
-    assert [(b"0", SUSPECT), (b"3", 2)] == sorted((r.raw, r.deliveries) for r in taken)
+    assert [(b"0", SUSPECT_DELIVERIES), (b"3", 2)] == sorted(
+        (r.raw, r.deliveries) for r in taken
+    )
 
     other.ack(next(r for r in taken if r.raw == b"0"))
     await other.flush()
     (suspect,) = await read_for(other, 0.2)
-    assert (b"1", SUSPECT) == (suspect.raw, suspect.deliveries)
-    (left,) = client.xpending_range(STREAM, "shop", "-", "+", 10, silent._consumer)
-    assert left["times_delivered"] == SUSPECT - 1
+    assert (b"1", SUSPECT_DELIVERIES) == (suspect.raw, suspect.deliveries)
+    (left,) = client.xpending_range(STREAM, "shop", "-", "+", 10, silent._consumer.name)
+    assert left["times_delivered"] == SUSPECT_DELIVERIES - 1

@@ -7,7 +7,7 @@ import pytest
 
 from evmon import ConfigError, EventBus, RedisConfig, TransportError
 from evmon._transports.redis import RedisTransport
-from evmon._transports.redis.server_check import dangers_of, too_old
+from evmon._transports.redis.server_check import risks_of, too_old
 
 
 async def start(url, **config):
@@ -166,8 +166,8 @@ async def test_a_server_with_security_holes_is_warned_of(server, monkeypatch, ca
 def test_a_server_that_may_evict_what_expires_is_warned_of():
     info = {"aof_enabled": 1, "maxmemory": 1, "maxmemory_policy": "volatile-lru"}
 
-    (danger,) = dangers_of(info)
-    assert "volatile-lru may evict evmon's own notes" in danger
+    (danger,) = risks_of(info)
+    assert "volatile-lru may evict evmon's expiring keys" in danger
 
 
 async def test_a_server_that_comes_late_is_waited_for(own_server, caplog):
