@@ -8,6 +8,7 @@ import time
 import pytest
 
 from evmon import ConsumerConfig, Event, EventBus, RedisConfig
+from evmon._transports.redis import RedisTransport, scripts
 
 pytestmark = pytest.mark.slow
 
@@ -117,3 +118,18 @@ async def test_in_a_cluster_every_command_stays_in_its_slot(cluster):
     with cluster.client() as client:
         assert client.xlen("evmon:{shop}:dead") == 2
         assert client.zcard("evmon:{shop}:retry") == 0
+
+
+async def test_in_a_cluster_a_missing_script_is_sent_again_alone_and_in_a_pipe(cluster):
+    keys = ("evmon:{shop}:producer:p", "evmon:{shop}:events")
+    transport = RedisTransport(f"redis+cluster://127.0.0.1:{cluster.port}", "shop")
+    await transport.open()
+    with cluster.client() as client:
+        for count in (1, 3, 5):
+            client.script_flush()
+            await transport.publish([b"a"])
+            client.script_flush()
+            script = scripts.PUBLISH.command(keys, (0, 60, 1, b"a"))
+            replies = await transport._client.pipe([script, ("XLEN", keys[1])])
+            assert [1, count + 1] == replies
+    await transport.close()
