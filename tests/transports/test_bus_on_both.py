@@ -101,7 +101,7 @@ async def test_an_event_reaches_the_handlers_whose_pattern_matches(
     assert sorted(sent) == sorted(rest)
 
 
-async def test_an_event_arrives_as_it_was_sent(stage):
+async def test_a_delivered_event_equals_the_published_one(stage):
     seen = []
     s = stage()
     s.bus.add_handler("order.created", seen.append)
@@ -116,7 +116,7 @@ async def test_an_event_arrives_as_it_was_sent(stage):
     assert seen == [sent]
 
 
-async def test_a_handler_of_many_gets_a_batch_and_each_event_once(stage):
+async def test_a_batch_handler_gets_every_event_once(stage):
     batches = []
 
     async def store(events: list[Event[int]]):
@@ -131,7 +131,7 @@ async def test_a_handler_of_many_gets_a_batch_and_each_event_once(stage):
 
     assert list(range(500)) == sorted(n for batch in batches for n in batch)
     assert len(batches) < 50
-    assert s.all_dead == 0
+    assert 0 == s.all_dead
 
 
 async def test_every_handler_of_an_event_is_called_once(stage):
@@ -144,7 +144,7 @@ async def test_every_handler_of_an_event_is_called_once(stage):
         await pytest.eventually(lambda: len(seen) == 3)
         await s.until_idle()
 
-    assert sorted(seen) == ["a", "b", "c"]
+    assert ["a", "b", "c"] == sorted(seen)
 
 
 async def test_sync_handlers_run_in_threads_and_async_ones_in_the_loop(stage):
@@ -167,7 +167,7 @@ async def test_sync_handlers_run_in_threads_and_async_ones_in_the_loop(stage):
     assert threads["sync"] is not threading.main_thread()
 
 
-async def test_publish_many_answers_for_each_event(stage):
+async def test_publish_many_returns_a_result_for_each_event(stage):
     seen = []
     s = stage()
     s.bus.add_handler("a", lambda e: seen.append(e.data))
@@ -175,13 +175,13 @@ async def test_publish_many_answers_for_each_event(stage):
         results = await bus.publish_many([("a", n) for n in range(2500)])
         await pytest.eventually(lambda: len(seen) == 2500)
         await s.until_idle()
-        assert await bus.publish_many([]) == []
+        assert [] == await bus.publish_many([])
 
-    assert results == [None] * 2500
-    assert sorted(seen) == list(range(2500))
+    assert [None] * 2500 == results
+    assert list(range(2500)) == sorted(seen)
 
 
-async def test_what_was_not_awaited_is_sent_before_the_bus_stops(stage, url):
+async def test_events_of_publish_nowait_are_sent_before_the_bus_stops(stage, url):
     seen = []
     s = stage()
     s.bus.add_handler("a", lambda e: seen.append(e.data))
@@ -194,10 +194,10 @@ async def test_what_was_not_awaited_is_sent_before_the_bus_stops(stage, url):
         async with later:
             await pytest.eventually(lambda: len(seen) == 50)
 
-    assert sorted(seen) == list(range(50))
+    assert list(range(50)) == sorted(seen)
 
 
-async def test_what_was_not_awaited_is_sent_soon(stage):
+async def test_events_of_publish_nowait_are_sent_soon(stage):
     seen = []
     s = stage()
     s.bus.add_handler("a", lambda e: seen.append(e.data))
@@ -220,11 +220,11 @@ async def test_a_failing_handler_is_retried_by_its_policy_until_it_succeeds(stag
         await bus.publish("a")
         await pytest.eventually(lambda: len(attempts) == 3)
         await s.until_idle()
-        assert s.all_dead == 0
-        assert s.total(i.RETRY_ATTEMPTS, **{i.RETRY_COMPONENT: "handler"}) == 2
-        assert s.calls(**{i.ERROR_TYPE: "ConnectionError"}) == 2
+        assert 0 == s.all_dead
+        assert 2 == s.total(i.RETRY_ATTEMPTS, **{i.RETRY_COMPONENT: "handler"})
+        assert 2 == s.calls(**{i.ERROR_TYPE: "ConnectionError"})
 
-    assert attempts == [1, 2, 3]
+    assert [1, 2, 3] == attempts
 
 
 async def test_a_retry_longer_than_a_second_keeps_the_attempts(stage):
@@ -243,10 +243,10 @@ async def test_a_retry_longer_than_a_second_keeps_the_attempts(stage):
         await bus.publish("a")
         await pytest.eventually(lambda: attempts.count("other") and 3 in attempts)
         await s.until_idle()
-        assert s.all_dead == 0
+        assert 0 == s.all_dead
 
-    assert [a for a in attempts if a != "other"] == [1, 2, 3]
-    assert attempts.count("other") == 1
+    assert [1, 2, 3] == [a for a in attempts if a != "other"]
+    assert 1 == attempts.count("other")
 
 
 async def test_exhausted_retries_end_in_a_dead_letter(stage):
@@ -262,12 +262,12 @@ async def test_exhausted_retries_end_in_a_dead_letter(stage):
         await bus.publish("a")
         await s.until_dead("handler_error")
         await s.until_idle()
-        assert s.total(i.RETRY_EXHAUSTED, **{i.RETRY_COMPONENT: "handler"}) == 1
+        assert 1 == s.total(i.RETRY_EXHAUSTED, **{i.RETRY_COMPONENT: "handler"})
 
-    assert attempts == [1, 2, 3]
+    assert [1, 2, 3] == attempts
 
 
-async def test_the_failure_of_one_handler_is_not_that_of_another(stage):
+async def test_a_failing_handler_does_not_affect_another(stage):
     seen = []
 
     async def fail(event: Event) -> None:
@@ -280,7 +280,7 @@ async def test_the_failure_of_one_handler_is_not_that_of_another(stage):
         await bus.publish("a")
         await s.until_dead("handler_error")
 
-    assert len(seen) == 1
+    assert 1 == len(seen)
 
 
 async def test_a_rejected_event_is_dead_lettered_at_once(stage):
@@ -296,11 +296,11 @@ async def test_a_rejected_event_is_dead_lettered_at_once(stage):
         await bus.publish("a")
         await s.until_dead("rejected")
 
-    assert len(calls) == 1
+    assert 1 == len(calls)
 
 
 @pytest.mark.parametrize("delay", [0, 0.01, 1.05])
-async def test_a_handler_may_ask_for_a_later_try(stage, delay):
+async def test_retry_later_delays_the_next_attempt(stage, delay):
     attempts = []
 
     async def later(event: Event, delivery: Delivery) -> None:
@@ -314,10 +314,10 @@ async def test_a_handler_may_ask_for_a_later_try(stage, delay):
         await bus.publish("a")
         await pytest.eventually(lambda: attempts == [1, 2])
         await s.until_idle()
-        assert s.all_dead == 0
+        assert 0 == s.all_dead
 
 
-async def test_asking_for_ever_for_a_later_try_ends_in_a_dead_letter(stage):
+async def test_retry_later_at_every_attempt_ends_in_a_dead_letter(stage):
     attempts = []
 
     async def later(event: Event) -> None:
@@ -330,10 +330,10 @@ async def test_asking_for_ever_for_a_later_try_ends_in_a_dead_letter(stage):
         await bus.publish("a")
         await s.until_dead("handler_error")
 
-    assert len(attempts) == 3
+    assert 3 == len(attempts)
 
 
-async def test_an_event_that_nobody_handles_is_dead_lettered(stage):
+async def test_an_event_without_a_handler_is_dead_lettered(stage):
     seen = []
     s = stage()
     s.bus.add_handler("a", seen.append)
@@ -342,10 +342,10 @@ async def test_an_event_that_nobody_handles_is_dead_lettered(stage):
         await s.until_dead("unknown_type", 2)
         await pytest.eventually(lambda: seen)
 
-    assert len(seen) == 1
+    assert 1 == len(seen)
 
 
-async def test_data_that_a_handler_does_not_take_is_dead_lettered(stage):
+async def test_data_of_the_wrong_type_is_dead_lettered(stage):
     seen = []
 
     async def handle(data: int) -> None:
@@ -378,7 +378,7 @@ def _deep(levels):
     ids=["large", "deep", "object", "key"],
 )
 @pytest.mark.parametrize("how", ["publish", "publish_many", "publish_nowait"])
-async def test_what_is_no_event_is_refused_before_it_is_sent(stage, data, reason, how):
+async def test_an_invalid_event_is_refused_before_it_is_sent(stage, data, reason, how):
     seen = []
     s = stage(limits=EventLimits(max_bytes=1000, max_depth=10))
     s.bus.add_handler("a", lambda e: seen.append(e.data))
@@ -395,7 +395,7 @@ async def test_what_is_no_event_is_refused_before_it_is_sent(stage, data, reason
         await bus.publish("a", "good")
         await pytest.eventually(lambda: "good" in seen)
         await s.until_idle()
-        assert s.all_dead == 0
+        assert 0 == s.all_dead
 
     assert reason in (None, caught.value.reason)
     assert set(seen) <= {"before", "good"}
@@ -403,7 +403,7 @@ async def test_what_is_no_event_is_refused_before_it_is_sent(stage, data, reason
 
 
 @pytest.mark.parametrize("event_type", ["", "order.*", "a b", "a\n", ".", "x" * 256])
-async def test_a_wrong_type_is_refused(stage, event_type):
+async def test_an_invalid_event_type_is_refused(stage, event_type):
     async with stage() as bus:
         with pytest.raises(InvalidEventError):
             await bus.publish(event_type)
@@ -424,12 +424,12 @@ async def test_a_handler_may_publish_while_the_bus_drains(stage):
         await bus.publish("a", 7)
         await started.wait()
 
-    assert s.all_dead == 0
+    assert 0 == s.all_dead
     with pytest.raises(BusStateError):
         await bus.publish("a")
 
 
-async def test_a_plain_handler_publishes_from_its_thread(stage):
+async def test_a_sync_handler_can_publish_from_its_thread(stage):
     seen, refused = [], []
     s = stage()
 
@@ -448,11 +448,11 @@ async def test_a_plain_handler_publishes_from_its_thread(stage):
         with pytest.raises(BusStateError, match="await publish"):
             bus.publish_sync("b")
 
-    assert seen == [7]
+    assert [7] == seen
     assert "such as that of a plain handler, use publish_sync()" in refused[0]
 
 
-async def test_handlers_of_the_same_name_are_retried_apart(stage):
+async def test_handlers_of_the_same_name_are_retried_separately(stage):
     calls = []
 
     def make(name, delay):
@@ -471,7 +471,7 @@ async def test_handlers_of_the_same_name_are_retried_apart(stage):
         await pytest.eventually(lambda: len(calls) == 3, within=10)
         await s.until_idle()
 
-    assert sorted(calls) == ["again", "again", "well"]
+    assert ["again", "again", "well"] == sorted(calls)
 
 
 async def test_a_retry_finds_its_handler_after_it_was_registered_again(stage):
@@ -492,11 +492,13 @@ async def test_a_retry_finds_its_handler_after_it_was_registered_again(stage):
         bus.register(orders)
         await pytest.eventually(lambda: attempts == [1, 2])
         await s.until_idle()
-        assert s.all_dead == 0
+        assert 0 == s.all_dead
 
 
 @pytest.mark.parametrize("max_retries", [0, 3])
-async def test_a_stop_that_is_cancelled_is_no_failure_of_a_handler(stage, max_retries):
+async def test_a_cancelled_stop_does_not_count_as_a_failure_of_a_handler(
+    stage, max_retries
+):
     started = []
 
     async def slow(event: Event) -> None:
@@ -517,7 +519,7 @@ async def test_a_stop_that_is_cancelled_is_no_failure_of_a_handler(stage, max_re
     assert s.total(i.RETRY_EXHAUSTED) == s.total(i.RETRY_ATTEMPTS) == s.all_dead == 0
 
 
-async def test_a_group_may_leave_types_alone_that_it_does_not_handle(stage):
+async def test_ignore_unknown_skips_event_types_without_a_handler(stage):
     seen = []
     s = stage(consumer=ConsumerConfig(ignore_unknown=True))
     s.bus.add_handler("order.*", seen.append)
@@ -527,10 +529,10 @@ async def test_a_group_may_leave_types_alone_that_it_does_not_handle(stage):
         await pytest.eventually(lambda: seen)
         await s.until_idle()
 
-    assert s.all_dead == 0
+    assert 0 == s.all_dead
 
 
-async def test_stopping_waits_for_handlers_that_run(stage):
+async def test_stop_waits_for_running_handlers(stage):
     started, done = [], []
 
     async def slow(event: Event) -> None:
@@ -544,12 +546,12 @@ async def test_stopping_waits_for_handlers_that_run(stage):
         await bus.publish_many([("a", n) for n in range(10)])
         await pytest.eventually(lambda: len(started) == 10)
 
-    assert sorted(done) == list(range(10))
+    assert list(range(10)) == sorted(done)
     with pytest.raises(BusStateError):
         await s.bus.publish("a")
 
 
-async def test_stopping_does_not_wait_for_ever(stage, caplog):
+async def test_stop_releases_events_after_the_drain_timeout(stage, caplog):
     hanging = asyncio.Event()
 
     async def hang(event: Event) -> None:
@@ -565,7 +567,7 @@ async def test_stopping_does_not_wait_for_ever(stage, caplog):
     assert "released 1 events for redelivery" in caplog.text
 
 
-async def test_a_handler_that_takes_too_long_is_cancelled(stage):
+async def test_a_handler_is_cancelled_after_its_timeout(stage):
     cancelled = []
 
     async def hang(event: Event) -> None:
@@ -580,12 +582,12 @@ async def test_a_handler_that_takes_too_long_is_cancelled(stage):
     async with s as bus:
         await bus.publish("a")
         await s.until_dead("handler_error")
-        assert s.calls(**{i.ERROR_TYPE: "TimeoutError"}) == 3
+        assert 3 == s.calls(**{i.ERROR_TYPE: "TimeoutError"})
 
-    assert len(cancelled) == 3
+    assert 3 == len(cancelled)
 
 
-async def test_no_more_events_are_handled_at_once_than_allowed(stage):
+async def test_max_concurrency_limits_the_events_handled_at_once(stage):
     running, most, done = 0, 0, 0
 
     async def handle(event: Event) -> None:
@@ -602,10 +604,10 @@ async def test_no_more_events_are_handled_at_once_than_allowed(stage):
         await bus.publish_many([("a", n) for n in range(50)])
         await pytest.eventually(lambda: done == 50)
 
-    assert most == 3
+    assert 3 == most
 
 
-async def test_what_was_sent_and_consumed_is_counted_exactly(stage):
+async def test_sent_and_consumed_events_are_counted_exactly(stage):
     seen = []
     # The tests' own process is as large as it is.
     s = stage(thresholds=Thresholds(memory_warning_mb=10_000))
@@ -623,17 +625,17 @@ async def test_what_was_sent_and_consumed_is_counted_exactly(stage):
 
         system = bus._runtime.transport.system
         for instrument in (i.SENT_MESSAGES, i.CONSUMED_MESSAGES):
-            assert s.total(instrument) == 104
+            assert 104 == s.total(instrument)
             by = {i.SYSTEM: system, i.DESTINATION: "shop"}
-            assert s.total(instrument, **by) == 104
-            assert s.total(instrument, **{i.EVENT_TYPE: "order.created"}) == 101
-            assert s.total(instrument, **{i.EVENT_TYPE: "_unknown"}) == 1
-        assert s.calls() == 204
-        assert s.total(i.PUBLISHER_BUFFER_SIZE) == 0
-        assert s.total(i.EVENTS_LOST) == 0
+            assert 104 == s.total(instrument, **by)
+            assert 101 == s.total(instrument, **{i.EVENT_TYPE: "order.created"})
+            assert 1 == s.total(instrument, **{i.EVENT_TYPE: "_unknown"})
+        assert 204 == s.calls()
+        assert 0 == s.total(i.PUBLISHER_BUFFER_SIZE)
+        assert 0 == s.total(i.EVENTS_LOST)
 
 
-async def test_a_full_buffer_refuses_what_is_not_awaited(stage):
+async def test_publish_nowait_raises_if_the_buffer_is_full(stage):
     from evmon import Batching
 
     s = stage(batching=Batching(max_buffered=3))
@@ -646,7 +648,7 @@ async def test_a_full_buffer_refuses_what_is_not_awaited(stage):
         await bus.publish("a")  # awaited, it waits for room
 
 
-async def test_many_publishers_at_once_lose_nothing(stage):
+async def test_concurrent_publishers_lose_nothing(stage):
     seen = []
     s = stage()
     s.bus.add_handler("a", lambda e: seen.append(e.id))

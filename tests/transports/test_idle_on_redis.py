@@ -14,7 +14,7 @@ def reads(client):
 
 
 @pytest.mark.slow
-async def test_an_idle_reader_asks_seldom_and_a_new_event_wakes_it(server):
+async def test_an_idle_reader_reads_rarely_and_gets_a_new_event_at_once(server):
     handled = []
     bus = EventBus("shop", server.url)
     bus.add_handler("a", lambda event: handled.append(time.monotonic()))
@@ -34,7 +34,7 @@ async def test_an_idle_reader_asks_seldom_and_a_new_event_wakes_it(server):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("delay", [1.1, 1.6])
-async def test_a_scheduled_retry_is_not_late_for_an_idle_reader(server, delay):
+async def test_a_scheduled_retry_is_on_time_for_an_idle_reader(server, delay):
     tries = []
 
     def handle(event):

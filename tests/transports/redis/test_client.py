@@ -12,7 +12,9 @@ from evmon._telemetry.transport_recorder import TransportRecorder
 from evmon._transports.redis import RedisTransport
 
 
-async def test_many_calls_at_once_wait_for_each_other(make, client, measured):
+async def test_more_concurrent_calls_than_connections_all_succeed(
+    make, client, measured
+):
     t = await make()
     await t.publish([b"a"] * 500)
     entries = await read_all(t, 500)
@@ -24,7 +26,7 @@ async def test_many_calls_at_once_wait_for_each_other(make, client, measured):
     assert 0 == measured.total(i.RECONNECTS)
 
 
-async def test_after_a_restart_of_the_server_everything_goes_on(
+async def test_reading_and_publishing_continue_after_a_restart_of_the_server(
     make, own_server, measured
 ):
     server = own_server("--appendfsync", "always")
@@ -37,20 +39,20 @@ async def test_after_a_restart_of_the_server_everything_goes_on(
         await t.publish([b"c"], ["c"], 1)
     with pytest.raises(TransportError):
         await t.read(10, 0.01)
-    assert t.problem == "the connection to Redis is broken"
+    assert "the connection to Redis is broken" == t.problem
     await asyncio.to_thread(server.start)
     await t.publish([b"c"], ["c"], 1)
 
     (third,) = await read_all(t, 1)
-    assert third.raw == b"c"
-    assert t.problem == ""
-    assert measured.total(i.RECONNECTS) == 2
+    assert b"c" == third.raw
+    assert "" == t.problem
+    assert 2 == measured.total(i.RECONNECTS)
     await t.flush()
     with server.client() as client:
-        assert pending(client) == 2
+        assert 2 == pending(client)
 
 
-async def test_a_server_that_became_a_replica_is_left_for_the_new_primary(
+async def test_connections_to_a_server_that_became_a_replica_are_closed(
     own_server, measured
 ):
     server = own_server()
@@ -61,10 +63,10 @@ async def test_a_server_that_became_a_replica_is_left_for_the_new_primary(
         client.replicaof("127.0.0.1", 1)
         with pytest.raises(TransportError, match=r"READONLY|read only"):
             await t.publish([b"a"], ["a"], 1)
-        assert t.problem == "the connection to Redis is broken"
+        assert "the connection to Redis is broken" == t.problem
         client.replicaof("NO", "ONE")
         await t.publish([b"a"], ["a"], 1)
-        assert client.xlen(STREAM) == 1
-    assert t.problem == ""
-    assert measured.total(i.RECONNECTS) == 1
+        assert 1 == client.xlen(STREAM)
+    assert "" == t.problem
+    assert 1 == measured.total(i.RECONNECTS)
     await t.close()

@@ -1,36 +1,42 @@
-"""What is done is acked, soon and surely, and never taken for something new."""
+"""Acknowledgements are sent once and soon; ended entries are not delivered again."""
 
 import asyncio
 
 import pytest
-from tests.transports.redis.entries import STREAM, WHY, pending
+from tests.transports.redis.entries import (
+    STREAM,
+    WHY,
+    pending,
+)
 
-from evmon import TransportError
+from evmon import (
+    TransportError,
+)
 from evmon._transports.redis.errors import BrokenError
 
 
-async def test_acks_leave_with_flush(make, client):
+async def test_flush_sends_acks(make, client):
     t = await make()
     await t.publish([b"a"] * 5)
     for received in await t.read(10, 0.01):
         t.ack(received)
-    assert pending(client) == 5
+    assert 5 == pending(client)
     await t.flush()
 
-    assert pending(client) == 0
-    assert client.xlen(STREAM) == 5
+    assert 0 == pending(client)
+    assert 5 == client.xlen(STREAM)
 
 
-async def test_acks_leave_with_the_next_read(make, client):
+async def test_the_next_read_sends_acks(make, client):
     t = await make()
     await t.publish([b"a"])
     t.ack((await t.read(10, 0.01))[0])
     await t.read(10, 0.01)
 
-    assert pending(client) == 0
+    assert 0 == pending(client)
 
 
-async def test_acks_leave_by_themselves(make, running, client):
+async def test_a_running_transport_sends_acks_without_a_read(make, running, client):
     t = await make()
     running(t)
     await t.publish([b"a"])
@@ -39,7 +45,7 @@ async def test_acks_leave_by_themselves(make, running, client):
     await pytest.eventually(lambda: pending(client) == 0)
 
 
-async def test_acks_that_did_not_arrive_are_sent_again(make, client, monkeypatch):
+async def test_the_next_read_resends_acks_that_failed(make, client, monkeypatch):
     t = await make()
     await t.publish([b"a"])
     t.ack((await t.read(10, 0.01))[0])
@@ -47,12 +53,12 @@ async def test_acks_that_did_not_arrive_are_sent_again(make, client, monkeypatch
         broken.setattr(t._client, "call", _break)
         with pytest.raises(TransportError):
             await t.flush()
-    assert await t.read(10, 0.01) == []
+    assert [] == await t.read(10, 0.01)
 
-    assert pending(client) == 0
+    assert 0 == pending(client)
 
 
-async def test_acks_that_did_not_arrive_are_sent_again_without_a_read(
+async def test_a_running_transport_resends_acks_that_failed(
     make, running, client, monkeypatch
 ):
     t = await make()
@@ -73,7 +79,7 @@ async def _break(*_):
 
 
 @pytest.mark.parametrize("silence", [0, 0.15])
-async def test_what_ends_while_an_answer_about_it_is_on_its_way_is_not_taken_again(
+async def test_an_entry_that_ends_while_pending_ones_are_listed_is_not_redelivered(
     make, monkeypatch, silence
 ):
     t = await make(lease=0.1 if silence else 30)

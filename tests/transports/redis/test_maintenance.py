@@ -13,7 +13,7 @@ from evmon._transports.base import Redelivery
 from evmon._transports.redis import RedisTransport
 
 
-async def test_what_was_trimmed_unread_is_counted_once_as_lost(make, client, measured):
+async def test_entries_trimmed_unread_are_counted_as_lost_once(make, client, measured):
     one, two = await make(), await make()
     await one.publish([b"%d" % n for n in range(10)])
     for received in await one.read(2, 0.01):
@@ -23,14 +23,14 @@ async def test_what_was_trimmed_unread_is_counted_once_as_lost(make, client, mea
     await one._maintenance.run_once()
     await two._maintenance.run_once()
 
-    assert lost(measured) == 5
-    assert measured.total(i.CONSUMER_LAG) == 3
-    assert [r.raw for r in await read_all(two, 3)] == [b"7", b"8", b"9"]
+    assert 5 == lost(measured)
+    assert 3 == measured.total(i.CONSUMER_LAG)
+    assert [b"7", b"8", b"9"] == [r.raw for r in await read_all(two, 3)]
     await one._maintenance.run_once()
-    assert lost(measured) == 5
+    assert 5 == lost(measured)
 
 
-async def test_what_was_trimmed_before_the_very_first_read_is_counted_as_lost(
+async def test_entries_trimmed_before_the_first_read_are_counted_as_lost(
     make, client, measured
 ):
     t = await make()
@@ -42,7 +42,7 @@ async def test_what_was_trimmed_before_the_very_first_read_is_counted_as_lost(
     assert 4 == measured.total(i.CONSUMER_LAG)
 
 
-async def test_what_was_trimmed_before_the_group_was_made_is_no_loss(
+async def test_entries_trimmed_before_the_group_was_created_are_not_lost(
     make, client, measured
 ):
     one = await make(group="one")
@@ -60,18 +60,20 @@ async def test_what_was_trimmed_before_the_group_was_made_is_no_loss(
     assert 0 == lost(measured) == measured.total(i.CONSUMER_LAG)
 
 
-async def test_everything_trimmed_unread_is_counted_as_lost(make, client, measured):
+async def test_a_stream_trimmed_to_nothing_counts_unread_entries_as_lost(
+    make, client, measured
+):
     t = await make()
     await t.publish([b"a"] * 5)
     t.ack((await t.read(1, 0.01))[0])
     client.xtrim(STREAM, maxlen=0, approximate=False)
     await t._maintenance.run_once()
 
-    assert lost(measured) == 4
-    assert measured.total(i.CONSUMER_LAG) == 0
+    assert 4 == lost(measured)
+    assert 0 == measured.total(i.CONSUMER_LAG)
 
 
-async def test_finished_entries_that_are_trimmed_are_no_loss(make, client, measured):
+async def test_finished_entries_that_are_trimmed_are_not_lost(make, client, measured):
     t = await make()
     await t.publish([b"a"] * 5)
     for received in await t.read(10, 0.01):
@@ -80,10 +82,10 @@ async def test_finished_entries_that_are_trimmed_are_no_loss(make, client, measu
     client.xtrim(STREAM, maxlen=0, approximate=False)
     await t._maintenance.run_once()
 
-    assert lost(measured) == 0
+    assert 0 == lost(measured)
 
 
-async def test_an_unknown_lag_is_no_sample(server, client):
+async def test_an_unknown_lag_has_no_sample(server, client):
     telemetry = Telemetry("shop")
     recorder = TransportRecorder(telemetry.meter, "shop", "shop")
     t = RedisTransport(server.url, "shop", recorder=recorder)
@@ -91,18 +93,18 @@ async def test_an_unknown_lag_is_no_sample(server, client):
     await t.publish([b"%d" % n for n in range(6)])
     await t.read(1, 0.01)
     await t._maintenance.run_once()
-    assert telemetry.snapshot().total(i.CONSUMER_LAG) == 5
-    assert telemetry.snapshot().total(i.CONSUMER_LAG_KNOWN) == 1
+    assert 5 == telemetry.snapshot().total(i.CONSUMER_LAG)
+    assert 1 == telemetry.snapshot().total(i.CONSUMER_LAG_KNOWN)
     client.xdel(STREAM, client.xrange(STREAM)[2][0])
     await t._maintenance.run_once()
 
     assert not telemetry.snapshot().has(i.CONSUMER_LAG)
-    assert telemetry.snapshot().total(i.CONSUMER_LAG_KNOWN) == 0
+    assert 0 == telemetry.snapshot().total(i.CONSUMER_LAG_KNOWN)
     await t.close()
     telemetry.shutdown()
 
 
-async def test_an_unknown_lag_is_no_noise_in_an_application_s_own_provider(
+async def test_an_unknown_lag_logs_nothing_with_the_applications_own_provider(
     make, client, measured, caplog
 ):
     t = await make()
@@ -112,11 +114,11 @@ async def test_an_unknown_lag_is_no_noise_in_an_application_s_own_provider(
     await t._maintenance.run_once()
 
     assert not measured.snapshot.has(i.CONSUMER_LAG)
-    assert measured.total(i.CONSUMER_LAG_KNOWN) == 0
-    assert caplog.text == ""
+    assert 0 == measured.total(i.CONSUMER_LAG_KNOWN)
+    assert "" == caplog.text
 
 
-async def test_upkeep_shows_how_things_stand(make, client, measured):
+async def test_maintenance_records_lengths_and_ages(make, client, measured):
     t = await make()
     await t.publish([b"%d" % n for n in range(10)])
     one, two, three, _ = await t.read(4, 0.01)
@@ -138,7 +140,9 @@ async def test_upkeep_shows_how_things_stand(make, client, measured):
         assert 0 <= measured.total(age) < 30
 
 
-async def test_upkeep_forgets_only_who_is_silent_for_long(make, client, monkeypatch):
+async def test_maintenance_deletes_only_long_idle_consumers_without_pending_entries(
+    make, client, monkeypatch
+):
     t = await make()
     await t.publish([b"a"])
     client.xreadgroup("shop", "holds", {STREAM: ">"})
@@ -149,10 +153,10 @@ async def test_upkeep_forgets_only_who_is_silent_for_long(make, client, monkeypa
 
     monkeypatch.setattr("evmon._transports.redis.maintenance.FORGET_AFTER", 0)
     await t._maintenance.run_once()
-    assert [c["name"] for c in client.xinfo_consumers(STREAM, "shop")] == ["holds"]
+    assert ["holds"] == [c["name"] for c in client.xinfo_consumers(STREAM, "shop")]
 
 
-async def test_retention_trims_only_what_every_group_finished(make, client):
+async def test_retention_trims_only_entries_that_every_group_finished(make, client):
     one = await make(group="one", retention=0.0)
     two = await make(group="two", retention=0.0)
     for n in range(1, 351):
@@ -165,7 +169,7 @@ async def test_retention_trims_only_what_every_group_finished(make, client):
     await one.flush()
 
     await one._maintenance.run_once()
-    assert client.xlen(STREAM) == 350, "the other group has read nothing"
+    assert 350 == client.xlen(STREAM), "the other group has read nothing"
     for received in await read_all(two, 350):
         two.ack(received)
     await two.flush()
@@ -173,10 +177,10 @@ async def test_retention_trims_only_what_every_group_finished(make, client):
 
     left = [fields["event"] for _, fields in client.xrange(STREAM)]
     assert len(left) < 350
-    assert left[-150:] == [str(n) for n in range(201, 351)]
+    assert [str(n) for n in range(201, 351)] == left[-150:]
 
 
-async def test_retention_keeps_what_is_young(make, client):
+async def test_retention_keeps_recent_entries(make, client):
     t = await make(retention=3600.0)
     await t.publish([b"a"] * 300)
     for received in await read_all(t, 300):
@@ -184,7 +188,7 @@ async def test_retention_keeps_what_is_young(make, client):
     await t.flush()
     await t._maintenance.run_once()
 
-    assert client.xlen(STREAM) == 300
+    assert 300 == client.xlen(STREAM)
 
 
 async def test_without_retention_nothing_is_trimmed(make, client):
@@ -196,7 +200,7 @@ async def test_without_retention_nothing_is_trimmed(make, client):
     await t.flush()
     await t._maintenance.run_once()
 
-    assert client.xlen(STREAM) == 300
+    assert 300 == client.xlen(STREAM)
 
 
 async def test_a_restart_of_the_server_loses_nothing_and_reports_nothing_lost(
@@ -220,9 +224,9 @@ async def test_a_restart_of_the_server_loses_nothing_and_reports_nothing_lost(
         t.ack(entry)
     await t.flush()
     await t._maintenance.run_once()
-    assert lost(measured) == 0
-    assert measured.total(i.CONSUMER_LAG_KNOWN) == 1
-    assert measured.total(i.CONSUMER_LAG) == 0
+    assert 0 == lost(measured)
+    assert 1 == measured.total(i.CONSUMER_LAG_KNOWN)
+    assert 0 == measured.total(i.CONSUMER_LAG)
 
     # From then on what is trimmed is counted again.
     await t.publish([b"c"] * 10)
@@ -230,10 +234,10 @@ async def test_a_restart_of_the_server_loses_nothing_and_reports_nothing_lost(
         client.xtrim(STREAM, maxlen=4, approximate=False)
     await t._maintenance.run_once()
     await t.close()
-    assert lost(measured) == 6
+    assert 6 == lost(measured)
 
 
-async def test_a_full_server_refuses_what_is_due_and_nothing_else(make, client):
+async def test_a_server_without_memory_still_reads_and_trims(make, client):
     t = await make(retention=0.0)
     for n in range(1, 151):
         client.xadd(STREAM, {"event": str(n)}, id=f"1000-{n}")
@@ -244,17 +248,19 @@ async def test_a_full_server_refuses_what_is_due_and_nothing_else(make, client):
     await t.flush()
     client.config_set("maxmemory", "1")
     try:
-        assert await t.read(1, 0.01) == []
+        assert [] == await t.read(1, 0.01)
         with pytest.raises(TransportError):
             await t._maintenance.run_once()
         assert client.xlen(STREAM) < 150
     finally:
         client.config_set("maxmemory", "0")
     await t._maintenance.run_once()
-    assert len(await read_for(t, 0.3)) == 1
+    assert 1 == len(await read_for(t, 0.3))
 
 
-async def test_retention_keeps_up_with_any_number_of_events(make, client, monkeypatch):
+async def test_retention_trims_as_many_entries_as_are_finished(
+    make, client, monkeypatch
+):
     monkeypatch.setattr("evmon._transports.redis.maintenance.TRIM_COUNT", 200)
     t = await make(retention=0.0)
     for n in range(1, 2001):

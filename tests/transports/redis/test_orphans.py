@@ -45,9 +45,7 @@ def break_after(transport, monkeypatch, calls):
 
 
 @pytest.mark.parametrize("end", ENDS)
-async def test_a_failed_event_is_settled_once_although_its_consumer_was_deleted(
-    make, client, caplog, end
-):
+async def test_an_orphan_is_settled_once(make, client, caplog, end):
     transport = await make()
     received = await hold(transport)
     delete_consumers(client)
@@ -60,7 +58,7 @@ async def test_a_failed_event_is_settled_once_although_its_consumer_was_deleted(
 
 
 @pytest.mark.parametrize("calls", [1, 2])
-async def test_it_is_settled_once_although_an_answer_got_lost(
+async def test_an_entry_is_settled_once_although_a_reply_was_lost(
     make, client, monkeypatch, calls
 ):
     transport = await make()
@@ -76,7 +74,7 @@ async def test_it_is_settled_once_although_an_answer_got_lost(
     assert 1 == ended(client)
 
 
-async def test_a_command_that_arrives_twice_settles_once(make, client, monkeypatch):
+async def test_a_repeated_command_settles_an_orphan_once(make, client, monkeypatch):
     transport = await make()
     received = await hold(transport)
     delete_consumers(client)
@@ -96,7 +94,9 @@ async def test_a_command_that_arrives_twice_settles_once(make, client, monkeypat
     assert 1 == ended(client)
 
 
-async def test_a_settle_that_was_cancelled_is_in_doubt(make, client, monkeypatch):
+async def test_an_entry_whose_settlement_was_cancelled_is_not_released_again(
+    make, client, monkeypatch
+):
     transport = await make()
     received = await hold(transport)
     run = transport._client.eval
@@ -118,7 +118,7 @@ async def test_a_settle_that_was_cancelled_is_in_doubt(make, client, monkeypatch
     assert 0 == client.xpending(STREAM, "shop")["pending"]
 
 
-async def test_what_another_consumer_finished_is_not_settled_again(
+async def test_an_entry_that_another_consumer_finished_is_not_settled(
     make, client, caplog
 ):
     one, other = await make(lease=0.1), await make(lease=0.1)
@@ -134,7 +134,7 @@ async def test_what_another_consumer_finished_is_not_settled_again(
     assert "DELCONSUMER" not in caplog.text
 
 
-async def test_a_renewal_lets_go_of_what_another_consumer_has_finished(make):
+async def test_a_renewal_drops_an_entry_that_another_consumer_finished(make):
     one, other = await make(lease=0.1), await make(lease=0.1)
     told = []
     one.watch(told.append)
@@ -149,7 +149,7 @@ async def test_a_renewal_lets_go_of_what_another_consumer_has_finished(make):
     assert [received] == told
 
 
-async def test_what_was_taken_and_came_back_is_ours_again(make, client):
+async def test_an_entry_reclaimed_back_can_be_settled_as_an_orphan(make, client):
     one, other = await make(lease=0.1), await make(lease=0.1)
     await hold(one)
     await asyncio.sleep(0.15)
@@ -164,7 +164,7 @@ async def test_what_was_taken_and_came_back_is_ours_again(make, client):
     assert 1 == ended(client)
 
 
-async def test_what_a_new_group_delivers_again_is_left_to_it(make, client):
+async def test_an_entry_that_a_recreated_group_will_deliver_is_no_orphan(make, client):
     transport = await make()
     received = await hold(transport)
     client.xgroup_destroy(STREAM, "shop")
@@ -176,9 +176,7 @@ async def test_what_a_new_group_delivers_again_is_left_to_it(make, client):
     assert [b"one"] == [r.raw for r in await transport.read(10, 0.1)]
 
 
-async def test_what_is_given_back_although_its_consumer_was_deleted_comes_again(
-    make, client
-):
+async def test_a_released_orphan_is_redelivered(make, client):
     one, other = await make(), await make()
     received = await hold(one)
     delete_consumers(client)
@@ -188,7 +186,9 @@ async def test_what_is_given_back_although_its_consumer_was_deleted_comes_again(
     assert [b"one"] == [r.raw for r in await other.read(10, 0.1)]
 
 
-async def test_what_was_deleted_and_trimmed_cannot_be_given_back(make, client, caplog):
+async def test_a_trimmed_orphan_that_is_released_is_counted_as_lost(
+    make, client, caplog
+):
     transport = await make()
     received = await hold(transport)
     delete_consumers(client)

@@ -35,33 +35,33 @@ async def kept(server):
         yield made
 
 
-async def test_replies_come_in_the_order_of_their_commands(line):
-    assert await line.exchange([("ECHO", n) for n in range(3)]) == [b"0", b"1", b"2"]
+async def test_replies_are_in_the_order_of_the_commands(line):
+    assert [b"0", b"1", b"2"] == await line.exchange([("ECHO", n) for n in range(3)])
 
 
-async def test_an_error_stands_in_its_place_and_the_rest_is_answered(line):
+async def test_an_error_is_returned_in_its_place(line):
     before, error, after = await line.exchange(
         [("ECHO", "a"), ("XADD", "s", "nonsense", "f", "v"), ("ECHO", "b")]
     )
 
-    assert (before, after) == (b"a", b"b")
+    assert (b"a", b"b") == (before, after)
     assert isinstance(error, ResponseError)
-    assert await line.exchange([("ECHO", "c")]) == [b"c"]
+    assert [b"c"] == await line.exchange([("ECHO", "c")])
 
 
-async def test_the_connection_is_kept(kept):
+async def test_a_dedicated_connection_is_reused(kept):
     assert await kept.exchange([ID]) == await kept.exchange([ID])
 
 
-async def test_a_reply_that_was_given_up_answers_nothing_else(line):
+async def test_the_late_reply_to_a_cancelled_command_is_discarded(line):
     with pytest.raises(asyncio.TimeoutError):
         await asyncio.wait_for(line.exchange([("BLPOP", "nothing", 0.3)]), 0.1)
     await asyncio.sleep(0.4)
 
-    assert await line.exchange([("ECHO", "next")]) == [b"next"]
+    assert [b"next"] == await line.exchange([("ECHO", "next")])
 
 
-async def test_a_connection_that_broke_is_told_once_and_made_again(own_server):
+async def test_a_broken_connection_fails_once_and_is_reopened(own_server):
     server = own_server()
     async with line_to(server.url) as line:
         await line.exchange([("ECHO", "a")])
@@ -69,11 +69,11 @@ async def test_a_connection_that_broke_is_told_once_and_made_again(own_server):
         with pytest.raises(FAILURES):
             await line.exchange([("ECHO", "b")])
 
-        assert await line.exchange([("ECHO", "c")]) == [b"c"]
+        assert [b"c"] == await line.exchange([("ECHO", "c")])
 
 
 @pytest.mark.parametrize("kind", [DedicatedConnection, ClusterPipelines])
-async def test_a_server_that_is_not_there_yet_is_asked_again(own_server, kind):
+async def test_a_server_that_was_down_is_connected_to_later(own_server, kind):
     server = own_server()
     server.stop()
     async with line_to(server.url, kind) as line:
@@ -81,26 +81,26 @@ async def test_a_server_that_is_not_there_yet_is_asked_again(own_server, kind):
             await line.exchange([("ECHO", "a")])
         server.start()
 
-        assert await line.exchange([("ECHO", "b")]) == [b"b"]
+        assert [b"b"] == await line.exchange([("ECHO", "b")])
 
 
-async def test_after_leaving_another_connection_is_made(kept):
+async def test_a_closed_connection_is_replaced_by_a_new_one(kept):
     (before,) = await kept.exchange([ID])
     await kept.leave()
 
     assert await kept.exchange([ID]) != [before]
 
 
-async def test_leaving_before_the_first_use_is_nothing(line):
+async def test_leave_before_the_first_use_does_nothing(line):
     await line.leave()
 
-    assert await line.exchange([("ECHO", "a")]) == [b"a"]
+    assert [b"a"] == await line.exchange([("ECHO", "a")])
 
 
-async def test_no_connection_is_left_when_the_client_closes(own_server):
+async def test_no_connection_is_left_open_when_the_client_closes(own_server):
     server = own_server()
     async with line_to(server.url) as line:
         await line.exchange([("ECHO", "a")])
 
     with server.client() as client:
-        assert len(client.client_list()) == 1
+        assert 1 == len(client.client_list())

@@ -21,7 +21,7 @@ from evmon._transports.redis.reader import SUSPECT_DELIVERIES
 EVENTS = [b"one", b"two", b"three"]
 
 
-async def test_what_was_trimmed_under_a_living_consumer_stays_its_own(
+async def test_trimmed_entries_of_an_active_consumer_are_not_reclaimed(
     make, client, caplog
 ):
     one, other = await make(lease=30), await make(lease=30)
@@ -35,7 +35,7 @@ async def test_what_was_trimmed_under_a_living_consumer_stays_its_own(
     assert "lost" not in caplog.text
 
 
-async def test_what_was_trimmed_under_a_silent_consumer_is_told_as_lost(
+async def test_trimmed_entries_of_an_idle_consumer_are_logged_as_lost(
     make, client, caplog
 ):
     one, other = await make(lease=0.1), await make(lease=0.1)
@@ -50,7 +50,7 @@ async def test_what_was_trimmed_under_a_silent_consumer_is_told_as_lost(
     assert 1 == client.xpending(STREAM, "shop")["pending"]
 
 
-async def test_what_was_trimmed_while_our_own_lease_ran_out_can_still_be_settled(
+async def test_a_trimmed_entry_with_an_expired_lease_can_still_be_settled(
     make, client, caplog
 ):
     one = await make(lease=0.1)
@@ -66,7 +66,7 @@ async def test_what_was_trimmed_while_our_own_lease_ran_out_can_still_be_settled
     assert "lost" not in caplog.text
 
 
-async def test_all_of_a_silent_consumer_is_taken_over_page_by_page(make):
+async def test_all_entries_of_an_idle_consumer_are_reclaimed_page_by_page(make):
     one, other = await make(lease=0.1), await make(lease=0.1)
     await one.publish(EVENTS)
     await one.read(10, 0.1)
@@ -78,20 +78,20 @@ async def test_all_of_a_silent_consumer_is_taken_over_page_by_page(make):
     assert [2, 2, 2] == [r.deliveries for page in pages for r in page]
 
 
-async def test_entries_of_a_silent_consumer_are_taken_over(make, client, measured):
+async def test_reclaimed_entries_are_counted_as_redeliveries(make, client, measured):
     one, two = await make(lease=0.1), await make(lease=0.1)
     await one.publish([b"a", b"b"])
     await one.read(10, 0.01)
-    assert await two.read(10, 0.01) == []
+    assert [] == await two.read(10, 0.01)
     await asyncio.sleep(0.12)
 
     taken = await read_all(two, 2)
     assert {2} == {r.deliveries for r in taken}
-    assert measured.total(i.REDELIVERIES) == 2
-    assert measured.total(i.RECLAIMS) == 2
+    assert 2 == measured.total(i.REDELIVERIES)
+    assert 2 == measured.total(i.RECLAIMS)
 
 
-async def test_more_is_never_taken_over_than_asked_for(make, client):
+async def test_at_most_max_count_entries_are_reclaimed_at_once(make, client):
     one, two = await make(lease=0.1), await make(lease=0.1)
     await one.publish([b"%d" % n for n in range(10)])
     await one.read(10, 0.01)
@@ -103,10 +103,10 @@ async def test_more_is_never_taken_over_than_asked_for(make, client):
         assert len(entries) <= 3
         taken += entries
         await two._leases.renew()
-    assert sorted(r.raw for r in taken) == [b"%d" % n for n in range(10)]
+    assert [b"%d" % n for n in range(10)] == sorted(r.raw for r in taken)
 
 
-async def test_what_was_trimmed_while_pending_is_counted_as_lost(
+async def test_entries_trimmed_while_pending_are_counted_as_lost(
     make, client, measured
 ):
     one, two = await make(lease=0.1), await make(lease=0.1)
@@ -116,13 +116,13 @@ async def test_what_was_trimmed_while_pending_is_counted_as_lost(
     await asyncio.sleep(0.12)
 
     (taken,) = await read_all(two, 1)
-    assert taken.raw == b"c"
-    assert await read_for(two, 0.1) == []
-    assert lost(measured) == 2
-    assert pending(client) == 1
+    assert b"c" == taken.raw
+    assert [] == await read_for(two, 0.1)
+    assert 2 == lost(measured)
+    assert 1 == pending(client)
 
 
-async def test_a_crashed_process_loses_nothing(server, client):
+async def test_entries_of_a_crashed_process_are_handled_by_another(server, client):
     """Two buses, one of which ends without a word in the middle of its work."""
     seen = []
     redis = RedisConfig(lease=0.2)
@@ -137,7 +137,7 @@ async def test_a_crashed_process_loses_nothing(server, client):
         await pytest.eventually(lambda: pending(client) == 0)
 
 
-async def test_a_suspect_is_held_alone_so_that_no_neighbour_dies_with_it(make, client):
+async def test_a_consumer_holds_one_suspect_at_a_time(make, client):
     silent = await make(lease=0.2)
     await silent.publish([str(n).encode() for n in range(4)])
     await read_all(silent, 4)
@@ -159,4 +159,4 @@ async def test_a_suspect_is_held_alone_so_that_no_neighbour_dies_with_it(make, c
     (suspect,) = await read_for(other, 0.2)
     assert (b"1", SUSPECT_DELIVERIES) == (suspect.raw, suspect.deliveries)
     (left,) = client.xpending_range(STREAM, "shop", "-", "+", 10, silent._consumer.name)
-    assert left["times_delivered"] == SUSPECT_DELIVERIES - 1
+    assert SUSPECT_DELIVERIES - 1 == left["times_delivered"]

@@ -1,7 +1,7 @@
-"""Events are appended once, to the right stream, and trouble is told."""
+"""Events are appended once; a transport reports its problems and leaves its group."""
 
 import pytest
-from tests.transports.redis.entries import DEAD, RETRY, STREAM, WHY, pending, read_all
+from tests.transports.redis.entries import DEAD, RETRY, STREAM, WHY, pending
 
 from evmon import EventBus, RedisConfig, TransportError
 from evmon._transports.base import Redelivery
@@ -9,17 +9,17 @@ from evmon._transports.redis import RedisTransport
 from evmon._transports.redis.scripts import PUBLISH
 
 
-async def test_a_batch_that_is_tried_again_is_appended_once(make, client):
+async def test_a_batch_published_again_is_appended_once(make, client):
     t = await make()
     for _ in range(3):
-        assert await t.publish([b"a", b"b"], ["a", "b"], 1) == [None, None]
-    assert client.xlen(STREAM) == 2
+        assert [None, None] == await t.publish([b"a", b"b"], ["a", "b"], 1)
+    assert 2 == client.xlen(STREAM)
 
     await t.publish([b"c"], ["c"], 2)
-    assert [r.raw for r in await t.read(10, 0.01)] == [b"a", b"b", b"c"]
+    assert [b"a", b"b", b"c"] == [r.raw for r in await t.read(10, 0.01)]
 
 
-async def test_a_try_that_arrives_after_the_next_batch_is_too_late(
+async def test_an_attempt_that_arrives_after_the_next_batch_appends_nothing(
     server, client, monkeypatch
 ):
     bus = EventBus(service="shop", transport=server.url)
@@ -41,23 +41,23 @@ async def test_a_try_that_arrives_after_the_next_batch_is_too_late(
     assert 12 == len(sent) == client.xlen(STREAM)
 
 
-async def test_without_a_ticket_every_try_counts(make, client):
+async def test_without_a_ticket_every_attempt_appends(make, client):
     t = await make()
     await t.publish([b"a"])
     await t.publish([b"a"])
 
-    assert client.xlen(STREAM) == 2
+    assert 2 == client.xlen(STREAM)
 
 
-async def test_tickets_of_different_producers_do_not_meet(make, client):
+async def test_tickets_of_producers_are_independent(make, client):
     one, two = await make(), await make()
     await one.publish([b"a"], ["a"], 1)
     await two.publish([b"b"], ["b"], 1)
 
-    assert client.xlen(STREAM) == 2
+    assert 2 == client.xlen(STREAM)
 
 
-async def test_a_ticket_is_not_remembered_for_ever(make, client):
+async def test_a_ticket_expires(make, client):
     t = await make()
     await t.publish([b"a"], ["a"], 1)
 
@@ -65,13 +65,13 @@ async def test_a_ticket_is_not_remembered_for_ever(make, client):
     assert 0 < client.ttl(key) <= 86_400
 
 
-async def test_missing_replicas_are_told_and_a_retry_appends_nothing_more(make, client):
+async def test_missing_replicas_are_an_error_and_a_retry_appends_nothing(make, client):
     t = await make(min_replicas=1, timeout=0.5)
     for _ in range(2):
         with pytest.raises(TransportError, match="0 of 1 replicas"):
             await t.publish([b"a"], ["a"], 1)
 
-    assert client.xlen(STREAM) == 1
+    assert 1 == client.xlen(STREAM)
 
 
 async def test_a_batch_is_appended_whole_or_not_at_all(make, client):
@@ -81,13 +81,15 @@ async def test_a_batch_is_appended_whole_or_not_at_all(make, client):
     with pytest.raises(TransportError, match="WRONGTYPE"):
         await t.publish([b"a", b"b"], ["other", "x"], 1)
 
-    assert client.xlen(STREAM) == 0
+    assert 0 == client.xlen(STREAM)
     client.delete(f"{STREAM}:x")
     await t.publish([b"a", b"b"], ["other", "x"], 1)
     assert client.xlen(STREAM) == client.xlen(f"{STREAM}:x") == 1
 
 
-async def test_a_server_without_memory_refuses_and_loses_nothing(make, own_server):
+async def test_a_server_without_memory_refuses_writes_and_loses_nothing(
+    make, own_server
+):
     server = own_server()
     t = await make(server.url)
     with server.client() as client:
@@ -102,102 +104,59 @@ async def test_a_server_without_memory_refuses_and_loses_nothing(make, own_serve
             await t.settle(again, None, Redelivery(1, 1, ()))
         t.ack(acked)
         await t.flush()
-        assert pending(client) == 2
+        assert 2 == pending(client)
         client.config_set("maxmemory", 0)
         assert await t.settle(dead, WHY, None)
         assert await t.settle(again, None, Redelivery(1, 1, ()))
         await t.publish([b"d"], ["d"], 1)
 
-        assert client.xlen(STREAM) == 4
+        assert 4 == client.xlen(STREAM)
         assert client.xlen(DEAD) == client.zcard(RETRY) == 1
 
 
-async def test_a_consumer_that_holds_nothing_is_forgotten_when_it_closes(make, client):
+async def test_close_deletes_a_consumer_without_pending_entries(make, client):
     t = await make()
     await t.publish([b"a"])
     t.ack((await t.read(10, 0.01))[0])
-    assert len(client.xinfo_consumers(STREAM, "shop")) == 1
+    assert 1 == len(client.xinfo_consumers(STREAM, "shop"))
     await t.close()
 
-    assert client.xinfo_consumers(STREAM, "shop") == []
-    assert pending(client) == 0
+    assert [] == client.xinfo_consumers(STREAM, "shop")
+    assert 0 == pending(client)
 
 
-async def test_a_consumer_that_holds_something_is_kept_when_it_closes(make, client):
+async def test_close_keeps_a_consumer_with_pending_entries(make, client):
     t = await make()
     await t.publish([b"a", b"b"])
     (received, _) = await t.read(10, 0.01)
     t.ack(received)
     await t.close()
 
-    assert pending(client) == 1
+    assert 1 == pending(client)
     (kept,) = client.xinfo_consumers(STREAM, "shop")
     assert kept["name"] == t._consumer.name
 
 
-async def test_a_rule_chooses_the_stream(make, client):
-    t = await make(
-        streams=("orders", "users"), stream_for=lambda kind: kind.split(".")[0]
-    )
-    kinds = ["orders.made", "users.left", "stock.low", "orders.sent"]
-    raws = [kind.encode() for kind in kinds]
-    await t.publish(raws, kinds, 1)
-    await t.publish(raws, kinds, 1)
-
-    assert client.xlen(STREAM) == 1
-    assert client.xlen(f"{STREAM}:orders") == 2
-    assert client.xlen(f"{STREAM}:users") == 1
-    entries = await read_all(t, 4)
-    assert sorted(raws) == sorted(r.raw for r in entries)
-    for received in entries:
-        t.ack(received)
-    await t.flush()
-    for stream in (STREAM, f"{STREAM}:orders", f"{STREAM}:users"):
-        assert pending(client, stream=stream) == 0
-
-
-async def test_where_the_rule_fails_the_service_s_own_stream_takes_the_event(
-    make, client, caplog
-):
-    names = {"orders.made": "orders", "wrong": ["no", "name"]}
-    t = await make(streams=("orders",), stream_for=names.__getitem__)
-    for _ in range(2):
-        await t.publish([b"a", b"b", b"c"], ["orders.made", "new.type", "wrong"])
-
-    assert (4, 2) == (client.xlen(STREAM), client.xlen(f"{STREAM}:orders"))
-    (told,) = (r for r in caplog.records if "stream_for" in r.getMessage())
-    assert "ERROR" == told.levelname
-    assert told.getMessage().startswith("stream_for failed for new.type: its events go")
-
-
-async def test_that_the_rule_fails_is_told_of_a_limited_number_of_types(make, caplog):
-    t = await make(streams=("orders",), stream_for={}.__getitem__)
-    kinds = [f"type.{n}" for n in range(200)]
-    await t.publish([b"a"] * 200, kinds)
-
-    assert 100 == caplog.text.count("stream_for failed for type.")
-
-
-async def test_services_on_one_server_do_not_meet(make):
+async def test_services_on_one_server_are_separate(make):
     one, two = await make(service="one"), await make(service="two")
     await one.publish([b"a"])
 
-    assert await two.read(10, 0.01) == []
-    assert len(await one.read(10, 0.01)) == 1
+    assert [] == await two.read(10, 0.01)
+    assert 1 == len(await one.read(10, 0.01))
 
 
-async def test_a_service_that_is_silent_says_so(make, server, clock):
+async def test_a_server_that_does_not_reply_is_a_problem(make, server, clock):
     t = RedisTransport(server.url, "shop", clock=clock)
     await t.open()
-    assert t.problem == ""
+    assert "" == t.problem
     clock.now += 60
-    assert t.problem == "no reply from Redis for 60 s"
+    assert "no reply from Redis for 60 s" == t.problem
     await t.read(1, 0.01)
-    assert t.problem == ""
+    assert "" == t.problem
     await t.close()
 
 
-async def test_reads_that_are_refused_are_trouble(own_server):
+async def test_refused_reads_are_a_problem(own_server):
     server = own_server()
     with server.client() as client:
         client.execute_command(
@@ -207,7 +166,7 @@ async def test_reads_that_are_refused_are_trouble(own_server):
         server.url, "shop", config=RedisConfig(username="reader", password="pw")
     )
     await t.open()
-    assert t.problem == ""
+    assert "" == t.problem
     with pytest.raises(TransportError):
         await t.read(1, 0.01)
     assert t.problem.startswith("reading fails: ")
@@ -215,5 +174,5 @@ async def test_reads_that_are_refused_are_trouble(own_server):
     with server.client() as client:
         client.execute_command("ACL", "SETUSER", "reader", "+xreadgroup")
     await t.read(1, 0.01)
-    assert t.problem == ""
+    assert "" == t.problem
     await t.close()
