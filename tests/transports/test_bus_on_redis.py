@@ -1,4 +1,4 @@
-"""The bus on Redis Streams, from publish to handler and back, over several of them."""
+"""The bus on Redis Streams."""
 
 import asyncio
 

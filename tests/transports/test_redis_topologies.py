@@ -1,4 +1,4 @@
-"""Behind sentinels, and in a cluster: the same bus, on real servers."""
+"""The bus behind sentinels and in a cluster, on real servers."""
 
 import asyncio
 import itertools
@@ -72,8 +72,8 @@ async def test_consumers_and_publishers_follow_a_failover(sentinel):
 
 @pytest.fixture
 def cluster(own_server):
-    """The smallest cluster: one node that has all slots, and checks every key's."""
-    # By default the port of the cluster's bus is 10,000 above, where there may be none.
+    """A cluster of one node, which has all slots."""
+    # The default port of the cluster's bus, 10,000 higher, may not exist.
     bus_port = str(free_port())
     node = own_server("--cluster-enabled", "yes", "--cluster-port", bus_port)
     with node.client() as client:

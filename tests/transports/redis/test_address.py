@@ -1,4 +1,4 @@
-"""A URL names the server, and its password is never shown."""
+"""The URL of a server is parsed, and its password is never shown."""
 
 import asyncio
 import logging
@@ -11,7 +11,7 @@ from evmon._transports import open_transport
 from evmon._transports.redis import RedisTransport
 from evmon._transports.redis.address import connect, parse_address
 
-NOTHING = RedisConfig()
+DEFAULTS = RedisConfig()
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ NOTHING = RedisConfig()
     ],
 )
 def test_a_url_is_parsed(url, expected):
-    address = parse_address(url, NOTHING)
+    address = parse_address(url, DEFAULTS)
 
     assert expected == {name: getattr(address, name) for name in expected}
 
@@ -127,7 +127,7 @@ async def test_no_representation_of_a_transport_contains_a_password(url):
 
 
 async def test_tls_checks_certificate_and_host_name():
-    client = connect(parse_address("rediss://h", NOTHING), 1, 1)
+    client = connect(parse_address("rediss://h", DEFAULTS), 1, 1)
     assert client.connection_pool.connection_class is SSLConnection
     connection = client.connection_pool.make_connection()
     assert connection.ssl_context.check_hostname is True
@@ -136,7 +136,7 @@ async def test_tls_checks_certificate_and_host_name():
 
 
 async def test_a_cluster_client_knows_all_nodes_of_the_url():
-    client = connect(parse_address("redis+cluster://a:1,b:2", NOTHING), 1, 1)
+    client = connect(parse_address("redis+cluster://a:1,b:2", DEFAULTS), 1, 1)
     assert isinstance(client, RedisCluster)
     assert {"a:1", "b:2"} == set(client.nodes_manager.startup_nodes)
     await client.aclose()

@@ -1,10 +1,10 @@
-"""Calls wait for each other, and a connection that broke is made again."""
+"""Concurrent calls, and reconnecting after a failure."""
 
 import asyncio
 import signal
 
 import pytest
-from tests.transports.redis.entries import DEAD, STREAM, WHY, pending, read_all
+from tests.transports.redis.entries import DEAD, REASON, STREAM, pending, read_all
 
 from evmon import TransportError
 from evmon._telemetry import instruments as i
@@ -18,7 +18,7 @@ async def test_more_concurrent_calls_than_connections_all_succeed(
     t = await make()
     await t.publish([b"a"] * 500)
     entries = await read_all(t, 500)
-    settled = await asyncio.gather(*(t.settle(e, WHY, None) for e in entries))
+    settled = await asyncio.gather(*(t.settle(e, REASON, None) for e in entries))
 
     assert {True} == set(settled)
     assert 500 == client.xlen(DEAD)

@@ -1,4 +1,4 @@
-"""What redis-py raises becomes an error of evmon, by what it means and without secrets."""
+"""Errors of redis-py become errors of evmon, without secrets."""
 
 import pytest
 from redis import exceptions as redis_errors

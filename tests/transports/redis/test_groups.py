@@ -78,11 +78,11 @@ async def test_a_recreated_group_redelivers_all_but_held_entries(
 async def test_a_destroyed_group_is_recreated_while_every_slot_waits_to_settle(
     server, client
 ):
-    started, gone, handled = asyncio.Event(), asyncio.Event(), set()
+    started, destroyed, handled = asyncio.Event(), asyncio.Event(), set()
 
     async def handler(event: Event) -> None:
         started.set()
-        await gone.wait()
+        await destroyed.wait()
         if event.data == 0:
             raise Reject
         handled.add(event.data)
@@ -98,7 +98,7 @@ async def test_a_destroyed_group_is_recreated_while_every_slot_waits_to_settle(
         await bus.publish_many([("a", 0), ("a", 1)])
         await started.wait()
         client.xgroup_destroy(STREAM, "shop")
-        gone.set()
+        destroyed.set()
         await pytest.eventually(lambda: 1 in handled, 20)
         await pytest.eventually(lambda: client.xlen(DEAD) == 1)
         snapshot = bus._runtime.telemetry.snapshot()

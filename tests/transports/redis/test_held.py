@@ -1,11 +1,11 @@
-"""Acknowledgements are sent once and soon; ended entries are not delivered again."""
+"""Acknowledgements are sent soon; ended entries are not delivered again."""
 
 import asyncio
 
 import pytest
 from tests.transports.redis.entries import (
+    REASON,
     STREAM,
-    WHY,
     pending,
 )
 
@@ -50,7 +50,7 @@ async def test_the_next_read_resends_acks_that_failed(make, client, monkeypatch)
     await t.publish([b"a"])
     t.ack((await t.read(10, 0.01))[0])
     with monkeypatch.context() as broken:
-        broken.setattr(t._client, "call", _break)
+        broken.setattr(t._client, "call", _fail)
         with pytest.raises(TransportError):
             await t.flush()
     assert [] == await t.read(10, 0.01)
@@ -65,7 +65,7 @@ async def test_a_running_transport_resends_acks_that_failed(
     await t.publish([b"a"])
     (received,) = await t.read(10, 0.01)
     with monkeypatch.context() as broken:
-        broken.setattr(t, "flush", _break)
+        broken.setattr(t, "flush", _fail)
         running(t)
         t.ack(received)
         await asyncio.sleep(0.1)
@@ -74,19 +74,19 @@ async def test_a_running_transport_resends_acks_that_failed(
     await pytest.eventually(lambda: pending(client) == 0)
 
 
-async def _break(*_):
+async def _fail(*_):
     raise BrokenError("gone")
 
 
-@pytest.mark.parametrize("silence", [0, 0.15])
+@pytest.mark.parametrize("idle", [0, 0.15])
 async def test_an_entry_that_ends_while_pending_ones_are_listed_is_not_redelivered(
-    make, monkeypatch, silence
+    make, monkeypatch, idle
 ):
-    t = await make(lease=0.1 if silence else 30)
+    t = await make(lease=0.1 if idle else 30)
     await t.publish([b"a", b"b", b"c"])
     acked, settled, released = await t.read(10, 0.01)
-    await asyncio.sleep(silence)  # longer than the lease: they are reclaimed, from us
-    t._consumer.streams[0].recover_from = None if silence else "-"
+    await asyncio.sleep(idle)  # past the lease: the consumer reclaims its own entries
+    t._consumer.streams[0].recover_from = None if idle else "-"
     run, listed, ended = t._reading_client.eval, asyncio.Event(), asyncio.Event()
 
     async def late(*script_call):
@@ -100,7 +100,7 @@ async def test_an_entry_that_ends_while_pending_ones_are_listed_is_not_redeliver
     await listed.wait()
     t.ack(acked)
     await t.flush()
-    assert await t.settle(settled, WHY, None)
+    assert await t.settle(settled, REASON, None)
     await t.release([released])
     ended.set()
 

@@ -1,13 +1,13 @@
-"""What is handled stays ours while its lease is renewed, and is given back whole."""
+"""Leases of held entries are renewed, and unfinished entries are released."""
 
 import asyncio
 
 import pytest
 from tests.transports.redis.entries import (
     DEAD,
+    REASON,
     RETRY,
     STREAM,
-    WHY,
     lost,
     owners,
     pending,
@@ -26,8 +26,8 @@ async def test_released_entries_are_reclaimed_at_once(make, client, measured):
     entries = await one.read(10, 0.01)
     await one.release(entries)
 
-    taken = await two.read(10, 0.01)
-    assert [(b"a", 2), (b"b", 2)] == [(r.raw, r.deliveries) for r in taken]
+    reclaimed = await two.read(10, 0.01)
+    assert [(b"a", 2), (b"b", 2)] == [(r.raw, r.deliveries) for r in reclaimed]
     assert {two._consumer.name} == owners(client)
     assert [] == await read_for(one, 0.05)
     assert 0 == measured.total(i.LEASE_LOSSES)
@@ -56,23 +56,23 @@ async def test_entries_with_renewed_leases_are_not_reclaimed(make, running, meas
 
 async def test_a_renewal_does_not_claim_back_a_reclaimed_entry(make, client, measured):
     one, two = await make(lease=0.1), await make(lease=0.1)
-    gone = []
-    one.watch(gone.append)
+    lost_entries = []
+    one.watch(lost_entries.append)
     await one.publish([b"a"])
     (received,) = await one.read(10, 0.01)
     await asyncio.sleep(0.12)
-    (taken,) = await read_all(two, 1)
+    (reclaimed,) = await read_all(two, 1)
     await one._leases.renew()
 
-    assert gone == [received]
+    assert [received] == lost_entries
     assert {two._consumer.name} == owners(client)
     assert 1 == measured.total(i.LEASE_LOSSES)
     one.ack(received)
     await one.flush()
     assert 1 == pending(client), "another consumer's entry was acked"
-    assert await one.settle(received, WHY, None) is False
+    assert await one.settle(received, REASON, None) is False
     assert 0 == client.xlen(DEAD)
-    assert await two.settle(taken, WHY, None) is True
+    assert await two.settle(reclaimed, REASON, None) is True
 
 
 async def test_leases_of_other_streams_are_renewed_if_one_stream_fails(make, client):
@@ -107,10 +107,10 @@ async def test_a_handler_whose_event_was_reclaimed_is_cancelled(server, client):
         await bus.publish("a")
         await asyncio.wait_for(started.wait(), 5)
         (entry,) = client.xpending_range(STREAM, "shop", "-", "+", 10)
-        client.xclaim(STREAM, "shop", "thief", 0, [entry["message_id"]])
+        client.xclaim(STREAM, "shop", "other", 0, [entry["message_id"]])
         await asyncio.wait_for(cancelled.wait(), 5)
 
-    assert {"thief"} == owners(client)
+    assert {"other"} == owners(client)
 
 
 async def test_an_entry_trimmed_and_then_acknowledged_is_not_lost(
@@ -130,7 +130,7 @@ async def test_an_entry_trimmed_and_then_acknowledged_is_not_lost(
     assert 0 == lost(measured)
 
 
-@pytest.mark.parametrize("end", [(WHY, None), (None, Redelivery(0, 1, ()))])
+@pytest.mark.parametrize("end", [(REASON, None), (None, Redelivery(0, 1, ()))])
 async def test_an_entry_that_fails_after_it_was_trimmed_is_settled_once(
     make, client, measured, caplog, end
 ):

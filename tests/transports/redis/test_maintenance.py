@@ -1,9 +1,16 @@
-"""Maintenance shows how things stand, counts what is lost, and sweeps only what is over."""
+"""Maintenance measures, counts lost entries, deletes idle consumers and trims."""
 
 import contextlib
 
 import pytest
-from tests.transports.redis.entries import STREAM, WHY, lost, read_all, read_for
+from tests.transports.redis.entries import (
+    REASON,
+    STREAM,
+    add_old_entries,
+    lost,
+    read_all,
+    read_for,
+)
 
 from evmon import RedisConfig, TransportError
 from evmon._telemetry import instruments as i
@@ -122,7 +129,7 @@ async def test_maintenance_records_lengths_and_ages(make, client, measured):
     t = await make()
     await t.publish([b"%d" % n for n in range(10)])
     one, two, three, _ = await t.read(4, 0.01)
-    await t.settle(one, WHY, None)
+    await t.settle(one, REASON, None)
     await t.settle(two, None, Redelivery(60, 1, ()))
     t.ack(three)
     await t.flush()
@@ -159,8 +166,7 @@ async def test_maintenance_deletes_only_long_idle_consumers_without_pending_entr
 async def test_retention_trims_only_entries_that_every_group_finished(make, client):
     one = await make(group="one", retention=0.0)
     two = await make(group="two", retention=0.0)
-    for n in range(1, 351):
-        client.xadd(STREAM, {"event": str(n)}, id=f"1000-{n}")
+    add_old_entries(client, range(1, 351))
     entries = []
     while len(entries) < 250:
         entries += await one.read(250 - len(entries), 0.01)
@@ -193,8 +199,7 @@ async def test_retention_keeps_recent_entries(make, client):
 
 async def test_without_retention_nothing_is_trimmed(make, client):
     t = await make()
-    for n in range(1, 301):
-        client.xadd(STREAM, {"event": "x"}, id=f"1000-{n}")
+    add_old_entries(client, range(1, 301))
     for received in await read_all(t, 300):
         t.ack(received)
     await t.flush()
@@ -228,7 +233,7 @@ async def test_a_restart_of_the_server_loses_nothing_and_reports_nothing_lost(
     assert 1 == measured.total(i.CONSUMER_LAG_KNOWN)
     assert 0 == measured.total(i.CONSUMER_LAG)
 
-    # From then on what is trimmed is counted again.
+    # From now on trimmed entries are counted again.
     await t.publish([b"c"] * 10)
     with server.client() as client:
         client.xtrim(STREAM, maxlen=4, approximate=False)
@@ -239,8 +244,7 @@ async def test_a_restart_of_the_server_loses_nothing_and_reports_nothing_lost(
 
 async def test_a_server_without_memory_still_reads_and_trims(make, client):
     t = await make(retention=0.0)
-    for n in range(1, 151):
-        client.xadd(STREAM, {"event": str(n)}, id=f"1000-{n}")
+    add_old_entries(client, range(1, 151))
     entries = await read_all(t, 150)
     assert await t.settle(entries.pop(), None, Redelivery(0.0, 1, ()))
     for entry in entries:
@@ -263,8 +267,7 @@ async def test_retention_trims_as_many_entries_as_are_finished(
 ):
     monkeypatch.setattr("evmon._transports.redis.maintenance.TRIM_COUNT", 200)
     t = await make(retention=0.0)
-    for n in range(1, 2001):
-        client.xadd(STREAM, {"event": str(n)}, id=f"1000-{n}")
+    add_old_entries(client, range(1, 2001))
     for entry in await read_all(t, 2000):
         t.ack(entry)
     await t.flush()

@@ -42,10 +42,10 @@ async def test_an_entry_whose_delivery_was_lost_is_recovered_as_the_same_deliver
     t = await make()
     await t.publish([b"a", b"b"])
     client.xreadgroup("shop", t._consumer.name, {STREAM: ">"}, count=1)
-    t._consumer.streams[0].recover_from = "-"  # as after any read that failed
+    t._consumer.streams[0].recover_from = "-"  # as after a failed read
 
-    (again,) = await t.read(1, 0.01)
-    assert (b"a", 1) == (again.raw, again.deliveries)
+    (recovered,) = await t.read(1, 0.01)
+    assert (b"a", 1) == (recovered.raw, recovered.deliveries)
     assert [b"b"] == [r.raw for r in await t.read(10, 0.01)]
     assert [] == await read_for(t, 0.05)
 
@@ -87,15 +87,15 @@ async def test_a_read_of_several_streams_returns_at_most_max_count(make, count):
     t = await make(streams=("x", "y"), stream_for=lambda kind: kind)
     kinds = ["x", "y", "z"] * 10
     await t.publish([b"a"] * 30, kinds)
-    got = 0
+    count_read = 0
     for _ in range(100):
-        if got >= 30:
+        if count_read >= 30:
             break
         entries = await t.read(count, 0.005)
         assert len(entries) <= count
-        got += len(entries)
+        count_read += len(entries)
 
-    assert 30 == got
+    assert 30 == count_read
 
 
 @pytest.mark.parametrize("free", [1, 2, 3])
@@ -144,22 +144,22 @@ async def test_acks_are_not_lost_when_a_promotion_fails(make, client, monkeypatc
 
 
 async def test_suspects_are_reclaimed_one_after_another_without_delay(make, client):
-    silent = await make(lease=0.2)
-    await silent.publish([b"x"] * 10)
-    await read_all(silent, 10)
+    idle = await make(lease=0.2)
+    await idle.publish([b"x"] * 10)
+    await read_all(idle, 10)
     for entry in client.xpending_range(STREAM, "shop", "-", "+", 10):
         client.xclaim(
-            *(STREAM, "shop", silent._consumer.name, 0, [entry["message_id"]]),
+            *(STREAM, "shop", idle._consumer.name, 0, [entry["message_id"]]),
             retrycount=SUSPECT_DELIVERIES - 1,
             idle=1000,
         )
     other = await make(lease=30)
     other._reader._consumer = replace(other._consumer, lease=0.2)
-    started, taken = time.monotonic(), 0
-    while taken < 10:
+    started, reclaimed = time.monotonic(), 0
+    while reclaimed < 10:
         for entry in await other.read(10, 0.1):
             other.ack(entry)
-            taken += 1
+            reclaimed += 1
 
     await other.flush()
 

@@ -1,12 +1,12 @@
-"""What a consumer takes over from another one, and what it leaves alone."""
+"""Which entries a consumer reclaims from another one."""
 
 import asyncio
 
 import pytest
 from tests.transports.redis.entries import (
     DEAD,
+    REASON,
     STREAM,
-    WHY,
     an_event,
     lost,
     pending,
@@ -61,7 +61,7 @@ async def test_a_trimmed_entry_with_an_expired_lease_can_still_be_settled(
 
     assert [] == await one.read(10, 0.01)
 
-    assert await one.settle(received, WHY, None)
+    assert await one.settle(received, REASON, None)
     assert 1 == client.xlen(DEAD)
     assert "lost" not in caplog.text
 
@@ -85,8 +85,8 @@ async def test_reclaimed_entries_are_counted_as_redeliveries(make, client, measu
     assert [] == await two.read(10, 0.01)
     await asyncio.sleep(0.12)
 
-    taken = await read_all(two, 2)
-    assert {2} == {r.deliveries for r in taken}
+    reclaimed = await read_all(two, 2)
+    assert {2} == {r.deliveries for r in reclaimed}
     assert 2 == measured.total(i.REDELIVERIES)
     assert 2 == measured.total(i.RECLAIMS)
 
@@ -97,13 +97,13 @@ async def test_at_most_max_count_entries_are_reclaimed_at_once(make, client):
     await one.read(10, 0.01)
     await asyncio.sleep(0.12)
 
-    taken = []
-    while len(taken) < 10:
+    reclaimed = []
+    while len(reclaimed) < 10:
         entries = await two.read(3, 0.02)
         assert len(entries) <= 3
-        taken += entries
+        reclaimed += entries
         await two._leases.renew()
-    assert [b"%d" % n for n in range(10)] == sorted(r.raw for r in taken)
+    assert [b"%d" % n for n in range(10)] == sorted(r.raw for r in reclaimed)
 
 
 async def test_entries_trimmed_while_pending_are_counted_as_lost(
@@ -115,15 +115,14 @@ async def test_entries_trimmed_while_pending_are_counted_as_lost(
     client.xtrim(STREAM, maxlen=1, approximate=False)
     await asyncio.sleep(0.12)
 
-    (taken,) = await read_all(two, 1)
-    assert b"c" == taken.raw
+    (reclaimed,) = await read_all(two, 1)
+    assert b"c" == reclaimed.raw
     assert [] == await read_for(two, 0.1)
     assert 2 == lost(measured)
     assert 1 == pending(client)
 
 
 async def test_entries_of_a_crashed_process_are_handled_by_another(server, client):
-    """Two buses, one of which ends without a word in the middle of its work."""
     seen = []
     redis = RedisConfig(lease=0.2)
     client.xgroup_create(STREAM, "shop", "0", mkstream=True)
@@ -138,25 +137,25 @@ async def test_entries_of_a_crashed_process_are_handled_by_another(server, clien
 
 
 async def test_a_consumer_holds_one_suspect_at_a_time(make, client):
-    silent = await make(lease=0.2)
-    await silent.publish([str(n).encode() for n in range(4)])
-    await read_all(silent, 4)
+    idle = await make(lease=0.2)
+    await idle.publish([str(n).encode() for n in range(4)])
+    await read_all(idle, 4)
     for entry in client.xpending_range(STREAM, "shop", "-", "+", 10)[:3]:
         client.xclaim(
-            *(STREAM, "shop", silent._consumer.name, 0, [entry["message_id"]]),
+            *(STREAM, "shop", idle._consumer.name, 0, [entry["message_id"]]),
             retrycount=SUSPECT_DELIVERIES - 1,
             idle=1000,
         )
     await asyncio.sleep(0.25)
     other = await make(lease=0.2)
-    taken = await read_for(other, 0.3)
+    reclaimed = await read_for(other, 0.3)
     assert [(b"0", SUSPECT_DELIVERIES), (b"3", 2)] == sorted(
-        (r.raw, r.deliveries) for r in taken
+        (r.raw, r.deliveries) for r in reclaimed
     )
 
-    other.ack(next(r for r in taken if r.raw == b"0"))
+    other.ack(next(r for r in reclaimed if r.raw == b"0"))
     await other.flush()
     (suspect,) = await read_for(other, 0.2)
     assert (b"1", SUSPECT_DELIVERIES) == (suspect.raw, suspect.deliveries)
-    (left,) = client.xpending_range(STREAM, "shop", "-", "+", 10, silent._consumer.name)
+    (left,) = client.xpending_range(STREAM, "shop", "-", "+", 10, idle._consumer.name)
     assert SUSPECT_DELIVERIES - 1 == left["times_delivered"]

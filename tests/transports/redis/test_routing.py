@@ -33,9 +33,11 @@ async def test_events_go_to_the_services_own_stream_if_stream_for_fails(
         await t.publish([b"a", b"b", b"c"], ["orders.made", "new.type", "wrong"])
 
     assert (4, 2) == (client.xlen(STREAM), client.xlen(f"{STREAM}:orders"))
-    (told,) = (r for r in caplog.records if "stream_for" in r.getMessage())
-    assert "ERROR" == told.levelname
-    assert told.getMessage().startswith("stream_for failed for new.type: its events go")
+    (record,) = (r for r in caplog.records if "stream_for" in r.getMessage())
+    assert "ERROR" == record.levelname
+    assert record.getMessage().startswith(
+        "stream_for failed for new.type: its events go"
+    )
 
 
 async def test_failures_of_stream_for_are_logged_for_a_limited_number_of_types(

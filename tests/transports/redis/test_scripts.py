@@ -3,7 +3,14 @@
 import asyncio
 
 import pytest
-from tests.transports.redis.entries import DEAD, RETRY, STREAM, WHY, pending, read_all
+from tests.transports.redis.entries import (
+    DEAD,
+    REASON,
+    RETRY,
+    STREAM,
+    pending,
+    read_all,
+)
 
 from evmon import TransportError
 from evmon._transports.base import Redelivery
@@ -82,7 +89,7 @@ async def test_every_operation_survives_a_flush_of_the_scripts(make, client):
     acked, dead, retried, released, left = await flushed(read_all(one, 5))
     one.ack(acked)
     await one.flush()
-    assert await flushed(one.settle(dead, WHY, None))
+    assert await flushed(one.settle(dead, REASON, None))
     assert await flushed(one.settle(retried, None, Redelivery(0, 1, ())))
     await flushed(one._leases.renew())
     await flushed(one.release([released]))
@@ -103,7 +110,7 @@ async def test_settling_survives_a_flush_and_settles_once(make, client):
     for number, received in enumerate(entries):
         if number % 10 == 0:
             client.script_flush()
-        assert await t.settle(received, WHY, None)
+        assert await t.settle(received, REASON, None)
 
     assert 50 == client.xlen(DEAD)
     assert 0 == pending(client)
@@ -139,7 +146,7 @@ async def replicated(make, own_server):
         await pytest.eventually(
             lambda: client.info("replication")["master_link_status"] == "up", 10
         )
-    return await make(primary.url, min_replicas=1), primary, replica
+    return await make(primary.url, min_replicas=1, timeout=1.0), primary, replica
 
 
 async def test_a_missing_script_in_a_pipe_runs_once_and_wait_follows_it(replicated):
@@ -149,7 +156,7 @@ async def test_a_missing_script_in_a_pipe_runs_once_and_wait_follows_it(replicat
             client.script_flush()
             client.config_resetstat()
             await t.publish([b"a"], ["a"], number)
-            # Once too early, and once after the script.
+            # Before the script has run, and again after it.
             assert 2 == calls(client, "wait")
             assert number == client.xlen(STREAM) == copy.xlen(STREAM)
 

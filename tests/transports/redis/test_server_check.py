@@ -1,4 +1,4 @@
-"""Before events are entrusted to a server: the look at it, and the wait for it."""
+"""The server's version and settings are checked at startup."""
 
 import asyncio
 import logging
@@ -131,7 +131,7 @@ async def test_a_user_who_may_not_create_the_group_is_an_error(own_server):
     ],
 )
 def test_servers_before_7_0_are_too_old(version, old):
-    assert bool(too_old({"redis_version": version})) == old
+    assert old == bool(too_old({"redis_version": version}))
 
 
 async def test_a_server_that_is_too_old_is_refused(server, monkeypatch):

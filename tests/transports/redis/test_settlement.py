@@ -4,9 +4,9 @@ import pytest
 from tests.transports.redis.entries import (
     DEAD,
     ENTRIES,
+    REASON,
     RETRY,
     STREAM,
-    WHY,
     pending,
     read_all,
     read_for,
@@ -30,8 +30,8 @@ async def test_a_dead_lettered_entry_is_acknowledged_and_stored_once(make, clien
     await t.publish([b"a"])
     (received,) = await t.read(10, 0.01)
 
-    assert await t.settle(received, WHY, None) is True
-    assert await t.settle(received, WHY, None) is False
+    assert await t.settle(received, REASON, None) is True
+    assert await t.settle(received, REASON, None) is False
 
     assert 0 == pending(client)
     ((_, fields),) = client.xrange(DEAD)
@@ -63,11 +63,11 @@ async def test_a_scheduled_entry_is_delivered_after_its_delay(make, client):
     assert before + 0.19 <= due / 1000 <= before + 5
     assert [] == await t.read(10, 0.01)
 
-    (later,) = await read_all(t, 1)
-    assert (b"a", 2, ("h", "g")) == (later.raw, later.attempts, later.handlers)
-    assert 1 == later.deliveries
+    (retry,) = await read_all(t, 1)
+    assert (b"a", 2, ("h", "g")) == (retry.raw, retry.attempts, retry.handlers)
+    assert 1 == retry.deliveries
     assert 0 == client.exists(RETRY, ENTRIES)
-    t.ack(later)
+    t.ack(retry)
     await t.flush()
     assert 0 == pending(client)
 
@@ -76,11 +76,11 @@ async def test_an_entry_can_be_dead_lettered_and_scheduled_at_once(make, client)
     t = await make()
     await t.publish([b"a"])
     (received,) = await t.read(10, 0.01)
-    assert await t.settle(received, WHY, Redelivery(0, 3, ("g",)))
+    assert await t.settle(received, REASON, Redelivery(0, 3, ("g",)))
 
     assert 1 == client.xlen(DEAD)
-    (later,) = await read_all(t, 1)
-    assert ("g",) == later.handlers
+    (retry,) = await read_all(t, 1)
+    assert ("g",) == retry.handlers
 
 
 async def test_a_retry_is_delivered_only_to_the_group_that_failed(make, client):
@@ -91,8 +91,8 @@ async def test_a_retry_is_delivered_only_to_the_group_that_failed(make, client):
     two.ack(other)
     await one.settle(received, None, Redelivery(0, 1, ()))
 
-    (later,) = await read_all(one, 1)
-    assert 1 == later.attempts
+    (retry,) = await read_all(one, 1)
+    assert 1 == retry.attempts
     assert [] == await read_for(two, 0.1)
     await two.flush()
     assert 0 == pending(client, "two")
@@ -104,11 +104,11 @@ async def test_an_entry_stays_pending_if_the_retry_schedule_is_full(make, client
     one, two = await t.read(10, 0.01)
     await t.settle(one, None, Redelivery(60, 1, ()))
     with pytest.raises(TransportError, match="holds 1 events"):
-        await t.settle(two, WHY, Redelivery(60, 1, ()))
+        await t.settle(two, REASON, Redelivery(60, 1, ()))
 
     assert 1 == pending(client)
     assert 0 == client.xlen(DEAD)
-    assert await t.settle(two, WHY, None)
+    assert await t.settle(two, REASON, None)
 
 
 async def test_a_full_schedule_is_promoted_while_every_slot_waits_to_settle(
@@ -136,7 +136,7 @@ async def test_a_full_schedule_is_promoted_while_every_slot_waits_to_settle(
         await pytest.eventually(lambda: handled == {0, 1, 2, 3}, 20)
 
 
-@pytest.mark.parametrize("end", [(WHY, None), (None, Redelivery(60, 1, ()))])
+@pytest.mark.parametrize("end", [(REASON, None), (None, Redelivery(60, 1, ()))])
 async def test_a_settlement_whose_reply_was_lost_happens_once(
     make, client, monkeypatch, end
 ):
@@ -164,10 +164,10 @@ async def test_a_retry_returns_to_its_own_stream(make, client):
     await t.publish([b"a"], ["x"])
     (received,) = await read_all(t, 1)
     await t.settle(received, None, Redelivery(0, 1, ()))
-    (later,) = await read_all(t, 1)
+    (retry,) = await read_all(t, 1)
 
     assert 2 == client.xlen(f"{STREAM}:x")
     assert 0 == client.xlen(STREAM)
-    assert await t.settle(later, WHY, None)
+    assert await t.settle(retry, REASON, None)
     ((_, fields),) = client.xrange(DEAD)
     assert f"{STREAM}:x" == fields["dead.stream"]

@@ -1,7 +1,7 @@
 """Events are appended once; a transport reports its problems and leaves its group."""
 
 import pytest
-from tests.transports.redis.entries import DEAD, RETRY, STREAM, WHY, pending
+from tests.transports.redis.entries import DEAD, REASON, RETRY, STREAM, pending
 
 from evmon import EventBus, RedisConfig, TransportError
 from evmon._transports.base import Redelivery
@@ -33,7 +33,7 @@ async def test_an_attempt_that_arrives_after_the_next_batch_appends_nothing(
             return await run(*script_call)
 
         monkeypatch.setattr(connection, "eval", recorded)
-        for n in range(12):  # more than one digit: numbers are compared, not texts
+        for n in range(12):  # two digits: tickets are compared as numbers
             await bus.publish("a", n)
         for script_call in sent:
             await run(*script_call)
@@ -84,7 +84,7 @@ async def test_a_batch_is_appended_whole_or_not_at_all(make, client):
     assert 0 == client.xlen(STREAM)
     client.delete(f"{STREAM}:x")
     await t.publish([b"a", b"b"], ["other", "x"], 1)
-    assert client.xlen(STREAM) == client.xlen(f"{STREAM}:x") == 1
+    assert 1 == client.xlen(STREAM) == client.xlen(f"{STREAM}:x")
 
 
 async def test_a_server_without_memory_refuses_writes_and_loses_nothing(
@@ -94,24 +94,24 @@ async def test_a_server_without_memory_refuses_writes_and_loses_nothing(
     t = await make(server.url)
     with server.client() as client:
         await t.publish([b"a", b"b", b"c"])
-        acked, dead, again = await t.read(10, 0.01)
+        acked, dead, retried = await t.read(10, 0.01)
         client.config_set("maxmemory", 1)
         with pytest.raises(TransportError, match=r"OOM|maxmemory"):
             await t.publish([b"d"], ["d"], 1)
         with pytest.raises(TransportError, match=r"OOM|maxmemory"):
-            await t.settle(dead, WHY, None)
+            await t.settle(dead, REASON, None)
         with pytest.raises(TransportError, match=r"OOM|maxmemory"):
-            await t.settle(again, None, Redelivery(1, 1, ()))
+            await t.settle(retried, None, Redelivery(1, 1, ()))
         t.ack(acked)
         await t.flush()
         assert 2 == pending(client)
         client.config_set("maxmemory", 0)
-        assert await t.settle(dead, WHY, None)
-        assert await t.settle(again, None, Redelivery(1, 1, ()))
+        assert await t.settle(dead, REASON, None)
+        assert await t.settle(retried, None, Redelivery(1, 1, ()))
         await t.publish([b"d"], ["d"], 1)
 
         assert 4 == client.xlen(STREAM)
-        assert client.xlen(DEAD) == client.zcard(RETRY) == 1
+        assert 1 == client.xlen(DEAD) == client.zcard(RETRY)
 
 
 async def test_close_deletes_a_consumer_without_pending_entries(make, client):
@@ -134,7 +134,7 @@ async def test_close_keeps_a_consumer_with_pending_entries(make, client):
 
     assert 1 == pending(client)
     (kept,) = client.xinfo_consumers(STREAM, "shop")
-    assert kept["name"] == t._consumer.name
+    assert t._consumer.name == kept["name"]
 
 
 async def test_services_on_one_server_are_separate(make):
@@ -152,6 +152,18 @@ async def test_a_server_that_does_not_reply_is_a_problem(make, server, clock):
     clock.now += 60
     assert "no reply from Redis for 60 s" == t.problem
     await t.read(1, 0.01)
+    assert "" == t.problem
+    await t.close()
+
+
+async def test_an_error_counts_as_a_reply(server, client, clock):
+    t = RedisTransport(server.url, "shop", clock=clock)
+    await t.open(reads=False)
+    clock.now += 60
+    client.set(STREAM, "no stream")
+    with pytest.raises(TransportError, match="WRONGTYPE"):
+        await t.publish([b"a"])
+
     assert "" == t.problem
     await t.close()
 

@@ -66,7 +66,7 @@ class Client:
         self.broken = False
         """Whether the connection broke and no reply has come since."""
         self.last_reply = -float("inf")
-        """Monotonic time of the last reply."""
+        """Monotonic time of the last reply, errors included."""
 
     async def call(self, *command: Any) -> Any:
         """Send one command and return its reply.
@@ -147,6 +147,8 @@ class Client:
         elif isinstance(translated, ReadOnlyError):
             self.broken = True
             await self._leave_replica()
+        else:
+            self._replied()
         return translated
 
     async def _leave_replica(self) -> None:
