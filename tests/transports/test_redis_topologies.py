@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from evmon import ConsumerConfig, Event, EventBus, RedisConfig
+from evmon import ConsumerConfig, Event, EventBus, RedisConfig, Reject, RetryLater
 from evmon._transports.redis import RedisTransport, scripts
 
 pytestmark = pytest.mark.slow
@@ -70,24 +70,33 @@ async def test_consumers_and_publishers_follow_a_failover(sentinel):
         await pytest.eventually(lambda: sent <= seen, 10)
 
 
-@pytest.fixture
-def cluster(own_server):
-    """A cluster of one node, which has all slots."""
+@pytest.fixture(scope="module")
+def cluster_server(redis_server, redis_binary, tmp_path_factory):
+    """A cluster of one node, which has all slots; it takes two seconds to form."""
     # The default port of the cluster's bus, 10,000 higher, may not exist.
-    bus_port = str(free_port())
-    node = own_server("--cluster-enabled", "yes", "--cluster-port", bus_port)
+    options = ("--cluster-enabled", "yes", "--cluster-port", str(free_port()))
+    folder = tmp_path_factory.mktemp("cluster")
+    node = type(redis_server)(redis_binary, folder, *options)
+    node.start()
     with node.client() as client:
         client.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
         deadline = time.monotonic() + 10
         while client.cluster("INFO")["cluster_state"] != "ok":
             assert time.monotonic() < deadline
             time.sleep(0.02)
-    return node
+    yield node
+    node.stop()
+
+
+@pytest.fixture
+def cluster(cluster_server):
+    """The cluster, empty."""
+    with cluster_server.client() as client:
+        client.flushall()
+    return cluster_server
 
 
 async def test_a_bus_works_in_a_cluster(cluster):
-    from evmon import Reject, RetryLater
-
     seen = []
 
     async def handle(event: Event) -> None:

@@ -75,7 +75,7 @@ async def test_a_running_transport_resends_acks_that_failed(
 
 
 async def _fail(*_):
-    raise BrokenError("gone")
+    raise BrokenError("connection lost")
 
 
 @pytest.mark.parametrize("idle", [0, 0.15])

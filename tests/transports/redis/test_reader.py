@@ -132,7 +132,7 @@ async def test_acks_are_not_lost_when_a_promotion_fails(make, client, monkeypatc
     t._reader._next_promotion = 0.0
 
     async def broken(*_):
-        raise BrokenError("gone")
+        raise BrokenError("connection lost")
 
     monkeypatch.setattr(t._reader, "_try_promote", broken)
     with pytest.raises(BrokenError):

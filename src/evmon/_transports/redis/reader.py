@@ -138,8 +138,8 @@ class Reader:
                         (held.group, self._consumer.name, held.recover_from, count),
                     )
                     held.recover_from = cursor.decode() or None
-                    gone = [i for i in trimmed if not held.knows(i.decode())]
-                    await self._ack_trimmed(held, gone)
+                    unknown = [i for i in trimmed if not held.knows(i.decode())]
+                    await self._ack_trimmed(held, unknown)
                     added = held.add_pending(entries)
                 if added:
                     _log.info(
