@@ -27,8 +27,10 @@ from evmon._transports.redis.scripts import Script, with_text
 from evmon.errors import TransportError
 
 MAX_CALLS: Final = CONNECTIONS // 2
-"""Maximum number of concurrent calls; further ones wait. redis-py does not wait for a free
-connection: it fails as if the server were down."""
+"""Maximum number of concurrent calls; further ones wait.
+
+redis-py does not wait for a free connection: it fails as if the server were down.
+"""
 
 _log = logging.getLogger("evmon.transport")
 
