@@ -8,9 +8,9 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from evmon._transports.base import DeadLetter, Received, Redelivery
-from evmon._transports.redis import RedisTransport
-from evmon._transports.redis import address as connection
+from evmon._transports.redis import RedisTransport, address
 from evmon._transports.redis.dead_letters import dead_fields
+from evmon._transports.redis.groups import ConsumerGroups
 from evmon._transports.redis.held import HeldEntries
 from evmon._transports.redis.pipelines import Command
 from evmon._transports.redis.reader import Reader
@@ -26,8 +26,8 @@ def ack_first() -> None:
     ) -> list[Received]:
         entries = await read(self, max_count, max_wait)
         for received in entries:
-            inbox: HeldEntries = received.token.inbox
-            await self._client.call("XACK", inbox.stream, inbox.group, received.id)
+            held: HeldEntries = received.token.held
+            await self._client.call("XACK", held.stream, held.group, received.id)
         return entries
 
     _patch(RedisTransport, "read", wrong)
@@ -38,10 +38,10 @@ def noack() -> None:
     command = Reader._read_command
 
     def wrong(
-        self: Reader, inboxes: Sequence[HeldEntries], count: int, max_wait: float | None
+        self: Reader, streams: Sequence[HeldEntries], count: int, block: float | None
     ) -> Command:
-        arguments = command(self, inboxes, count, max_wait)
-        return (*arguments[:4], "NOACK", *arguments[4:])
+        words = command(self, streams, count, block)
+        return (*words[:4], "NOACK", *words[4:])
 
     _patch(Reader, "_read_command", wrong)
 
@@ -49,8 +49,8 @@ def noack() -> None:
 def group_at_dollar() -> None:
     """Creates consumer groups at the end of the stream."""
 
-    async def wrong(self: Reader, inbox: HeldEntries) -> bool:
-        create = ("XGROUP", "CREATE", inbox.stream, self._group, "$", "MKSTREAM")
+    async def wrong(self: ConsumerGroups, held: HeldEntries) -> bool:
+        create = ("XGROUP", "CREATE", held.stream, held.group, "$", "MKSTREAM")
         try:
             await self._client.call(*create)
         except TransportError as error:
@@ -59,7 +59,7 @@ def group_at_dollar() -> None:
             return False
         return True
 
-    _patch(Reader, "_make_group", wrong)
+    _patch(ConsumerGroups, "_create_group", wrong)
 
 
 def no_reclaim() -> None:
@@ -76,11 +76,12 @@ def delconsumer_at_exit() -> None:
 
     async def wrong(self: RedisTransport) -> None:
         await self.flush()
-        for inbox in self._inboxes:
-            delete = ("DELCONSUMER", inbox.stream, inbox.group, self._consumer)
+        consumer = self._consumer
+        for held in consumer.streams:
+            delete = ("DELCONSUMER", held.stream, held.group, consumer.name)
             await self._client.call("XGROUP", *delete)
 
-    _patch(RedisTransport, "_say_goodbye", wrong)
+    _patch(RedisTransport, "_leave_group", wrong)
 
 
 def non_atomic_dead_letters() -> None:
@@ -91,16 +92,16 @@ def non_atomic_dead_letters() -> None:
         self: RedisTransport,
         received: Received,
         dead: DeadLetter | None,
-        again: Redelivery | None,
+        redelivery: Redelivery | None,
     ) -> bool:
         if dead is None:
-            return await settle(self, received, dead, again)
-        inbox: HeldEntries = received.token.inbox
-        await self._client.call("XACK", inbox.stream, inbox.group, received.id)
+            return await settle(self, received, dead, redelivery)
+        held: HeldEntries = received.token.held
+        await self._client.call("XACK", held.stream, held.group, received.id)
         await asyncio.sleep(0.1)
-        fields = dead_fields(received, dead, self._consumer, self._clock.time())
-        await self._client.call("XADD", self._keys.dead, "*", *fields)
-        inbox.held.pop(received.id, None)
+        fields = dead_fields(received, dead, self._consumer.name, self._clock.time())
+        await self._client.call("XADD", self._consumer.keys.dead, "*", *fields)
+        held.drop(received.id)
         return True
 
     _patch(RedisTransport, "settle", wrong)
@@ -112,7 +113,7 @@ def client_retries() -> None:
     def retry(*_: Any) -> Retry:
         return Retry(NoBackoff(), 3)
 
-    _patch(connection, "Retry", retry)
+    _patch(address, "Retry", retry)
 
 
 MUTANTS: dict[str, Callable[[], None]] = {

@@ -18,7 +18,8 @@ from benchmarks.workload import (
 )
 from evmon import ConsumerConfig, Event, EventBus, RedisConfig
 from evmon._events import encode, new_id, now
-from evmon._transports.redis.keys import EVENT, Keys
+from evmon._transports.redis.entries import EVENT
+from evmon._transports.redis.keys import Keys
 
 SERVICE = "bench"
 STREAM = Keys(SERVICE).stream()

@@ -1,4 +1,4 @@
-"""The bus on Redis Streams, from publish to handler and back, over several of them."""
+"""The bus on Redis Streams."""
 
 import asyncio
 
@@ -7,7 +7,7 @@ from tests.waiting import eventually
 from evmon import Event, EventBus, MetricsConfig, RedisConfig
 
 
-async def test_an_event_travels_through_redis_to_its_handler(server, client):
+async def test_a_published_event_reaches_its_handler(server, client):
     seen = []
 
     async def created(event: Event) -> None:
@@ -25,7 +25,7 @@ async def test_an_event_travels_through_redis_to_its_handler(server, client):
     assert [{"id": 7}] == seen
 
 
-async def test_how_things_stand_is_not_known_while_the_server_is_away(own_server):
+async def test_stream_metrics_are_withdrawn_while_the_server_is_down(own_server):
     server = own_server()
     config = RedisConfig(timeout=0.5, upkeep_interval=0.05)
     bus = EventBus(
@@ -52,7 +52,7 @@ async def test_how_things_stand_is_not_known_while_the_server_is_away(own_server
         await eventually(lambda: shown("evmon_consumer_lag"))
 
 
-async def test_a_bus_that_only_publishes_makes_no_group_that_would_lag(server, client):
+async def test_a_bus_that_only_publishes_creates_no_group(server, client):
     config = RedisConfig(upkeep_interval=0.05)
     bus = EventBus(service="shop", transport=server.url, redis=config)
     async with bus:

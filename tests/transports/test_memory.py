@@ -1,4 +1,4 @@
-"""Events in memory live as long as their process, and what ends with it is told."""
+"""Events in memory end with their process."""
 
 import pytest
 from tests.consumer_harness import raw
@@ -7,7 +7,9 @@ from evmon._transports.base import DeadLetter, Redelivery
 from evmon._transports.memory import MemoryTransport
 
 
-async def test_events_that_end_with_the_process_are_told(make_harness, caplog):
+async def test_unhandled_events_are_logged_when_the_transport_closes(
+    make_harness, caplog
+):
     harness = make_harness()
     await harness.send(raw("a"), raw("a"))
     await harness.transport.close()
@@ -18,7 +20,7 @@ async def test_events_that_end_with_the_process_are_told(make_harness, caplog):
     )
 
 
-async def test_a_full_queue_refuses_and_keeps_what_it_has():
+async def test_a_full_queue_refuses_new_events():
     t = MemoryTransport("shop", capacity=2)
     results = await t.publish([b"a", b"b", b"c"])
 
@@ -26,20 +28,20 @@ async def test_a_full_queue_refuses_and_keeps_what_it_has():
     assert [b"a", b"b"] == [received.raw for received in await t.read(10, 0.01)]
 
 
-async def test_a_scheduled_entry_comes_back_after_its_delay(clock):
+async def test_a_scheduled_entry_is_delivered_after_its_delay(clock):
     t = MemoryTransport("shop", clock)
     await t.publish([b"a"])
     (received,) = await t.read(1, 0.01)
-    await t.settle(received, None, Redelivery(5.0, 2, ("h",)))
+    await t.settle(received, None, Redelivery(0.05, 2, ("h",)))
     assert [] == await t.read(1, 0.01)
-    clock.now += 5
+    clock.now += 0.05
 
     (later,) = await t.read(1, 0.01)
     assert (b"a", 2, ("h",)) == (later.raw, later.attempts, later.handlers)
 
 
 @pytest.mark.parametrize("end", ["ack", "dead"])
-async def test_an_entry_that_ended_is_not_pending_any_more(end):
+async def test_a_finished_entry_is_not_pending(end):
     t = MemoryTransport("shop")
     await t.publish([b"a"])
     (received,) = await t.read(1, 0.01)

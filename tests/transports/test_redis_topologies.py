@@ -1,4 +1,4 @@
-"""Behind sentinels, and in a cluster: the same bus, on real servers."""
+"""The bus behind sentinels and in a cluster, on real servers."""
 
 import asyncio
 import itertools
@@ -8,7 +8,8 @@ import time
 import pytest
 from tests.waiting import eventually
 
-from evmon import ConsumerConfig, Event, EventBus, RedisConfig
+from evmon import ConsumerConfig, Event, EventBus, RedisConfig, Reject, RetryLater
+from evmon._transports.redis import RedisTransport, scripts
 
 pytestmark = pytest.mark.slow
 
@@ -43,7 +44,7 @@ def sentinel(own_server, tmp_path):
     return primary, f"redis+sentinel://127.0.0.1:{watcher.port}/shop{login}"
 
 
-async def test_when_a_replica_takes_over_consumers_and_publishers_find_it(sentinel):
+async def test_consumers_and_publishers_follow_a_failover(sentinel):
     primary, url = sentinel
     seen, sent = set(), set()
 
@@ -70,24 +71,33 @@ async def test_when_a_replica_takes_over_consumers_and_publishers_find_it(sentin
         await eventually(lambda: sent <= seen, 10)
 
 
-@pytest.fixture
-def cluster(own_server):
-    """The smallest cluster: one node that has all slots, and checks every key's."""
-    # By default the port of the cluster's bus is 10,000 above, where there may be none.
-    bus_port = str(free_port())
-    node = own_server("--cluster-enabled", "yes", "--cluster-port", bus_port)
+@pytest.fixture(scope="module")
+def cluster_server(redis_server, redis_binary, tmp_path_factory):
+    """A cluster of one node, which has all slots; it takes two seconds to form."""
+    # The default port of the cluster's bus, 10,000 higher, may not exist.
+    options = ("--cluster-enabled", "yes", "--cluster-port", str(free_port()))
+    folder = tmp_path_factory.mktemp("cluster")
+    node = type(redis_server)(redis_binary, folder, *options)
+    node.start()
     with node.client() as client:
         client.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
         deadline = time.monotonic() + 10
         while client.cluster("INFO")["cluster_state"] != "ok":
             assert time.monotonic() < deadline
             time.sleep(0.02)
-    return node
+    yield node
+    node.stop()
 
 
-async def test_in_a_cluster_every_command_stays_in_its_slot(cluster):
-    from evmon import Reject, RetryLater
+@pytest.fixture
+def cluster(cluster_server):
+    """The cluster, empty."""
+    with cluster_server.client() as client:
+        client.flushall()
+    return cluster_server
 
+
+async def test_a_bus_works_in_a_cluster(cluster):
     seen = []
 
     async def handle(event: Event) -> None:
@@ -118,3 +128,18 @@ async def test_in_a_cluster_every_command_stays_in_its_slot(cluster):
     with cluster.client() as client:
         assert 2 == client.xlen("evmon:{shop}:dead")
         assert 0 == client.zcard("evmon:{shop}:retry")
+
+
+async def test_a_missing_script_is_sent_again_in_a_cluster(cluster):
+    keys = ("evmon:{shop}:producer:p", "evmon:{shop}:events")
+    transport = RedisTransport(f"redis+cluster://127.0.0.1:{cluster.port}", "shop")
+    await transport.open()
+    with cluster.client() as client:
+        for count in (1, 3, 5):
+            client.script_flush()
+            await transport.publish([b"a"])
+            client.script_flush()
+            script = scripts.PUBLISH.command(keys, (0, 60, 1, b"a"))
+            replies = await transport._client.pipe([script, ("XLEN", keys[1])])
+            assert [1, count + 1] == replies
+    await transport.close()

@@ -1,4 +1,4 @@
-"""Transports on a real server, closed when the test is over."""
+"""Transports on a real server, closed after the test."""
 
 import asyncio
 
@@ -27,7 +27,7 @@ async def make(server, measured):
 
 @pytest.fixture
 async def running():
-    """Runs transports in the background until the test is over."""
+    """Runs transports in the background during the test."""
     tasks = []
 
     def start(transport):

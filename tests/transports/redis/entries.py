@@ -1,4 +1,4 @@
-"""Keys of the shop, and looks at its entries: who has them and what becomes of them."""
+"""Keys of the service `shop`, and functions that read its entries."""
 
 import asyncio
 
@@ -11,7 +11,7 @@ STREAM = "evmon:{shop}:events"
 DEAD = "evmon:{shop}:dead"
 RETRY = "evmon:{shop}:retry"
 ENTRIES = "evmon:{shop}:retry:entries"
-WHY = DeadLetter("handler_error", "builtins.ValueError", "no", ("h",), 3, "a", "1")
+REASON = DeadLetter("handler_error", "builtins.ValueError", "no", ("h",), 3, "a", "1")
 
 
 def lost(measured):
@@ -28,7 +28,7 @@ def owners(client, group="shop"):
 
 
 async def read_all(transport, count, within=5.0):
-    """Read until `count` entries came."""
+    """Read until `count` entries arrived."""
     entries = []
     deadline = asyncio.get_running_loop().time() + within
     while len(entries) < count and asyncio.get_running_loop().time() < deadline:
@@ -38,7 +38,7 @@ async def read_all(transport, count, within=5.0):
 
 
 async def read_for(transport, seconds):
-    """Read for some time and return what came."""
+    """Read for some seconds and return the entries."""
     entries = []
     deadline = asyncio.get_running_loop().time() + seconds
     while asyncio.get_running_loop().time() < deadline:
@@ -48,3 +48,11 @@ async def read_for(transport, seconds):
 
 def an_event(event_type="a"):
     return encode(Event(id="1", source="s", type=event_type, time=now()))
+
+
+def add_old_entries(client, numbers):
+    """Add entries whose ids are far in the past, so that retention trims them."""
+    pipe = client.pipeline(transaction=False)
+    for number in numbers:
+        pipe.xadd(STREAM, {"event": str(number)}, id=f"1000-{number}")
+    pipe.execute()

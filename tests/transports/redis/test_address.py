@@ -1,4 +1,4 @@
-"""A URL names the server, and its password is never shown."""
+"""The URL of a server is parsed, and its password is never shown."""
 
 import asyncio
 import logging
@@ -7,11 +7,12 @@ import pytest
 from redis.asyncio import RedisCluster, SSLConnection
 
 from evmon import ConfigError, RedisConfig, TransportError
-from evmon._transports import open_transport
+from evmon._settings.settings import Settings
+from evmon._transports import check_transport
 from evmon._transports.redis import RedisTransport
 from evmon._transports.redis.address import connect, parse_address
 
-NOTHING = RedisConfig()
+DEFAULTS = RedisConfig()
 
 
 @pytest.mark.parametrize(
@@ -52,13 +53,13 @@ NOTHING = RedisConfig()
         ("rediss+cluster://a", {"kind": "cluster", "tls": True}),
     ],
 )
-def test_a_url_is_taken_apart(url, expected):
-    address = parse_address(url, NOTHING)
+def test_a_url_is_parsed(url, expected):
+    address = parse_address(url, DEFAULTS)
 
     assert expected == {name: getattr(address, name) for name in expected}
 
 
-def test_the_login_of_the_configuration_wins():
+def test_the_login_of_the_configuration_replaces_that_of_the_url():
     config = RedisConfig(username="cu", password="cp")
     address = parse_address("redis://u:p@h?password=q", config)
 
@@ -95,14 +96,14 @@ SECRET = "hunter2secret"
         "",
     ],
 )
-def test_a_wrong_url_is_told_in_one_line_without_the_password(url):
+def test_an_invalid_url_is_a_one_line_error_without_the_password(url):
     with pytest.raises(ConfigError) as caught:
-        open_transport(url, "shop")
+        check_transport(Settings(transport=url))
 
     message = str(caught.value)
     assert SECRET not in message
     assert SECRET not in repr(caught.value)
-    assert message.startswith("transport")
+    assert message.startswith(("transport=", "EventBus.transport="))
     assert "\n" not in message
     shown = caught.value.__cause__ or caught.value.__context__
     assert caught.value.__suppress_context__ or SECRET not in str(shown)
@@ -118,7 +119,7 @@ def test_a_wrong_url_is_told_in_one_line_without_the_password(url):
         f"redis+sentinel://a/primary?sentinel_password={SECRET}",
     ],
 )
-async def test_no_password_is_shown_of_a_transport(url):
+async def test_no_representation_of_a_transport_contains_a_password(url):
     transport = RedisTransport(url, "shop")
     shown = f"{transport!r} {transport.address} {transport.address!r}"
     assert SECRET not in shown
@@ -126,8 +127,8 @@ async def test_no_password_is_shown_of_a_transport(url):
     await transport._reading_client.close()
 
 
-async def test_tls_checks_the_certificate_and_the_name():
-    client = connect(parse_address("rediss://h", NOTHING), 1, 1)
+async def test_tls_checks_certificate_and_host_name():
+    client = connect(parse_address("rediss://h", DEFAULTS), 1, 1)
     assert client.connection_pool.connection_class is SSLConnection
     connection = client.connection_pool.make_connection()
     assert connection.ssl_context.check_hostname is True
@@ -135,14 +136,14 @@ async def test_tls_checks_the_certificate_and_the_name():
     await client.aclose()
 
 
-async def test_a_cluster_is_given_all_nodes():
-    client = connect(parse_address("redis+cluster://a:1,b:2", NOTHING), 1, 1)
+async def test_a_cluster_client_knows_all_nodes_of_the_url():
+    client = connect(parse_address("redis+cluster://a:1,b:2", DEFAULTS), 1, 1)
     assert isinstance(client, RedisCluster)
     assert {"a:1", "b:2"} == set(client.nodes_manager.startup_nodes)
     await client.aclose()
 
 
-async def test_sentinels_that_cannot_be_reached_are_a_transport_error():
+async def test_unreachable_sentinels_are_a_transport_error():
     transport = RedisTransport(
         "redis+sentinel://127.0.0.1:1,127.0.0.1:2/primary",
         "shop",
@@ -153,7 +154,7 @@ async def test_sentinels_that_cannot_be_reached_are_a_transport_error():
     await transport.close()
 
 
-async def test_a_cluster_that_cannot_be_reached_is_a_transport_error():
+async def test_an_unreachable_cluster_is_a_transport_error():
     transport = RedisTransport(
         "redis+cluster://127.0.0.1:1", "shop", config=RedisConfig(connect_within=0)
     )
@@ -186,7 +187,9 @@ async def test_a_refused_connection_is_an_error_without_the_password(
     assert "127.0.0.1:1" in str(caught.value)
 
 
-async def test_a_wrong_password_is_an_error_without_it(own_server, caplog):
+async def test_a_wrong_password_is_an_error_that_does_not_contain_it(
+    own_server, caplog
+):
     caplog.set_level(logging.DEBUG)
     server = own_server("--requirepass", "right-one")
     config = RedisConfig(password="wrong-one")
@@ -199,7 +202,7 @@ async def test_a_wrong_password_is_an_error_without_it(own_server, caplog):
     assert "wrong-one" not in f"{caught.value!r} {caught.value} {caplog.text} {t!r}"
 
 
-async def test_a_server_with_a_password_is_used(own_server):
+async def test_a_password_is_taken_from_the_url_or_the_configuration(own_server):
     server = own_server("--requirepass", "p@ss/word")
     url = server.url.replace("//", "//:p%40ss%2Fword@")
     for transport in (
@@ -211,7 +214,7 @@ async def test_a_server_with_a_password_is_used(own_server):
         await transport.close()
 
 
-async def test_a_server_is_reached_by_its_socket(own_server, tmp_path):
+async def test_a_server_is_reached_by_a_unix_socket(own_server, tmp_path):
     path = tmp_path / "redis.sock"
     own_server("--unixsocket", str(path))
     t = RedisTransport(f"unix://{path}?db=1", "shop")

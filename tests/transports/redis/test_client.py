@@ -1,10 +1,10 @@
-"""Calls wait for each other, and a connection that broke is made again."""
+"""Concurrent calls, and reconnecting after a failure."""
 
 import asyncio
 import signal
 
 import pytest
-from tests.transports.redis.entries import DEAD, STREAM, WHY, pending, read_all
+from tests.transports.redis.entries import DEAD, REASON, STREAM, pending, read_all
 
 from evmon import TransportError
 from evmon._telemetry import instruments as i
@@ -12,11 +12,13 @@ from evmon._telemetry.transport_recorder import TransportRecorder
 from evmon._transports.redis import RedisTransport
 
 
-async def test_many_calls_at_once_wait_for_each_other(make, client, measured):
+async def test_more_concurrent_calls_than_connections_all_succeed(
+    make, client, measured
+):
     t = await make()
     await t.publish([b"a"] * 500)
     entries = await read_all(t, 500)
-    settled = await asyncio.gather(*(t.settle(e, WHY, None) for e in entries))
+    settled = await asyncio.gather(*(t.settle(e, REASON, None) for e in entries))
 
     assert {True} == set(settled)
     assert 500 == client.xlen(DEAD)
@@ -24,7 +26,7 @@ async def test_many_calls_at_once_wait_for_each_other(make, client, measured):
     assert 0 == measured.total(i.RECONNECTS)
 
 
-async def test_after_a_restart_of_the_server_everything_goes_on(
+async def test_reading_and_publishing_continue_after_a_restart_of_the_server(
     make, own_server, measured
 ):
     server = own_server("--appendfsync", "always")
@@ -50,7 +52,7 @@ async def test_after_a_restart_of_the_server_everything_goes_on(
         assert 2 == pending(client)
 
 
-async def test_a_server_that_became_a_replica_is_left_for_the_new_primary(
+async def test_connections_to_a_server_that_became_a_replica_are_closed(
     own_server, measured
 ):
     server = own_server()

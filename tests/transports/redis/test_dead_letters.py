@@ -1,183 +1,96 @@
-"""A failed entry is dead-lettered, scheduled or both, once, with all that is known of it."""
+"""Dead letters keep the entry and the reason; they can be listed, replayed and purged."""
 
 import pytest
 from tests.transports.redis.entries import (
     DEAD,
-    ENTRIES,
-    RETRY,
+    REASON,
     STREAM,
-    WHY,
     an_event,
     pending,
     read_all,
-    read_for,
 )
 from tests.waiting import eventually
 
-from evmon import (
-    ConsumerConfig,
-    Event,
-    EventBus,
-    RedisConfig,
-    RetryLater,
-    RetryPolicy,
-    TransportError,
+from evmon import ConsumerConfig, EventBus, RedisConfig, RetryPolicy
+from evmon._transports.redis.dead_letters import (
+    MAX_PARTS,
+    DeadLetterQueue,
+    StoredDeadLetter,
 )
-from evmon._transports.base import Redelivery
-from evmon._transports.redis.errors import BrokenError
 
 
-async def test_a_dead_letter_is_acked_and_put_aside_once(make, client):
-    t = await make()
-    await t.publish([b"a"])
-    (received,) = await t.read(10, 0.01)
-
-    assert await t.settle(received, WHY, None) is True
-    assert await t.settle(received, WHY, None) is False
-
-    assert 0 == pending(client)
-    ((_, fields),) = client.xrange(DEAD)
-    assert "a" == fields["event"]
-    assert {
-        "dead.reason": "handler_error",
-        "dead.stream": STREAM,
-        "dead.id": received.id,
-        "dead.group": "shop",
-        "dead.error_type": "builtins.ValueError",
-        "dead.error_message": "no",
-        "dead.handlers": "h",
-        "dead.attempts": "3",
-        "dead.deliveries": "1",
-        "dead.redriven": "0",
-    }.items() <= fields.items()
+@pytest.fixture
+async def queue(server):
+    queue = DeadLetterQueue(server.url, "shop", RedisConfig())
+    yield queue
+    await queue.close()
 
 
-async def test_a_scheduled_entry_comes_back_after_its_delay(make, client):
-    t = await make()
-    await t.publish([b"a"])
-    (received,) = await t.read(10, 0.01)
-    before = float(client.time()[0]) + client.time()[1] / 1e6
+@pytest.fixture
+def dead_letter(make):
+    """Publishes events and dead-letters them."""
 
-    assert await t.settle(received, None, Redelivery(0.2, 2, ("h", "g"))) is True
-    assert await t.settle(received, None, Redelivery(0.2, 2, ("h", "g"))) is False
-    assert 0 == pending(client)
-    ((_, due),) = client.zrange(RETRY, 0, -1, withscores=True)
-    assert before + 0.19 <= due / 1000 <= before + 5
-    assert [] == await t.read(10, 0.01)
+    async def dead_letter(count):
+        t = await make()
+        await t.publish([an_event(f"type.{n}") for n in range(count)])
+        for received in await read_all(t, count):
+            assert await t.settle(received, REASON, None)
+        return t
 
-    (later,) = await read_all(t, 1)
-    assert (b"a", 2, ("h", "g")) == (later.raw, later.attempts, later.handlers)
-    assert 1 == later.deliveries
-    assert 0 == client.exists(RETRY, ENTRIES)
-    t.ack(later)
-    await t.flush()
-    assert 0 == pending(client)
+    return dead_letter
 
 
-async def test_an_entry_may_be_dead_for_one_handler_and_scheduled_for_another(
-    make, client
+async def test_all_pages_are_listed_oldest_first(queue, dead_letter, client):
+    await dead_letter(250)
+    letters = [letter async for letter in queue.letters()]
+
+    assert [entry_id for entry_id, _ in client.xrange(DEAD)] == [x.id for x in letters]
+    assert b'"type":"type.0"' in letters[0].raw
+    oldest = letters[0]
+    assert ("handler_error", "a") == (oldest.reason, oldest.event_type)
+    assert 0 == oldest.redriven
+
+
+async def test_a_dead_letter_is_replayed_once_for_the_handlers_that_failed(
+    queue, dead_letter, client
 ):
-    t = await make()
-    await t.publish([b"a"])
-    (received,) = await t.read(10, 0.01)
-    assert await t.settle(received, WHY, Redelivery(0, 3, ("g",)))
+    t = await dead_letter(1)
+    (letter,) = [letter async for letter in queue.letters()]
 
-    assert 1 == client.xlen(DEAD)
-    (later,) = await read_all(t, 1)
-    assert ("g",) == later.handlers
-
-
-async def test_a_scheduled_entry_returns_to_the_group_that_failed_alone(make, client):
-    one, two = await make(group="one"), await make(group="two")
-    await one.publish([b"a"])
-    (received,) = await one.read(10, 0.01)
-    (other,) = await two.read(10, 0.01)
-    two.ack(other)
-    await one.settle(received, None, Redelivery(0, 1, ()))
-
-    (later,) = await read_all(one, 1)
-    assert 1 == later.attempts
-    assert [] == await read_for(two, 0.1)
-    await two.flush()
-    assert 0 == pending(client, "two")
-
-
-async def test_a_full_schedule_refuses_and_the_entry_stays_pending(make, client):
-    t = await make(max_scheduled=1)
-    await t.publish([b"a", b"b"])
-    one, two = await t.read(10, 0.01)
-    await t.settle(one, None, Redelivery(60, 1, ()))
-    with pytest.raises(TransportError, match="holds 1 events"):
-        await t.settle(two, WHY, Redelivery(60, 1, ()))
-
-    assert 1 == pending(client)
-    assert 0 == client.xlen(DEAD)
-    assert await t.settle(two, WHY, None)
-
-
-async def test_a_full_schedule_is_emptied_while_every_slot_waits_for_room_in_it(
-    server, client
-):
-    failing, handled = True, set()
-
-    async def handler(event: Event) -> None:
-        if failing:
-            raise RetryLater(1.1)
-        handled.add(event.data)
-
-    bus = EventBus(
-        service="shop",
-        transport=server.url,
-        redis=RedisConfig(max_scheduled=2, upkeep_interval=0.1),
-        consumer=ConsumerConfig(max_concurrency=2, breaker_limit_percent=None),
-        retry=RetryPolicy(max_retries=100),
+    assert await queue.replay(letter)
+    assert not await queue.replay(letter)
+    assert (0, 2) == (client.xlen(DEAD), client.xlen(STREAM))
+    (replayed,) = await read_all(t, 1)
+    assert (letter.raw, 0, ("h",)) == (
+        replayed.raw,
+        replayed.attempts,
+        replayed.handlers,
     )
-    bus.add_handler("a", handler)
-    async with bus:
-        await bus.publish_many([("a", n) for n in range(4)])
-        await eventually(lambda: client.zcard(RETRY) == pending(client) == 2)
-        failing = False
-        await eventually(lambda: handled == {0, 1, 2, 3}, 20)
 
 
-@pytest.mark.parametrize("end", [(WHY, None), (None, Redelivery(60, 1, ()))])
-async def test_a_lost_answer_to_a_settlement_is_no_loss_and_no_double(
-    make, client, monkeypatch, end
-):
-    t = await make()
-    await t.publish([b"a"])
-    (received,) = await t.read(10, 0.01)
-    call = t._client.call
+async def test_a_missing_dead_letter_is_none(queue, dead_letter):
+    assert not await queue.exists()
+    await dead_letter(1)
 
-    async def call_and_break(*command):
-        await call(*command)
-        raise BrokenError("no answer came")
-
-    with monkeypatch.context() as broken:
-        broken.setattr(t._client, "call", call_and_break)
-        with pytest.raises(TransportError):
-            await t.settle(received, *end)
-    assert await t.settle(received, *end) is True
-    assert await t.settle(received, *end) is False
-
-    assert 1 == client.xlen(DEAD) + client.zcard(RETRY)
+    assert await queue.exists()
+    assert await queue.letter("0-1") is None
 
 
-async def test_a_retry_returns_to_the_stream_that_it_came_from(make, client):
-    t = await make(streams=("x",), stream_for=lambda kind: kind)
-    await t.publish([b"a"], ["x"])
-    (received,) = await read_all(t, 1)
-    await t.settle(received, None, Redelivery(0, 1, ()))
-    (later,) = await read_all(t, 1)
+async def test_purge_counts_only_existing_dead_letters(queue, dead_letter, client):
+    await dead_letter(3)
+    ids = [letter.id async for letter in queue.letters()]
 
-    assert 2 == client.xlen(f"{STREAM}:x")
-    assert 0 == client.xlen(STREAM)
-    assert await t.settle(later, WHY, None)
-    ((_, fields),) = client.xrange(DEAD)
-    assert f"{STREAM}:x" == fields["dead.stream"]
+    assert 2 == await queue.purge(ids[:2])
+    assert 1 == await queue.purge(ids)
+    assert 0 == client.xlen(DEAD)
 
 
-STRANGERS = {
+def test_a_dead_letter_with_too_many_fields_cannot_be_replayed():
+    assert StoredDeadLetter("1-1", {}, [b"x"] * MAX_PARTS).can_be_replayed
+    assert not StoredDeadLetter("1-1", {}, [b"x"] * (MAX_PARTS + 2)).can_be_replayed
+
+
+INVALID_ENTRIES = {
     "no event": ({"hello": "world"}, "decode_error"),
     "no utf-8": ({b"event": b"\xff\xfe", b"\xff": b"\xff"}, "decode_error"),
     "many fields": ({f"f{n}": "v" for n in range(200)}, "decode_error"),
@@ -188,8 +101,10 @@ STRANGERS = {
 }
 
 
-@pytest.mark.parametrize(("fields", "reason"), STRANGERS.values(), ids=STRANGERS.keys())
-async def test_what_strangers_write_is_put_aside_and_the_rest_goes_on(
+@pytest.mark.parametrize(
+    ("fields", "reason"), INVALID_ENTRIES.values(), ids=INVALID_ENTRIES.keys()
+)
+async def test_an_invalid_entry_is_dead_lettered_and_the_next_one_is_handled(
     server, client, fields, reason
 ):
     seen = []
@@ -204,7 +119,7 @@ async def test_what_strangers_write_is_put_aside_and_the_rest_goes_on(
     with server.client() as raw:
         raw.connection_pool.connection_kwargs["decode_responses"] = False
         ((_, letter),) = raw.xrange(DEAD)
-    assert letter[b"dead.reason"].decode() == reason
+    assert reason == letter[b"dead.reason"].decode()
     if len(fields) < 1000:
         kept = {_bytes(name): _bytes(value) for name, value in fields.items()}
         assert kept.items() <= letter.items()
@@ -216,9 +131,7 @@ def _bytes(text):
     return text if isinstance(text, bytes) else text.encode()
 
 
-async def test_a_time_of_failure_of_the_far_future_does_not_stop_the_consumer(
-    server, client
-):
+async def test_an_out_of_range_failure_time_does_not_stop_the_consumer(server, client):
     seen = []
     bus = EventBus(service="shop", transport=server.url)
     bus.add_handler("a", seen.append)
@@ -229,7 +142,7 @@ async def test_a_time_of_failure_of_the_far_future_does_not_stop_the_consumer(
         await eventually(lambda: client.xlen(DEAD) == 1)
 
 
-async def test_an_event_that_was_delivered_too_often_is_put_aside(server, client):
+async def test_an_event_above_its_delivery_limit_is_dead_lettered(server, client):
     seen = []
     bus = EventBus(
         service="shop",
@@ -240,10 +153,10 @@ async def test_an_event_that_was_delivered_too_often_is_put_aside(server, client
     )
     bus.add_handler("a", seen.append)
     client.xgroup_create(STREAM, "shop", "0", mkstream=True)
-    deadly = client.xadd(STREAM, {"event": an_event()})
+    poison = client.xadd(STREAM, {"event": an_event()})
     client.xadd(STREAM, {"event": an_event()})
     client.xreadgroup("shop", "crashed", {STREAM: ">"})
-    client.xclaim(STREAM, "shop", "crashed", 0, [deadly], idle=1000, retrycount=3)
+    client.xclaim(STREAM, "shop", "crashed", 0, [poison], idle=1000, retrycount=3)
     async with bus:
         await eventually(lambda: client.xlen(DEAD) == 1)
         await eventually(lambda: len(seen) == 1)
@@ -251,5 +164,5 @@ async def test_an_event_that_was_delivered_too_often_is_put_aside(server, client
 
     ((_, letter),) = client.xrange(DEAD)
     assert "max_deliveries" == letter["dead.reason"]
-    assert letter["dead.id"] == deadly
+    assert poison == letter["dead.id"]
     assert "4" == letter["dead.deliveries"]

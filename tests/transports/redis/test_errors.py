@@ -1,4 +1,4 @@
-"""What redis-py raises becomes an error of evmon, by what it means and without secrets."""
+"""Errors of redis-py become errors of evmon, without secrets."""
 
 import pytest
 from redis import exceptions as redis_errors
@@ -27,14 +27,14 @@ from evmon._transports.redis.errors import (
         (redis_errors.ResponseError("OOM command not allowed"), TransportError),
     ],
 )
-def test_an_error_is_translated_by_what_it_means(error, kind):
+def test_an_error_of_redis_py_is_translated(error, kind):
     assert kind is type(translate(error))
 
 
-def test_an_error_without_words_is_named_after_its_class():
+def test_an_error_without_a_message_is_named_after_its_class():
     assert "TimeoutError" == str(translate(TimeoutError()))
 
 
 @pytest.mark.parametrize("shown", ["p@ss/word", "p%40ss%2Fword"])
-def test_a_secret_is_masked_as_it_is_and_percent_encoded(shown):
+def test_a_secret_is_masked_plain_and_percent_encoded(shown):
     assert "to redis://:***@h" == masked(f"to redis://:{shown}@h", ["p@ss/word"])

@@ -1,13 +1,13 @@
-"""What is handled stays ours while its lease is renewed, and is given back whole."""
+"""Leases of held entries are renewed, and unfinished entries are released."""
 
 import asyncio
 
 import pytest
 from tests.transports.redis.entries import (
     DEAD,
+    REASON,
     RETRY,
     STREAM,
-    WHY,
     lost,
     owners,
     pending,
@@ -20,22 +20,20 @@ from evmon._telemetry import instruments as i
 from evmon._transports.base import Redelivery
 
 
-async def test_released_entries_are_taken_by_another_consumer_at_once(
-    make, client, measured
-):
+async def test_released_entries_are_reclaimed_at_once(make, client, measured):
     one, two = await make(), await make()
     await one.publish([b"a", b"b"])
     entries = await one.read(10, 0.01)
     await one.release(entries)
 
-    taken = await two.read(10, 0.01)
-    assert [(b"a", 2), (b"b", 2)] == [(r.raw, r.deliveries) for r in taken]
-    assert {two._consumer} == owners(client)
+    reclaimed = await two.read(10, 0.01)
+    assert [(b"a", 2), (b"b", 2)] == [(r.raw, r.deliveries) for r in reclaimed]
+    assert {two._consumer.name} == owners(client)
     assert [] == await read_for(one, 0.05)
     assert 0 == measured.total(i.LEASE_LOSSES)
 
 
-async def test_only_what_is_ours_is_released(make, client):
+async def test_a_reclaimed_entry_is_not_released(make, client):
     one, two = await make(), await make(lease=0.1)
     await one.publish([b"a"])
     entries = await one.read(10, 0.01)
@@ -43,10 +41,10 @@ async def test_only_what_is_ours_is_released(make, client):
     await read_all(two, 1)
     await one.release(entries)
 
-    assert {two._consumer} == owners(client)
+    assert {two._consumer.name} == owners(client)
 
 
-async def test_a_renewed_lease_is_kept(make, running, measured):
+async def test_entries_with_renewed_leases_are_not_reclaimed(make, running, measured):
     one, two = await make(lease=0.15), await make(lease=0.15)
     running(one)
     await one.publish([b"a"])
@@ -56,28 +54,28 @@ async def test_a_renewed_lease_is_kept(make, running, measured):
     assert 0 == measured.total(i.LEASE_LOSSES)
 
 
-async def test_a_renewal_takes_nothing_back(make, client, measured):
+async def test_a_renewal_does_not_claim_back_a_reclaimed_entry(make, client, measured):
     one, two = await make(lease=0.1), await make(lease=0.1)
-    gone = []
-    one.watch(gone.append)
+    lost_entries = []
+    one.watch(lost_entries.append)
     await one.publish([b"a"])
     (received,) = await one.read(10, 0.01)
     await asyncio.sleep(0.12)
-    (taken,) = await read_all(two, 1)
+    (reclaimed,) = await read_all(two, 1)
     await one._leases.renew()
 
-    assert [received] == gone
-    assert {two._consumer} == owners(client)
+    assert [received] == lost_entries
+    assert {two._consumer.name} == owners(client)
     assert 1 == measured.total(i.LEASE_LOSSES)
     one.ack(received)
     await one.flush()
     assert 1 == pending(client), "another consumer's entry was acked"
-    assert await one.settle(received, WHY, None) is False
+    assert await one.settle(received, REASON, None) is False
     assert 0 == client.xlen(DEAD)
-    assert await two.settle(taken, WHY, None) is True
+    assert await two.settle(reclaimed, REASON, None) is True
 
 
-async def test_a_renewal_that_fails_on_one_stream_is_made_on_the_others(make, client):
+async def test_leases_of_other_streams_are_renewed_if_one_stream_fails(make, client):
     t = await make(streams=("x",), stream_for=lambda kind: kind)
     await t.publish([b"a", b"b"], ["other", "x"])
     await read_all(t, 2)
@@ -91,7 +89,7 @@ async def test_a_renewal_that_fails_on_one_stream_is_made_on_the_others(make, cl
     client.delete(STREAM)
 
 
-async def test_a_handler_that_lost_its_event_is_cancelled(server, client):
+async def test_a_handler_whose_event_was_reclaimed_is_cancelled(server, client):
     cancelled = asyncio.Event()
     started = asyncio.Event()
 
@@ -109,19 +107,21 @@ async def test_a_handler_that_lost_its_event_is_cancelled(server, client):
         await bus.publish("a")
         await asyncio.wait_for(started.wait(), 5)
         (entry,) = client.xpending_range(STREAM, "shop", "-", "+", 10)
-        client.xclaim(STREAM, "shop", "thief", 0, [entry["message_id"]])
+        client.xclaim(STREAM, "shop", "other", 0, [entry["message_id"]])
         await asyncio.wait_for(cancelled.wait(), 5)
 
-    assert {"thief"} == owners(client)
+    assert {"other"} == owners(client)
 
 
-async def test_what_is_handled_while_it_is_trimmed_is_not_lost(make, client, measured):
+async def test_an_entry_trimmed_and_then_acknowledged_is_not_lost(
+    make, client, measured
+):
     t = await make(lease=0.1)
     await t.publish([b"a"])
     (received,) = await t.read(10, 0.01)
     client.xtrim(STREAM, maxlen=0, approximate=False)
     await t._leases.renew()
-    t._inboxes[0].recovering = "-"
+    t._consumer.streams[0].recover_from = "-"
     assert [] == await t.read(10, 0.01)
     t.ack(received)
     await t.flush()
@@ -130,8 +130,8 @@ async def test_what_is_handled_while_it_is_trimmed_is_not_lost(make, client, mea
     assert 0 == lost(measured)
 
 
-@pytest.mark.parametrize("end", [(WHY, None), (None, Redelivery(0, 1, ()))])
-async def test_what_fails_after_it_was_trimmed_is_settled_once(
+@pytest.mark.parametrize("end", [(REASON, None), (None, Redelivery(0, 1, ()))])
+async def test_an_entry_that_fails_after_it_was_trimmed_is_settled_once(
     make, client, measured, caplog, end
 ):
     t = await make()
@@ -149,7 +149,7 @@ async def test_what_fails_after_it_was_trimmed_is_settled_once(
 
 
 @pytest.mark.parametrize("renewals", [0, 1])
-async def test_what_was_trimmed_and_cannot_be_given_back_is_counted_as_lost(
+async def test_a_trimmed_entry_that_is_released_is_counted_as_lost_once(
     make, client, measured, renewals
 ):
     t = await make()
@@ -165,7 +165,7 @@ async def test_what_was_trimmed_and_cannot_be_given_back_is_counted_as_lost(
     assert 1 == pending(client)
 
 
-async def test_an_orderly_stop_is_no_crash(make):
+async def test_an_orderly_stop_does_not_count_as_a_delivery(make):
     deliveries = []
     publisher = await make()
     await publisher.publish([b"a"])

@@ -1,9 +1,16 @@
-"""Maintenance shows how things stand, counts what is lost, and sweeps only what is over."""
+"""Maintenance measures, counts lost entries, deletes idle consumers and trims."""
 
 import contextlib
 
 import pytest
-from tests.transports.redis.entries import STREAM, WHY, lost, read_all, read_for
+from tests.transports.redis.entries import (
+    REASON,
+    STREAM,
+    add_old_entries,
+    lost,
+    read_all,
+    read_for,
+)
 
 from evmon import RedisConfig, TransportError
 from evmon._telemetry import instruments as i
@@ -13,36 +20,36 @@ from evmon._transports.base import Redelivery
 from evmon._transports.redis import RedisTransport
 
 
-async def test_what_was_trimmed_unread_is_counted_once_as_lost(make, client, measured):
+async def test_entries_trimmed_unread_are_counted_as_lost_once(make, client, measured):
     one, two = await make(), await make()
     await one.publish([b"%d" % n for n in range(10)])
     for received in await one.read(2, 0.01):
         one.ack(received)
     await one.flush()
     client.xtrim(STREAM, maxlen=3, approximate=False)
-    await one._upkeep.round()
-    await two._upkeep.round()
+    await one._maintenance.run_once()
+    await two._maintenance.run_once()
 
     assert 5 == lost(measured)
     assert 3 == measured.total(i.CONSUMER_LAG)
     assert [b"7", b"8", b"9"] == [r.raw for r in await read_all(two, 3)]
-    await one._upkeep.round()
+    await one._maintenance.run_once()
     assert 5 == lost(measured)
 
 
-async def test_what_was_trimmed_before_the_very_first_read_is_counted_as_lost(
+async def test_entries_trimmed_before_the_first_read_are_counted_as_lost(
     make, client, measured
 ):
     t = await make()
     await t.publish([b"%d" % n for n in range(10)])
     client.xtrim(STREAM, maxlen=4, approximate=False)
-    await t._upkeep.round()
+    await t._maintenance.run_once()
 
     assert 6 == lost(measured)
     assert 4 == measured.total(i.CONSUMER_LAG)
 
 
-async def test_what_was_trimmed_before_the_group_was_made_is_no_loss(
+async def test_entries_trimmed_before_the_group_was_created_are_not_lost(
     make, client, measured
 ):
     one = await make(group="one")
@@ -52,49 +59,51 @@ async def test_what_was_trimmed_before_the_group_was_made_is_no_loss(
     await one.flush()
     client.xtrim(STREAM, maxlen=4, approximate=False)
     two = await make(group="two")
-    await two._upkeep.round()
+    await two._maintenance.run_once()
 
     assert 0 == lost(measured)
     assert 4 == len(await read_all(two, 4))
-    await two._upkeep.round()
+    await two._maintenance.run_once()
     assert 0 == lost(measured) == measured.total(i.CONSUMER_LAG)
 
 
-async def test_everything_trimmed_unread_is_counted_as_lost(make, client, measured):
+async def test_a_stream_trimmed_to_nothing_counts_unread_entries_as_lost(
+    make, client, measured
+):
     t = await make()
     await t.publish([b"a"] * 5)
     t.ack((await t.read(1, 0.01))[0])
     client.xtrim(STREAM, maxlen=0, approximate=False)
-    await t._upkeep.round()
+    await t._maintenance.run_once()
 
     assert 4 == lost(measured)
     assert 0 == measured.total(i.CONSUMER_LAG)
 
 
-async def test_finished_entries_that_are_trimmed_are_no_loss(make, client, measured):
+async def test_finished_entries_that_are_trimmed_are_not_lost(make, client, measured):
     t = await make()
     await t.publish([b"a"] * 5)
     for received in await t.read(10, 0.01):
         t.ack(received)
     await t.flush()
     client.xtrim(STREAM, maxlen=0, approximate=False)
-    await t._upkeep.round()
+    await t._maintenance.run_once()
 
     assert 0 == lost(measured)
 
 
-async def test_an_unknown_lag_is_no_sample(server, client):
+async def test_an_unknown_lag_has_no_sample(server, client):
     telemetry = Telemetry("shop")
     recorder = TransportRecorder(telemetry.meter, "shop", "shop")
     t = RedisTransport(server.url, "shop", recorder=recorder)
     await t.open()
     await t.publish([b"%d" % n for n in range(6)])
     await t.read(1, 0.01)
-    await t._upkeep.round()
+    await t._maintenance.run_once()
     assert 5 == telemetry.snapshot().total(i.CONSUMER_LAG)
     assert 1 == telemetry.snapshot().total(i.CONSUMER_LAG_KNOWN)
     client.xdel(STREAM, client.xrange(STREAM)[2][0])
-    await t._upkeep.round()
+    await t._maintenance.run_once()
 
     assert not telemetry.snapshot().has(i.CONSUMER_LAG)
     assert 0 == telemetry.snapshot().total(i.CONSUMER_LAG_KNOWN)
@@ -102,29 +111,29 @@ async def test_an_unknown_lag_is_no_sample(server, client):
     telemetry.shutdown()
 
 
-async def test_an_unknown_lag_is_no_noise_in_an_application_s_own_provider(
+async def test_an_unknown_lag_logs_nothing_with_the_applications_own_provider(
     make, client, measured, caplog
 ):
     t = await make()
     await t.publish([b"%d" % n for n in range(6)])
     await t.read(1, 0.01)
     client.xdel(STREAM, client.xrange(STREAM)[2][0])
-    await t._upkeep.round()
+    await t._maintenance.run_once()
 
     assert not measured.snapshot.has(i.CONSUMER_LAG)
     assert 0 == measured.total(i.CONSUMER_LAG_KNOWN)
     assert "" == caplog.text
 
 
-async def test_upkeep_shows_how_things_stand(make, client, measured):
+async def test_maintenance_records_lengths_and_ages(make, client, measured):
     t = await make()
     await t.publish([b"%d" % n for n in range(10)])
     one, two, three, _ = await t.read(4, 0.01)
-    await t.settle(one, WHY, None)
+    await t.settle(one, REASON, None)
     await t.settle(two, None, Redelivery(60, 1, ()))
     t.ack(three)
     await t.flush()
-    await t._upkeep.round()
+    await t._maintenance.run_once()
 
     shown = {
         i.STREAM_LENGTH: 10,
@@ -138,25 +147,26 @@ async def test_upkeep_shows_how_things_stand(make, client, measured):
         assert 0 <= measured.total(age) < 30
 
 
-async def test_upkeep_forgets_only_who_is_silent_for_long(make, client, monkeypatch):
+async def test_maintenance_deletes_only_long_idle_consumers_without_pending_entries(
+    make, client, monkeypatch
+):
     t = await make()
     await t.publish([b"a"])
     client.xreadgroup("shop", "holds", {STREAM: ">"})
     client.xgroup_createconsumer(STREAM, "shop", "empty")
-    await t._upkeep.round()
+    await t._maintenance.run_once()
     names = {c["name"] for c in client.xinfo_consumers(STREAM, "shop")}
     assert {"holds", "empty"} <= names
 
     monkeypatch.setattr("evmon._transports.redis.maintenance.FORGET_AFTER", 0)
-    await t._upkeep.round()
+    await t._maintenance.run_once()
     assert ["holds"] == [c["name"] for c in client.xinfo_consumers(STREAM, "shop")]
 
 
-async def test_retention_trims_only_what_every_group_finished(make, client):
+async def test_retention_trims_only_entries_that_every_group_finished(make, client):
     one = await make(group="one", retention=0.0)
     two = await make(group="two", retention=0.0)
-    for n in range(1, 351):
-        client.xadd(STREAM, {"event": str(n)}, id=f"1000-{n}")
+    add_old_entries(client, range(1, 351))
     entries = []
     while len(entries) < 250:
         entries += await one.read(250 - len(entries), 0.01)
@@ -164,37 +174,36 @@ async def test_retention_trims_only_what_every_group_finished(make, client):
         one.ack(received)
     await one.flush()
 
-    await one._upkeep.round()
+    await one._maintenance.run_once()
     assert 350 == client.xlen(STREAM), "the other group has read nothing"
     for received in await read_all(two, 350):
         two.ack(received)
     await two.flush()
-    await one._upkeep.round()
+    await one._maintenance.run_once()
 
     left = [fields["event"] for _, fields in client.xrange(STREAM)]
     assert 350 > len(left)
-    assert left[-150:] == [str(n) for n in range(201, 351)]
+    assert [str(n) for n in range(201, 351)] == left[-150:]
 
 
-async def test_retention_keeps_what_is_young(make, client):
+async def test_retention_keeps_recent_entries(make, client):
     t = await make(retention=3600.0)
     await t.publish([b"a"] * 300)
     for received in await read_all(t, 300):
         t.ack(received)
     await t.flush()
-    await t._upkeep.round()
+    await t._maintenance.run_once()
 
     assert 300 == client.xlen(STREAM)
 
 
 async def test_without_retention_nothing_is_trimmed(make, client):
     t = await make()
-    for n in range(1, 301):
-        client.xadd(STREAM, {"event": "x"}, id=f"1000-{n}")
+    add_old_entries(client, range(1, 301))
     for received in await read_all(t, 300):
         t.ack(received)
     await t.flush()
-    await t._upkeep.round()
+    await t._maintenance.run_once()
 
     assert 300 == client.xlen(STREAM)
 
@@ -210,33 +219,32 @@ async def test_a_restart_of_the_server_loses_nothing_and_reports_nothing_lost(
     for entry in await read_all(t, 100):
         t.ack(entry)
     await t.flush()
-    await t._upkeep.round()
+    await t._maintenance.run_once()
     server.restart()
     with contextlib.suppress(TransportError):
         await t.read(1, 0.01)
     await t.publish([b"b"] * 10)
-    await t._upkeep.round()
+    await t._maintenance.run_once()
     for entry in await read_all(t, 10):
         t.ack(entry)
     await t.flush()
-    await t._upkeep.round()
+    await t._maintenance.run_once()
     assert 0 == lost(measured)
     assert 1 == measured.total(i.CONSUMER_LAG_KNOWN)
     assert 0 == measured.total(i.CONSUMER_LAG)
 
-    # From then on what is trimmed is counted again.
+    # From now on trimmed entries are counted again.
     await t.publish([b"c"] * 10)
     with server.client() as client:
         client.xtrim(STREAM, maxlen=4, approximate=False)
-    await t._upkeep.round()
+    await t._maintenance.run_once()
     await t.close()
     assert 6 == lost(measured)
 
 
-async def test_a_full_server_refuses_what_is_due_and_nothing_else(make, client):
+async def test_a_server_without_memory_still_reads_and_trims(make, client):
     t = await make(retention=0.0)
-    for n in range(1, 151):
-        client.xadd(STREAM, {"event": str(n)}, id=f"1000-{n}")
+    add_old_entries(client, range(1, 151))
     entries = await read_all(t, 150)
     assert await t.settle(entries.pop(), None, Redelivery(0.0, 1, ()))
     for entry in entries:
@@ -246,22 +254,23 @@ async def test_a_full_server_refuses_what_is_due_and_nothing_else(make, client):
     try:
         assert [] == await t.read(1, 0.01)
         with pytest.raises(TransportError):
-            await t._upkeep.round()
+            await t._maintenance.run_once()
         assert 150 > client.xlen(STREAM)
     finally:
         client.config_set("maxmemory", "0")
-    await t._upkeep.round()
+    await t._maintenance.run_once()
     assert 1 == len(await read_for(t, 0.3))
 
 
-async def test_retention_keeps_up_with_any_number_of_events(make, client, monkeypatch):
+async def test_retention_trims_as_many_entries_as_are_finished(
+    make, client, monkeypatch
+):
     monkeypatch.setattr("evmon._transports.redis.maintenance.TRIM_COUNT", 200)
     t = await make(retention=0.0)
-    for n in range(1, 2001):
-        client.xadd(STREAM, {"event": str(n)}, id=f"1000-{n}")
+    add_old_entries(client, range(1, 2001))
     for entry in await read_all(t, 2000):
         t.ack(entry)
     await t.flush()
-    await t._upkeep.round()
+    await t._maintenance.run_once()
 
     assert 200 >= client.xlen(STREAM)

@@ -1,42 +1,21 @@
-"""What is handled while somebody throws it out of the group's pending entries."""
+"""Entries removed from the pending entries list while they are handled."""
 
 import asyncio
 
 import pytest
+from tests.transports.redis.entries import DEAD, REASON, RETRY, STREAM
 
-from evmon import RedisConfig
-from evmon._transports.base import DeadLetter, Redelivery
-from evmon._transports.redis import RedisTransport
+from evmon._transports.base import Redelivery
 from evmon._transports.redis.errors import BrokenError
 
-STREAM = "evmon:{shop}:events"
-DEAD = "evmon:{shop}:dead"
-RETRY = "evmon:{shop}:retry"
-WHY = DeadLetter("rejected")
 ENDS = [
-    pytest.param((WHY, None), id="dead-lettered"),
+    pytest.param((REASON, None), id="dead-lettered"),
     pytest.param((None, Redelivery(60, 1, ())), id="scheduled"),
 ]
 
 
-@pytest.fixture
-async def make(server):
-    opened = []
-
-    async def make(lease=30.0, group=""):
-        config = RedisConfig(lease=lease)
-        made = RedisTransport(server.url, "shop", group, config)
-        await made.open()
-        opened.append(made)
-        return made
-
-    yield make
-    for made in opened:
-        await made.close()
-
-
-async def hold(transport, raw=b"one"):
-    """An entry that the transport has read and not ended."""
+async def read_one(transport, raw=b"one"):
+    """Publish an event and read it."""
     await transport.publish([raw])
     (received,) = await transport.read(10, 0.1)
     return received
@@ -47,161 +26,159 @@ def delete_consumers(client):
         client.xgroup_delconsumer(STREAM, "shop", consumer["name"])
 
 
-def ended(client):
+def settled(client):
     return client.xlen(DEAD) + client.zcard(RETRY)
 
 
-def break_after(transport, monkeypatch, calls):
-    """The answer to one of the next calls gets lost."""
-    call = transport._client.call
+def lose_reply(transport, monkeypatch, calls):
+    """Lose the reply to the last of the next `calls` scripts."""
+    run = transport._client.eval
     left = iter(range(calls, -1, -1))
 
-    async def broken(*command):
-        reply = await call(*command)
+    async def run_and_lose(*script_call):
+        reply = await run(*script_call)
         if next(left, None) == 1:
             raise BrokenError("connection lost")
         return reply
 
-    monkeypatch.setattr(transport._client, "call", broken)
+    monkeypatch.setattr(transport._client, "eval", run_and_lose)
 
 
 @pytest.mark.parametrize("end", ENDS)
-async def test_a_failed_event_is_settled_once_although_its_consumer_was_deleted(
-    make, client, caplog, end
-):
+async def test_an_orphan_is_settled_once(make, client, caplog, end):
     transport = await make()
-    received = await hold(transport)
+    received = await read_one(transport)
     delete_consumers(client)
 
     assert await transport.settle(received, *end)
 
     assert not await transport.settle(received, *end)
-    assert 1 == ended(client)
+    assert 1 == settled(client)
     assert "DELCONSUMER" in caplog.text
 
 
 @pytest.mark.parametrize("calls", [1, 2])
-async def test_it_is_settled_once_although_an_answer_got_lost(
+async def test_an_entry_is_settled_once_although_a_reply_was_lost(
     make, client, monkeypatch, calls
 ):
     transport = await make()
-    received = await hold(transport)
+    received = await read_one(transport)
     if calls == 2:
         delete_consumers(client)
-    break_after(transport, monkeypatch, calls)
+    lose_reply(transport, monkeypatch, calls)
     with pytest.raises(BrokenError):
-        await transport.settle(received, WHY, None)
+        await transport.settle(received, REASON, None)
 
-    assert await transport.settle(received, WHY, None)
+    assert await transport.settle(received, REASON, None)
 
-    assert 1 == ended(client)
+    assert 1 == settled(client)
 
 
-async def test_a_command_that_arrives_twice_settles_once(make, client, monkeypatch):
+async def test_a_repeated_command_settles_an_orphan_once(make, client, monkeypatch):
     transport = await make()
-    received = await hold(transport)
+    received = await read_one(transport)
     delete_consumers(client)
-    call = transport._client.call
+    run = transport._client.eval
     sent = []
 
-    async def noting(*command):
-        sent.append(command)
-        return await call(*command)
+    async def recorded(*script_call):
+        sent.append(script_call)
+        return await run(*script_call)
 
-    monkeypatch.setattr(transport._client, "call", noting)
-    await transport.settle(received, WHY, None)
-    for command in sent:
-        await call(*command)
+    monkeypatch.setattr(transport._client, "eval", recorded)
+    await transport.settle(received, REASON, None)
+    for script_call in sent:
+        await run(*script_call)
 
     assert 2 == len(sent)
-    assert 1 == ended(client)
+    assert 1 == settled(client)
 
 
-async def test_a_settle_that_was_cancelled_is_in_doubt(make, client, monkeypatch):
+async def test_an_entry_whose_settlement_was_cancelled_is_not_released_again(
+    make, client, monkeypatch
+):
     transport = await make()
-    received = await hold(transport)
-    call = transport._client.call
+    received = await read_one(transport)
+    run = transport._client.eval
 
-    async def stuck(*command):
-        await call(*command)
+    async def stuck(*script_call):
+        await run(*script_call)
         await asyncio.Event().wait()
 
-    monkeypatch.setattr(transport._client, "call", stuck)
-    settling = asyncio.create_task(transport.settle(received, WHY, None))
-    while not ended(client):
+    monkeypatch.setattr(transport._client, "eval", stuck)
+    settling = asyncio.create_task(transport.settle(received, REASON, None))
+    while not settled(client):
         await asyncio.sleep(0.01)
     settling.cancel()
     await asyncio.gather(settling, return_exceptions=True)
-    monkeypatch.setattr(transport._client, "call", call)
+    monkeypatch.setattr(transport._client, "eval", run)
 
     await transport.release([received])
 
     assert 0 == client.xpending(STREAM, "shop")["pending"]
 
 
-async def test_what_another_consumer_finished_is_not_settled_again(
+async def test_an_entry_that_another_consumer_finished_is_not_settled(
     make, client, caplog
 ):
     one, other = await make(lease=0.1), await make(lease=0.1)
-    received = await hold(one)
+    received = await read_one(one)
     await asyncio.sleep(0.15)
-    (taken,) = await other.read(10, 0.1)
-    other.ack(taken)
+    (reclaimed,) = await other.read(10, 0.1)
+    other.ack(reclaimed)
     await other.flush()
 
-    assert not await one.settle(received, WHY, None)
+    assert not await one.settle(received, REASON, None)
 
-    assert 0 == ended(client)
+    assert 0 == settled(client)
     assert "DELCONSUMER" not in caplog.text
 
 
-async def test_a_renewal_lets_go_of_what_another_consumer_has_finished(make):
+async def test_a_renewal_drops_an_entry_that_another_consumer_finished(make):
     one, other = await make(lease=0.1), await make(lease=0.1)
-    told = []
-    one.watch(told.append)
-    received = await hold(one)
+    lost = []
+    one.watch(lost.append)
+    received = await read_one(one)
     await asyncio.sleep(0.15)
-    (taken,) = await other.read(10, 0.1)
-    other.ack(taken)
+    (reclaimed,) = await other.read(10, 0.1)
+    other.ack(reclaimed)
     await other.flush()
 
     await one._leases.renew()
 
-    assert [received] == told
+    assert [received] == lost
 
 
-async def test_what_was_taken_and_came_back_is_ours_again(make, client):
+async def test_an_entry_reclaimed_back_can_be_settled_as_an_orphan(make, client):
     one, other = await make(lease=0.1), await make(lease=0.1)
-    await hold(one)
+    await read_one(one)
     await asyncio.sleep(0.15)
-    (taken,) = await other.read(10, 0.1)
+    (reclaimed,) = await other.read(10, 0.1)
     await one._leases.renew()
-    await other.release([taken])
-    (back,) = await one.read(10, 0.1)
+    await other.release([reclaimed])
+    (reclaimed_back,) = await one.read(10, 0.1)
     delete_consumers(client)
 
-    assert await one.settle(back, WHY, None)
+    assert await one.settle(reclaimed_back, REASON, None)
 
-    assert 1 == ended(client)
+    assert 1 == settled(client)
 
 
-async def test_what_a_new_group_delivers_again_is_left_to_it(make, client):
+async def test_an_entry_that_a_recreated_group_will_deliver_is_no_orphan(make, client):
     transport = await make()
-    received = await hold(transport)
+    received = await read_one(transport)
     client.xgroup_destroy(STREAM, "shop")
     client.xgroup_create(STREAM, "shop", "0")
 
-    assert not await transport.settle(received, WHY, None)
+    assert not await transport.settle(received, REASON, None)
 
-    assert 0 == ended(client)
+    assert 0 == settled(client)
     assert [b"one"] == [r.raw for r in await transport.read(10, 0.1)]
 
 
-async def test_what_is_given_back_although_its_consumer_was_deleted_comes_again(
-    make, client
-):
+async def test_a_released_orphan_is_redelivered(make, client):
     one, other = await make(), await make()
-    received = await hold(one)
+    received = await read_one(one)
     delete_consumers(client)
 
     await one.release([received])
@@ -209,9 +186,11 @@ async def test_what_is_given_back_although_its_consumer_was_deleted_comes_again(
     assert [b"one"] == [r.raw for r in await other.read(10, 0.1)]
 
 
-async def test_what_was_deleted_and_trimmed_cannot_be_given_back(make, client, caplog):
+async def test_a_trimmed_orphan_that_is_released_is_counted_as_lost(
+    make, client, caplog
+):
     transport = await make()
-    received = await hold(transport)
+    received = await read_one(transport)
     delete_consumers(client)
     client.xtrim(STREAM, maxlen=0)
 

@@ -1,4 +1,4 @@
-"""Batches of commands: over a connection that is kept, and over redis-py's pipelines."""
+"""Pipelines over a dedicated connection and over redis-py's own."""
 
 import asyncio
 from contextlib import asynccontextmanager
@@ -15,7 +15,7 @@ ID = ("CLIENT", "ID")
 
 
 @asynccontextmanager
-async def line_to(url, kind=DedicatedConnection):
+async def pipelines_to(url, kind=DedicatedConnection):
     client = connect(parse_address(url, RedisConfig()), 5, 5)
     try:
         yield kind(client)
@@ -24,83 +24,85 @@ async def line_to(url, kind=DedicatedConnection):
 
 
 @pytest.fixture(params=[DedicatedConnection, ClusterPipelines])
-async def line(server, request):
-    async with line_to(server.url, request.param) as made:
+async def pipelines(server, request):
+    async with pipelines_to(server.url, request.param) as made:
         yield made
 
 
 @pytest.fixture
-async def kept(server):
-    async with line_to(server.url) as made:
+async def dedicated(server):
+    async with pipelines_to(server.url) as made:
         yield made
 
 
-async def test_replies_come_in_the_order_of_their_commands(line):
-    assert [b"0", b"1", b"2"] == await line.exchange([("ECHO", n) for n in range(3)])
+async def test_replies_are_in_the_order_of_the_commands(pipelines):
+    assert [b"0", b"1", b"2"] == await pipelines.exchange(
+        [("ECHO", n) for n in range(3)]
+    )
 
 
-async def test_an_error_stands_in_its_place_and_the_rest_is_answered(line):
-    before, error, after = await line.exchange(
+async def test_an_error_is_returned_in_its_place(pipelines):
+    before, error, after = await pipelines.exchange(
         [("ECHO", "a"), ("XADD", "s", "nonsense", "f", "v"), ("ECHO", "b")]
     )
 
     assert (b"a", b"b") == (before, after)
     assert isinstance(error, ResponseError)
-    assert [b"c"] == await line.exchange([("ECHO", "c")])
+    assert [b"c"] == await pipelines.exchange([("ECHO", "c")])
 
 
-async def test_the_connection_is_kept(kept):
-    assert await kept.exchange([ID]) == await kept.exchange([ID])
+async def test_a_dedicated_connection_is_reused(dedicated):
+    assert await dedicated.exchange([ID]) == await dedicated.exchange([ID])
 
 
-async def test_a_reply_that_was_given_up_answers_nothing_else(line):
+async def test_the_late_reply_to_a_cancelled_command_is_discarded(pipelines):
     with pytest.raises(asyncio.TimeoutError):
-        await asyncio.wait_for(line.exchange([("BLPOP", "nothing", 0.3)]), 0.1)
+        await asyncio.wait_for(pipelines.exchange([("BLPOP", "nothing", 0.3)]), 0.1)
     await asyncio.sleep(0.4)
 
-    assert [b"next"] == await line.exchange([("ECHO", "next")])
+    assert [b"next"] == await pipelines.exchange([("ECHO", "next")])
 
 
-async def test_a_connection_that_broke_is_told_once_and_made_again(own_server):
+async def test_a_broken_connection_fails_once_and_is_reopened(own_server):
     server = own_server()
-    async with line_to(server.url) as line:
-        await line.exchange([("ECHO", "a")])
+    async with pipelines_to(server.url) as pipelines:
+        await pipelines.exchange([("ECHO", "a")])
         server.restart()
         with pytest.raises(FAILURES):
-            await line.exchange([("ECHO", "b")])
+            await pipelines.exchange([("ECHO", "b")])
 
-        assert [b"c"] == await line.exchange([("ECHO", "c")])
+        assert [b"c"] == await pipelines.exchange([("ECHO", "c")])
 
 
 @pytest.mark.parametrize("kind", [DedicatedConnection, ClusterPipelines])
-async def test_a_server_that_is_not_there_yet_is_asked_again(own_server, kind):
+async def test_a_server_that_was_down_is_connected_to_later(own_server, kind):
     server = own_server()
     server.stop()
-    async with line_to(server.url, kind) as line:
+    async with pipelines_to(server.url, kind) as pipelines:
         with pytest.raises(FAILURES):
-            await line.exchange([("ECHO", "a")])
+            await pipelines.exchange([("ECHO", "a")])
         server.start()
 
-        assert [b"b"] == await line.exchange([("ECHO", "b")])
+        assert [b"b"] == await pipelines.exchange([("ECHO", "b")])
 
 
-async def test_after_leaving_another_connection_is_made(kept):
-    (before,) = await kept.exchange([ID])
-    await kept.leave()
+async def test_a_closed_connection_is_replaced_by_a_new_one(dedicated):
+    (before,) = await dedicated.exchange([ID])
+    await dedicated.leave()
 
-    assert [before] != await kept.exchange([ID])
-
-
-async def test_leaving_before_the_first_use_is_nothing(line):
-    await line.leave()
-
-    assert [b"a"] == await line.exchange([("ECHO", "a")])
+    assert [before] != await dedicated.exchange([ID])
 
 
-async def test_no_connection_is_left_when_the_client_closes(own_server):
+async def test_leave_before_the_first_use_does_nothing(pipelines):
+    await pipelines.leave()
+
+    assert [b"a"] == await pipelines.exchange([("ECHO", "a")])
+
+
+async def test_no_connection_is_left_open_when_the_client_closes(own_server):
     server = own_server()
-    async with line_to(server.url) as line:
-        await line.exchange([("ECHO", "a")])
+    async with pipelines_to(server.url) as pipelines:
+        await pipelines.exchange([("ECHO", "a")])
 
     with server.client() as client:
         assert 1 == len(client.client_list())

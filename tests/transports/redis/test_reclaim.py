@@ -1,9 +1,10 @@
-"""What a consumer takes over from another one, and what it leaves alone."""
+"""Which entries a consumer reclaims from another one."""
 
 import asyncio
 
-import pytest
 from tests.transports.redis.entries import (
+    DEAD,
+    REASON,
     STREAM,
     an_event,
     lost,
@@ -15,32 +16,15 @@ from tests.waiting import eventually
 
 from evmon import EventBus, RedisConfig
 from evmon._telemetry import instruments as i
-from evmon._transports.base import DeadLetter
-from evmon._transports.redis import RedisTransport
-from evmon._transports.redis.reader import SUSPECT
+from evmon._transports.redis.reader import SUSPECT_DELIVERIES
 
 EVENTS = [b"one", b"two", b"three"]
 
 
-@pytest.fixture
-async def transport(server):
-    opened = []
-
-    async def make(lease):
-        made = RedisTransport(server.url, "shop", config=RedisConfig(lease=lease))
-        await made.open()
-        opened.append(made)
-        return made
-
-    yield make
-    for made in opened:
-        await made.close()
-
-
-async def test_what_was_trimmed_under_a_living_consumer_stays_its_own(
-    transport, client, caplog
+async def test_trimmed_entries_of_an_active_consumer_are_not_reclaimed(
+    make, client, caplog
 ):
-    one, other = await transport(30), await transport(30)
+    one, other = await make(lease=30), await make(lease=30)
     await one.publish(EVENTS)
     assert 3 == len(await one.read(10, 0.1))
     client.xtrim(STREAM, maxlen=0)
@@ -51,10 +35,10 @@ async def test_what_was_trimmed_under_a_living_consumer_stays_its_own(
     assert "lost" not in caplog.text
 
 
-async def test_what_was_trimmed_under_a_silent_consumer_is_told_as_lost(
-    transport, client, caplog
+async def test_trimmed_entries_of_an_idle_consumer_are_logged_as_lost(
+    make, client, caplog
 ):
-    one, other = await transport(0.1), await transport(0.1)
+    one, other = await make(lease=0.1), await make(lease=0.1)
     await one.publish(EVENTS)
     await one.read(10, 0.1)
     client.xtrim(STREAM, maxlen=1, approximate=False)
@@ -66,10 +50,10 @@ async def test_what_was_trimmed_under_a_silent_consumer_is_told_as_lost(
     assert 1 == client.xpending(STREAM, "shop")["pending"]
 
 
-async def test_what_was_trimmed_while_our_own_lease_ran_out_can_still_be_settled(
-    transport, client, caplog
+async def test_a_trimmed_entry_with_an_expired_lease_can_still_be_settled(
+    make, client, caplog
 ):
-    one = await transport(0.1)
+    one = await make(lease=0.1)
     await one.publish([b"one"])
     (received,) = await one.read(10, 0.1)
     client.xtrim(STREAM, maxlen=0)
@@ -77,13 +61,13 @@ async def test_what_was_trimmed_while_our_own_lease_ran_out_can_still_be_settled
 
     assert [] == await one.read(10, 0.01)
 
-    assert await one.settle(received, DeadLetter("rejected"), None)
-    assert 1 == client.xlen("evmon:{shop}:dead")
+    assert await one.settle(received, REASON, None)
+    assert 1 == client.xlen(DEAD)
     assert "lost" not in caplog.text
 
 
-async def test_all_of_a_silent_consumer_is_taken_over_page_by_page(transport):
-    one, other = await transport(0.1), await transport(0.1)
+async def test_all_entries_of_an_idle_consumer_are_reclaimed_page_by_page(make):
+    one, other = await make(lease=0.1), await make(lease=0.1)
     await one.publish(EVENTS)
     await one.read(10, 0.1)
     await asyncio.sleep(0.15)
@@ -94,35 +78,35 @@ async def test_all_of_a_silent_consumer_is_taken_over_page_by_page(transport):
     assert [2, 2, 2] == [r.deliveries for page in pages for r in page]
 
 
-async def test_entries_of_a_silent_consumer_are_taken_over(make, client, measured):
+async def test_reclaimed_entries_are_counted_as_redeliveries(make, client, measured):
     one, two = await make(lease=0.1), await make(lease=0.1)
     await one.publish([b"a", b"b"])
     await one.read(10, 0.01)
     assert [] == await two.read(10, 0.01)
     await asyncio.sleep(0.12)
 
-    taken = await read_all(two, 2)
-    assert {2} == {r.deliveries for r in taken}
+    reclaimed = await read_all(two, 2)
+    assert {2} == {r.deliveries for r in reclaimed}
     assert 2 == measured.total(i.REDELIVERIES)
     assert 2 == measured.total(i.RECLAIMS)
 
 
-async def test_more_is_never_taken_over_than_asked_for(make, client):
+async def test_at_most_max_count_entries_are_reclaimed_at_once(make, client):
     one, two = await make(lease=0.1), await make(lease=0.1)
     await one.publish([b"%d" % n for n in range(10)])
     await one.read(10, 0.01)
     await asyncio.sleep(0.12)
 
-    taken = []
-    while len(taken) < 10:
+    reclaimed = []
+    while len(reclaimed) < 10:
         entries = await two.read(3, 0.02)
         assert 3 >= len(entries)
-        taken += entries
+        reclaimed += entries
         await two._leases.renew()
-    assert sorted(r.raw for r in taken) == [b"%d" % n for n in range(10)]
+    assert [b"%d" % n for n in range(10)] == sorted(r.raw for r in reclaimed)
 
 
-async def test_what_was_trimmed_while_pending_is_counted_as_lost(
+async def test_entries_trimmed_while_pending_are_counted_as_lost(
     make, client, measured
 ):
     one, two = await make(lease=0.1), await make(lease=0.1)
@@ -131,15 +115,14 @@ async def test_what_was_trimmed_while_pending_is_counted_as_lost(
     client.xtrim(STREAM, maxlen=1, approximate=False)
     await asyncio.sleep(0.12)
 
-    (taken,) = await read_all(two, 1)
-    assert b"c" == taken.raw
+    (reclaimed,) = await read_all(two, 1)
+    assert b"c" == reclaimed.raw
     assert [] == await read_for(two, 0.1)
     assert 2 == lost(measured)
     assert 1 == pending(client)
 
 
-async def test_a_crashed_process_loses_nothing(server, client):
-    """Two buses, one of which ends without a word in the middle of its work."""
+async def test_entries_of_a_crashed_process_are_handled_by_another(server, client):
     seen = []
     redis = RedisConfig(lease=0.2)
     client.xgroup_create(STREAM, "shop", "0", mkstream=True)
@@ -153,24 +136,26 @@ async def test_a_crashed_process_loses_nothing(server, client):
         await eventually(lambda: pending(client) == 0)
 
 
-async def test_a_suspect_is_held_alone_so_that_no_neighbour_dies_with_it(make, client):
-    silent = await make(lease=0.2)
-    await silent.publish([str(n).encode() for n in range(4)])
-    await read_all(silent, 4)
+async def test_a_consumer_holds_one_suspect_at_a_time(make, client):
+    idle = await make(lease=0.2)
+    await idle.publish([str(n).encode() for n in range(4)])
+    await read_all(idle, 4)
     for entry in client.xpending_range(STREAM, "shop", "-", "+", 10)[:3]:
         client.xclaim(
-            *(STREAM, "shop", silent._consumer, 0, [entry["message_id"]]),
-            retrycount=SUSPECT - 1,
+            *(STREAM, "shop", idle._consumer.name, 0, [entry["message_id"]]),
+            retrycount=SUSPECT_DELIVERIES - 1,
             idle=1000,
         )
     await asyncio.sleep(0.25)
     other = await make(lease=0.2)
-    taken = await read_for(other, 0.3)
-    assert [(b"0", SUSPECT), (b"3", 2)] == sorted((r.raw, r.deliveries) for r in taken)
+    reclaimed = await read_for(other, 0.3)
+    assert [(b"0", SUSPECT_DELIVERIES), (b"3", 2)] == sorted(
+        (r.raw, r.deliveries) for r in reclaimed
+    )
 
-    other.ack(next(r for r in taken if r.raw == b"0"))
+    other.ack(next(r for r in reclaimed if r.raw == b"0"))
     await other.flush()
     (suspect,) = await read_for(other, 0.2)
-    assert (b"1", SUSPECT) == (suspect.raw, suspect.deliveries)
-    (left,) = client.xpending_range(STREAM, "shop", "-", "+", 10, silent._consumer)
-    assert SUSPECT - 1 == left["times_delivered"]
+    assert (b"1", SUSPECT_DELIVERIES) == (suspect.raw, suspect.deliveries)
+    (left,) = client.xpending_range(STREAM, "shop", "-", "+", 10, idle._consumer.name)
+    assert SUSPECT_DELIVERIES - 1 == left["times_delivered"]

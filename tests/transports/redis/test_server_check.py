@@ -1,4 +1,4 @@
-"""Before events are entrusted to a server: the look at it, and the wait for it."""
+"""The server's version and settings are checked at startup."""
 
 import asyncio
 import logging
@@ -8,7 +8,7 @@ from tests.waiting import eventually
 
 from evmon import ConfigError, EventBus, RedisConfig, TransportError
 from evmon._transports.redis import RedisTransport
-from evmon._transports.redis.server_check import dangers_of, too_old
+from evmon._transports.redis.server_check import risks_of, too_old
 
 
 async def start(url, **config):
@@ -23,13 +23,13 @@ def warnings_of(caplog):
     return [r.getMessage() for r in caplog.records if r.levelno >= logging.WARNING]
 
 
-async def test_a_durable_server_gives_no_warning(own_server, caplog):
+async def test_a_durable_server_causes_no_warning(own_server, caplog):
     await start(own_server().url, require_durable=True)
 
     assert [] == warnings_of(caplog)
 
 
-async def test_a_server_without_an_append_only_file_is_warned_of(own_server, caplog):
+async def test_a_missing_append_only_file_causes_a_warning(own_server, caplog):
     await start(own_server("--appendonly", "no").url)
 
     (warning,) = warnings_of(caplog)
@@ -38,7 +38,9 @@ async def test_a_server_without_an_append_only_file_is_warned_of(own_server, cap
 
 
 @pytest.mark.parametrize("policy", ["allkeys-lru", "allkeys-lfu", "allkeys-random"])
-async def test_a_server_that_may_evict_streams_is_warned_of(own_server, caplog, policy):
+async def test_a_policy_that_may_evict_streams_causes_a_warning(
+    own_server, caplog, policy
+):
     server = own_server("--maxmemory", "100mb", "--maxmemory-policy", policy)
     await start(server.url)
 
@@ -53,7 +55,7 @@ async def test_a_server_that_may_evict_streams_is_warned_of(own_server, caplog, 
         ("--maxmemory", "0", "--maxmemory-policy", "allkeys-lru"),
     ],
 )
-async def test_a_server_that_evicts_nothing_is_not_warned_of(
+async def test_a_policy_that_evicts_nothing_causes_no_warning(
     own_server, caplog, options
 ):
     await start(own_server(*options).url)
@@ -61,7 +63,7 @@ async def test_a_server_that_evicts_nothing_is_not_warned_of(
     assert [] == warnings_of(caplog)
 
 
-async def test_durability_is_refused_at_once_where_it_is_not_given(own_server):
+async def test_require_durable_refuses_a_server_that_may_lose_events(own_server):
     server = own_server(
         *("--appendonly", "no"),
         *("--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru"),
@@ -78,7 +80,7 @@ async def test_durability_is_refused_at_once_where_it_is_not_given(own_server):
         assert [] == client.keys("*")
 
 
-async def test_a_bus_on_such_a_server_does_not_start(own_server):
+async def test_a_bus_that_requires_durability_does_not_start_without_it(own_server):
     server = own_server("--appendonly", "no")
     bus = EventBus(transport=server.url, redis=RedisConfig(require_durable=True))
     with pytest.raises(ConfigError, match="require_durable"):
@@ -88,7 +90,7 @@ async def test_a_bus_on_such_a_server_does_not_start(own_server):
 
 
 @pytest.mark.parametrize("require", [True, False])
-async def test_a_user_who_may_not_look_is_warned_or_refused(
+async def test_a_user_without_access_to_info_causes_a_warning_or_an_error(
     own_server, caplog, require
 ):
     server = own_server()
@@ -106,7 +108,7 @@ async def test_a_user_who_may_not_look_is_warned_or_refused(
         assert "cannot check the server's settings" in warning
 
 
-async def test_a_user_who_may_not_make_the_group_is_refused(own_server):
+async def test_a_user_who_may_not_create_the_group_is_an_error(own_server):
     server = own_server()
     with server.client() as client:
         client.execute_command(
@@ -129,8 +131,8 @@ async def test_a_user_who_may_not_make_the_group_is_refused(own_server):
         ("", True),
     ],
 )
-def test_the_version_decides_whether_a_server_is_too_old(version, old):
-    assert bool(too_old({"redis_version": version})) == old
+def test_servers_before_7_0_are_too_old(version, old):
+    assert old == bool(too_old({"redis_version": version}))
 
 
 async def test_a_server_that_is_too_old_is_refused(server, monkeypatch):
@@ -146,7 +148,7 @@ async def test_a_server_that_is_too_old_is_refused(server, monkeypatch):
     await transport.close()
 
 
-async def test_a_server_with_security_holes_is_warned_of(server, monkeypatch, caplog):
+async def test_a_vulnerable_server_causes_a_warning(server, monkeypatch, caplog):
     transport = RedisTransport(server.url, "shop")
     call = transport._client.call
 
@@ -164,14 +166,14 @@ async def test_a_server_with_security_holes_is_warned_of(server, monkeypatch, ca
     )
 
 
-def test_a_server_that_may_evict_what_expires_is_warned_of():
+def test_a_policy_that_may_evict_expiring_keys_is_a_risk():
     info = {"aof_enabled": 1, "maxmemory": 1, "maxmemory_policy": "volatile-lru"}
 
-    (danger,) = dangers_of(info)
-    assert "volatile-lru may evict evmon's own notes" in danger
+    (danger,) = risks_of(info)
+    assert "volatile-lru may evict evmon's expiring keys" in danger
 
 
-async def test_a_server_that_comes_late_is_waited_for(own_server, caplog):
+async def test_open_waits_for_a_server_that_starts_late(own_server, caplog):
     server = own_server()
     server.stop()
     t = RedisTransport(server.url, "shop")

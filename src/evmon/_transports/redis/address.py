@@ -1,18 +1,18 @@
-"""From a URL to a client of redis-py; passwords stay inside.
+"""Parses the URL of a server and makes a client of redis-py.
 
 ::
 
-    redis://host:6379/0            rediss:// with TLS, certificate and host name checked
+    redis://host:6379/0            rediss:// with TLS, checks certificate and host name
     unix:///run/redis.sock?db=0
     redis+sentinel://host:26379,host:26379/primary/0       rediss+sentinel://
-        ?sentinel_username=…&sentinel_password=…           if they ask for a login
+        ?sentinel_username=…&sentinel_password=…           login at the sentinels
     redis+cluster://host:6379,host:6379                    rediss+cluster://
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeAlias
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from redis.asyncio import Redis, RedisCluster, Sentinel
 from redis.asyncio.cluster import ClusterNode
@@ -37,7 +37,7 @@ _KINDS: Final[Mapping[str, Kind]] = {
 }
 SCHEMES: Final = tuple(_KINDS)
 CONNECTIONS: Final = 100
-"""Connections of a client to one server, at the most."""
+"""Maximum number of connections of a client to one server."""
 
 _OPTIONS: Final = frozenset(
     {
@@ -46,7 +46,7 @@ _OPTIONS: Final = frozenset(
     }
 )
 _ENCODE: Final = (
-    "transport: the URL cannot be taken apart; special characters in its login must be"
+    "transport: the URL cannot be parsed; special characters in its login must be"
     " percent-encoded, such as %2F for '/'"
 )
 _PORTS: Final = {"sentinel": 26379, "server": 6379, "cluster": 6379, "socket": 0}
@@ -54,19 +54,19 @@ _PORTS: Final = {"sentinel": 26379, "server": 6379, "cluster": 6379, "socket": 0
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where Redis is, and who we are there.
+    """Where the server is, and the login.
 
     Attributes:
-        kind: of deployment.
-        hosts: host and port of each server that the URL names.
-        path: of a Unix socket.
-        primary: name under which sentinels know the primary.
+        kind: kind of deployment.
+        hosts: host and port of each server in the URL.
+        path: path of the Unix socket.
+        primary: name by which the sentinels know the primary.
         db: number of the database.
-        tls: whether to speak TLS.
-        username: empty for the default user.
-        password: empty for none.
-        options: of TLS.
-        sentinel: login at the sentinels, as redis-py wants it.
+        tls: whether connections use TLS.
+        username: user name; empty for the default user.
+        password: password; empty for none.
+        options: TLS options of redis-py.
+        sentinel: login at the sentinels, as options of redis-py.
     """
 
     kind: Kind
@@ -87,7 +87,7 @@ class Address:
         return [secret for secret in known if secret]
 
     def __str__(self) -> str:
-        """What may stand in a log."""
+        """The address without the login, for logs."""
         if self.kind == "socket":
             return f"unix://{self.path}"
         hosts = ",".join(f"{host}:{port}" for host, port in self.hosts)
@@ -95,55 +95,35 @@ class Address:
 
 
 def parse_address(url: str, config: RedisConfig) -> Address:
-    """Take a URL apart; the configuration's user and password win over the URL's.
+    """Parse a URL whose scheme is one of `SCHEMES`.
+
+    Args:
+        url: URL of the server.
+        config: user name and password; unless empty, they replace those of the URL.
 
     Raises:
-        ConfigError: says what is wrong with the URL, without its passwords.
+        ConfigError: the URL is invalid; the message contains no password.
     """
     try:
         parts = urlsplit(url)
-    except ValueError:  # its message would tell the password
+    except ValueError:  # its message contains the password
         raise ConfigError(_ENCODE) from None
     kind = _KINDS[parts.scheme]
-    options = dict(parse_qsl(parts.query, keep_blank_values=True))
-    unknown = sorted(options.keys() - _OPTIONS)
-    # Where a password was cut in two, its second half must not be shown as something else.
-    open_options = (n + v for n, v in options.items() if not n.endswith("password"))
-    rest = [parts.path, parts.fragment, *open_options]
-    if kind != "socket" and any("@" in part for part in rest):
-        raise ConfigError(_ENCODE)
-    if unknown:
-        known = ", ".join(sorted(_OPTIONS))
-        raise ConfigError(f"transport option {unknown[0]!r}: must be one of {known}")
+    options = _options(parts, kind)
     userinfo, _, hosts = parts.netloc.rpartition("@")
-    username, _, password = userinfo.partition(":")
-    path = [unquote(part) for part in parts.path.split("/") if part]
-    db = options.pop("db", "0")
-    primary = ""
-    if kind == "sentinel":
-        if not path:
-            raise ConfigError(
-                "transport=redis+sentinel://…: must name the primary after the hosts,"
-                " as in redis+sentinel://host:26379/primary"
-            )
-        primary = path.pop(0)
-    if path and kind != "socket":
-        db = path[0]
-    if not db.isdecimal() or (kind == "cluster" and int(db)):
-        raise ConfigError(
-            f"transport database {db!r}: must be a number; 0 in a cluster"
-        )
     if kind == "server" and "," in hosts:
         raise ConfigError(
             "transport=redis://…: must name one host; for several there are"
             " redis+sentinel:// and redis+cluster://"
         )
+    username, _, password = userinfo.partition(":")
+    primary, db = _primary_and_db(parts, kind, options.pop("db", "0"))
     return Address(
         kind=kind,
         hosts=() if kind == "socket" else _hosts(hosts, _PORTS[kind]),
         path=unquote(parts.path) if kind == "socket" else "",
         primary=primary,
-        db=int(db),
+        db=db,
         tls=parts.scheme.startswith("rediss"),
         username=config.username or options.pop("username", "") or unquote(username),
         password=config.password or options.pop("password", "") or unquote(password),
@@ -157,14 +137,14 @@ def parse_address(url: str, config: RedisConfig) -> Address:
 
 
 def connect(address: Address, timeout: float, connect_timeout: float) -> RedisClient:
-    """Make a client; nothing is connected yet.
+    """Make a client, without connecting yet.
 
-    It never tries again by itself, which would append events twice, and it hands out
-    replies about streams as they came.
+    It never retries by itself, which could append events twice. It does not convert the
+    replies of stream commands.
 
     Args:
-        address: of the server.
-        timeout: seconds to wait for an answer.
+        address: address of the server.
+        timeout: seconds to wait for a reply.
         connect_timeout: seconds to wait for a connection.
     """
     options: dict[str, Any] = {
@@ -193,12 +173,12 @@ def _client(address: Address, options: dict[str, Any]) -> RedisClient:
         return RedisCluster(startup_nodes=nodes, **options)
     options["db"] = address.db
     if address.kind == "sentinel":
-        # The sentinels have a login of their own, or none.
-        asking = {k: v for k, v in options.items() if k.startswith(("socket_", "ssl"))}
+        # The login at the sentinels is separate from the one at the primary.
+        shared = {k: v for k, v in options.items() if k.startswith(("socket_", "ssl"))}
         sentinel = Sentinel(  # type: ignore[no-untyped-call]
             list(address.hosts),
             sentinel_kwargs={
-                **asking,
+                **shared,
                 **address.sentinel,
                 "retry": Retry(NoBackoff(), 0),
             },
@@ -210,6 +190,41 @@ def _client(address: Address, options: dict[str, Any]) -> RedisClient:
         return Redis(unix_socket_path=address.path, **options)
     host, port = address.hosts[0]
     return Redis(host=host, port=port, **options)
+
+
+def _options(parts: SplitResult, kind: Kind) -> dict[str, str]:
+    """The options in the query of a URL."""
+    options = dict(parse_qsl(parts.query, keep_blank_values=True))
+    # A special character in a password splits it: the rest must not appear in an error.
+    public = (n + v for n, v in options.items() if not n.endswith("password"))
+    rest = [parts.path, parts.fragment, *public]
+    if kind != "socket" and any("@" in part for part in rest):
+        raise ConfigError(_ENCODE)
+    unknown = sorted(options.keys() - _OPTIONS)
+    if unknown:
+        known = ", ".join(sorted(_OPTIONS))
+        raise ConfigError(f"transport option {unknown[0]!r}: must be one of {known}")
+    return options
+
+
+def _primary_and_db(parts: SplitResult, kind: Kind, db: str) -> tuple[str, int]:
+    """The name of the primary, and the number of the database (`db` by default)."""
+    path = [unquote(part) for part in parts.path.split("/") if part]
+    primary = ""
+    if kind == "sentinel":
+        if not path:
+            raise ConfigError(
+                "transport=redis+sentinel://…: must name the primary after the hosts,"
+                " as in redis+sentinel://host:26379/primary"
+            )
+        primary = path.pop(0)
+    if path and kind != "socket":
+        db = path[0]
+    if not db.isdecimal() or (kind == "cluster" and int(db)):
+        raise ConfigError(
+            f"transport database {db!r}: must be a number; 0 in a cluster"
+        )
+    return primary, int(db)
 
 
 def _hosts(netloc: str, default_port: int) -> tuple[tuple[str, int], ...]:

@@ -1,4 +1,4 @@
-"""A client to the server: commands out, raw replies in, every failure a `TransportError`."""
+"""Sends commands and scripts to Redis; every failure is raised as a `TransportError`."""
 
 import asyncio
 import logging
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from redis.asyncio import Redis
+from redis.exceptions import NoScriptError
 
 from evmon._clock import Clock
 from evmon._telemetry.transport_recorder import TransportRecorder
@@ -14,6 +15,7 @@ from evmon._transports.redis.errors import (
     FAILURES,
     BrokenError,
     ReadOnlyError,
+    ScriptMissingError,
     translate,
 )
 from evmon._transports.redis.pipelines import (
@@ -21,24 +23,27 @@ from evmon._transports.redis.pipelines import (
     Command,
     DedicatedConnection,
 )
+from evmon._transports.redis.scripts import Script, with_text
 from evmon.errors import TransportError
 
-CALLS: Final = CONNECTIONS // 2
-"""Calls at once, the rest waits: past its last connection redis-py fails at once, as if
-the server were gone."""
+MAX_CALLS: Final = CONNECTIONS // 2
+"""Maximum number of concurrent calls; further ones wait.
+
+redis-py does not wait for a free connection: it fails as if the server were down.
+"""
 
 _log = logging.getLogger("evmon.transport")
 
 
 class Client:
-    """A client, its failures translated and its reconnections counted.
+    """A client that translates errors and counts reconnections.
 
     Args:
-        client: made by `connect`.
+        client: client of redis-py, made by `connect`.
         secrets: texts that must not appear in an error.
-        recorder: counts reconnections.
-        clock: time.
-        one_by_one: whether nobody pipes while somebody else does.
+        recorder: counter of reconnections.
+        clock: source of time.
+        one_by_one: whether `pipe` is never called concurrently.
     """
 
     def __init__(
@@ -51,72 +56,112 @@ class Client:
         one_by_one: bool = False,
     ) -> None:
         self._client = client
-        self._pipes: DedicatedConnection | ClusterPipelines = ClusterPipelines(client)
+        self._pipelines: DedicatedConnection | ClusterPipelines
         if one_by_one and isinstance(client, Redis):
-            self._pipes = DedicatedConnection(client)
+            self._pipelines = DedicatedConnection(client)
+        else:
+            self._pipelines = ClusterPipelines(client)
         self._secrets = secrets
         self._recorder = recorder
         self._clock = clock
-        self._turns = asyncio.Semaphore(CALLS)
+        self._slots = asyncio.Semaphore(MAX_CALLS)
         self.broken = False
-        """Whether the last thing heard was that the connection broke."""
-        self.last_heard = -float("inf")
-        """When the server last answered, by the monotonic clock."""
+        """Whether the connection broke and no reply has come since."""
+        self.last_reply = -float("inf")
+        """Monotonic time of the last reply, errors included."""
 
     async def call(self, *command: Any) -> Any:
         """Send one command and return its reply.
 
         Raises:
-            TransportError: the command, or the connection, failed.
+            TransportError: the command or the connection failed.
         """
         try:
-            async with self._turns:
+            async with self._slots:
                 reply = await self._client.execute_command(*command)
         except FAILURES as error:
-            raise await self._failed(error) from error
-        self._heard()
+            raise await self._failure(error) from error
+        self._replied()
         return reply
+
+    async def eval(
+        self, script: Script, keys: Sequence[str], args: Sequence[Any]
+    ) -> Any:
+        """Run a script and return its reply.
+
+        Args:
+            script: script to run.
+            keys: values of KEYS, all in one hash slot.
+            args: values of ARGV.
+
+        Raises:
+            TransportError: the script or the connection failed.
+        """
+        command = script.command(keys, args)
+        try:
+            return await self.call(*command)
+        except ScriptMissingError:
+            # Nothing has run, so this cannot run the script twice.
+            return await self.call(*with_text(command))
 
     async def pipe(self, commands: Sequence[Command]) -> list[Any]:
         """Send commands in one round trip and return their replies.
 
+        Where the server lacks a script, that command and all after it are sent again. So
+        what follows a script must be safe to repeat, and must not be another script.
+
         Raises:
-            TransportError: the connection failed, or the first command that did.
+            TransportError: the connection failed, or a command did; the first such error.
         """
         try:
-            async with self._turns:
-                replies = await self._pipes.exchange(commands)
+            async with self._slots:
+                replies = await self._pipelines.exchange(commands)
+                missing = _first_missing_script(replies)
+                if missing < len(replies):
+                    # The missing script has not run, so it runs once. What follows it has
+                    # run too early: WAIT must wait for what the script writes. What
+                    # precedes it is not repeated.
+                    rest = [with_text(command) for command in commands[missing:]]
+                    replies[missing:] = await self._pipelines.exchange(rest)
         except FAILURES as error:
-            raise await self._failed(error) from error
-        self._heard()
+            raise await self._failure(error) from error
+        self._replied()
         for reply in replies:
             if isinstance(reply, Exception):
-                raise await self._failed(reply) from reply
+                raise await self._failure(reply) from reply
         return replies
 
     async def close(self) -> None:
         """Close all connections."""
         await self._client.aclose()
 
-    def _heard(self) -> None:
-        self.last_heard = self._clock.monotonic()
+    def _replied(self) -> None:
+        self.last_reply = self._clock.monotonic()
         if self.broken:
             self.broken = False
             self._recorder.reconnected()
             _log.info("reconnected to Redis")
 
-    async def _failed(self, error: BaseException) -> TransportError:
+    async def _failure(self, error: BaseException) -> TransportError:
         translated = translate(error, self._secrets)
         if isinstance(translated, BrokenError):
             self.broken = True
         elif isinstance(translated, ReadOnlyError):
             self.broken = True
-            await self._leave()
+            await self._leave_replica()
+        else:
+            self._replied()
         return translated
 
-    async def _leave(self) -> None:
-        """Drop connections to a server that is no primary any more."""
-        await self._pipes.leave()
+    async def _leave_replica(self) -> None:
+        """Close the connections to a server that is no longer the primary."""
+        await self._pipelines.leave()
         pool = getattr(self._client, "connection_pool", None)
         if pool is not None:
             await pool.disconnect(inuse_connections=False)
+
+
+def _first_missing_script(replies: Sequence[Any]) -> int:
+    """Index of the first reply NOSCRIPT; the number of replies if there is none."""
+    found = (n for n, reply in enumerate(replies) if isinstance(reply, NoScriptError))
+    return next(found, len(replies))

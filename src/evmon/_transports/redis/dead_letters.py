@@ -1,44 +1,183 @@
-"""The fields of a dead letter, and of an entry's next try."""
+"""Dead letters: their fields, and the queue of a service to list, replay and purge them."""
 
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Final
 
 import msgspec
 
-from evmon._transports.base import DeadLetter, Received, Redelivery
-from evmon._transports.redis.held import Origin
-from evmon._transports.redis.keys import (
+from evmon._clock import SYSTEM_CLOCK
+from evmon._failpoints import ON, reach
+from evmon._settings.configs import RedisConfig
+from evmon._telemetry.transport_recorder import no_recorder
+from evmon._transports.base import DeadLetter, Received
+from evmon._transports.redis import scripts
+from evmon._transports.redis.address import connect, parse_address
+from evmon._transports.redis.client import Client
+from evmon._transports.redis.entries import (
     DEAD_PREFIX,
     EVENT,
+    OWN_FIELDS,
     PACKED,
     Extra,
     Fields,
+    mapping,
     write_extra,
 )
+from evmon._transports.redis.held import Origin
+from evmon._transports.redis.keys import Keys
 
 VERSION: Final = "1"
+"""Version of the fields of a dead letter."""
+
 MAX_FIELDS: Final = 1000
-"""Fields of a stranger's entry that a dead letter keeps one by one."""
+"""Maximum number of fields kept one by one; the fields of a larger entry are packed."""
+
+MAX_PARTS: Final = 7000
+"""Maximum number of names and values that a script can append: Lua's stack ends at 8,000."""
+
+PAGE: Final = 100
+"""Dead letters read or deleted by one command."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredDeadLetter:
+    """A dead letter, as stored.
+
+    Attributes:
+        id: id of the dead letter.
+        facts: what was recorded when it was dead-lettered, by name.
+        fields: names and values of the original entry in turn.
+    """
+
+    id: str
+    facts: dict[str, str]
+    fields: Fields
+
+    @property
+    def raw(self) -> bytes:
+        """The encoded event; empty if the entry had none."""
+        return mapping(self.fields).get(EVENT, b"")
+
+    @property
+    def reason(self) -> str:
+        """Why it was dead-lettered."""
+        return self.facts.get("reason", "")
+
+    @property
+    def event_type(self) -> str:
+        """Type of the event; empty if it could not be decoded."""
+        return self.facts.get("event_type", "")
+
+    @property
+    def redriven(self) -> int:
+        """How often it was replayed before."""
+        text = self.facts.get("redriven", "")
+        return int(text) if text.isdecimal() else 0
+
+    @property
+    def can_be_replayed(self) -> bool:
+        """Whether it is small enough; only an entry that evmon did not write is not."""
+        return len(self.fields) <= MAX_PARTS
+
+
+class DeadLetterQueue:
+    """The dead letters of one service.
+
+    Args:
+        url: URL of the server.
+        service: name of the service.
+        config: login and timeouts.
+
+    Raises:
+        ConfigError: the URL is invalid.
+    """
+
+    def __init__(self, url: str, service: str, config: RedisConfig) -> None:
+        address = parse_address(url, config)
+        client = connect(address, config.timeout, config.timeout)
+        self._client = Client(client, address.secrets, no_recorder(), SYSTEM_CLOCK)
+        self._keys = Keys(service)
+
+    async def close(self) -> None:
+        """Disconnect."""
+        await self._client.close()
+
+    async def exists(self) -> bool:
+        """Whether the service has a stream or dead letters."""
+        keys = (self._keys.stream(), self._keys.dead)
+        return bool(await self._client.call("EXISTS", *keys))
+
+    async def letters(self, after: str = "-") -> AsyncIterator[StoredDeadLetter]:
+        """All dead letters stored at the time of the call, oldest first.
+
+        Args:
+            after: ``(`` and the id of the dead letter after which to start.
+        """
+        # A replayed event that fails again becomes a new dead letter: leave it out.
+        newest = await self._client.call(
+            *("XREVRANGE", self._keys.dead, "+", "-", "COUNT", 1)
+        )
+        while newest:
+            page = await self._client.call(
+                *("XRANGE", self._keys.dead, after, newest[0][0], "COUNT", PAGE)
+            )
+            for entry_id, fields in page:
+                yield _parse(entry_id, fields)
+            if len(page) < PAGE:
+                return
+            after = f"({page[-1][0].decode()}"
+
+    async def letter(self, letter_id: str) -> StoredDeadLetter | None:
+        """The dead letter with an id; None if there is none."""
+        found = await self._client.call("XRANGE", self._keys.dead, letter_id, letter_id)
+        # Redis completes an id without a sequence number, so it may find another one.
+        letter = _parse(*found[0]) if found else None
+        return letter if letter and letter.id == letter_id else None
+
+    async def replay(self, letter: StoredDeadLetter) -> bool:
+        """Move a dead letter back to its stream, for the handlers that failed.
+
+        Returns:
+            False if the dead letter no longer exists.
+        """
+        stream = letter.facts.get("stream", "")
+        if not stream.startswith(self._keys.stream()):
+            stream = self._keys.stream()
+        args = (letter.id, *_replay_fields(letter))
+        done = await self._client.eval(scripts.REPLAY, (self._keys.dead, stream), args)
+        if ON:
+            reach("during_replay")
+        return bool(done)
+
+    async def purge(self, letter_ids: Sequence[str]) -> int:
+        """Delete dead letters; returns how many existed."""
+        count = 0
+        for start in range(0, len(letter_ids), PAGE):
+            page = letter_ids[start : start + PAGE]
+            count += await self._client.call("XDEL", self._keys.dead, *page)
+        return count
 
 
 def dead_fields(
     received: Received, dead: DeadLetter, consumer: str, now: float
 ) -> list[bytes]:
-    """A dead letter: all fields of the entry as they were, and why it is here.
+    """The fields of a new dead letter: those of the entry, and the reason.
 
     Args:
-        received: the entry.
-        dead: why.
-        consumer: name of the one that gave up.
-        now: Unix time.
+        received: entry that failed.
+        dead: reason and error.
+        consumer: name of the consumer that dead-letters it.
+        now: current Unix time.
     """
     origin: Origin = received.token
     facts = {
         "version": VERSION,
         "reason": dead.reason,
-        "stream": origin.inbox.stream,
+        "stream": origin.held.stream,
         "id": received.id,
-        "group": origin.inbox.group,
+        "group": origin.held.group,
         "consumer": consumer,
         "event_type": dead.event_type,
         "event_id": dead.event_id,
@@ -48,37 +187,17 @@ def dead_fields(
         "handlers": "\n".join(dead.handlers),
         "attempts": str(dead.attempts),
         "deliveries": str(received.deliveries),
-        "first_failed_at": _moment(origin.extra.first_failed or now),
-        "dead_at": _moment(now),
+        "first_failed_at": _iso_time(origin.extra.first_failed or now),
+        "dead_at": _iso_time(now),
         "redriven": str(origin.extra.redriven),
     }
-    fields = list(_original(received))
+    fields = list(_original_fields(received))
     for name, value in facts.items():
         fields += (DEAD_PREFIX + name.encode(), value.encode(errors="replace"))
     return fields
 
 
-def next_fields(received: Received, again: Redelivery, now: float) -> list[bytes]:
-    """The entry as it will come again.
-
-    Args:
-        received: the entry.
-        again: what is said about its next try.
-        now: Unix time.
-    """
-    origin: Origin = received.token
-    extra = Extra(
-        attempts=again.attempts,
-        handlers=again.handlers,
-        group=origin.inbox.group,
-        first_failed=origin.extra.first_failed or now,
-        redriven=origin.extra.redriven,
-    )
-    return [EVENT, received.raw, *write_extra(extra)]
-
-
-def _original(received: Received) -> Fields:
-    """The entry's fields; those of a stranger that wrote very many, packed in one."""
+def _original_fields(received: Received) -> Fields:
     fields: Fields = received.token.fields
     if not fields:
         return (EVENT, received.raw)
@@ -87,7 +206,38 @@ def _original(received: Received) -> Fields:
     return fields
 
 
-def _moment(unix_time: float) -> str:
+def _iso_time(unix_time: float) -> str:
     return datetime.fromtimestamp(unix_time, timezone.utc).isoformat(
         "T", "milliseconds"
     )
+
+
+def _parse(entry_id: bytes, fields: Fields) -> StoredDeadLetter:
+    facts = {}
+    original: list[bytes] = []
+    for name, value in zip(fields[::2], fields[1::2], strict=False):
+        if name.startswith(DEAD_PREFIX):
+            key = name[len(DEAD_PREFIX) :].decode(errors="replace")
+            facts[key] = value.decode(errors="replace")
+        elif name == PACKED:
+            original += msgspec.msgpack.decode(value, type=list[bytes])
+        else:
+            original += (name, value)
+    return StoredDeadLetter(entry_id.decode(), facts, original)
+
+
+def _replay_fields(letter: StoredDeadLetter) -> list[bytes]:
+    """The original fields without attempts, for the handlers that failed."""
+    names = letter.facts.get("handlers", "")
+    extra = Extra(
+        handlers=tuple(name for name in names.split("\n") if name),
+        group=letter.facts.get("group", ""),
+        redriven=letter.redriven + 1,
+    )
+    kept = [
+        part
+        for name, value in zip(letter.fields[::2], letter.fields[1::2], strict=False)
+        if name == EVENT or name not in OWN_FIELDS
+        for part in (name, value)
+    ]
+    return [*kept, *write_extra(extra)]

@@ -1,4 +1,4 @@
-"""From what redis-py raises to what evmon raises; the one place that reads messages."""
+"""Translates errors of redis-py; no other module reads their messages."""
 
 import asyncio
 from collections.abc import Iterable
@@ -12,51 +12,57 @@ from evmon.errors import TransportError
 MASK: Final = "***"
 FAILURES: Final = (
     redis_errors.RedisError,
-    redis_errors.RedisClusterException,  # no RedisError, for redis-py
+    redis_errors.RedisClusterException,  # not a subclass of RedisError
     OSError,
     asyncio.TimeoutError,
 )
-"""What redis-py raises when the server, or the way to it, fails."""
+"""What redis-py raises when the server or the connection fails."""
 
 
 class GroupGoneError(TransportError):
-    """The stream or its group is not there (any more)."""
+    """The stream or its consumer group does not exist."""
+
+
+class ScriptMissingError(TransportError):
+    """The server does not have the script of an EVALSHA, and has run nothing."""
 
 
 class ReadOnlyError(TransportError):
-    """The server is a replica now; a new connection may find the new primary."""
+    """The server is now a replica; a new connection may find the new primary."""
 
 
 class BrokenError(TransportError):
-    """The connection broke, or no answer came in time."""
+    """The connection broke, or no reply came in time."""
 
 
 class RefusedError(BrokenError):
-    """The server does not let us in; at start, waiting would not change that."""
+    """The server refuses the login or the database; retrying does not help."""
 
 
 def translate(error: BaseException, secrets: Iterable[str] = ()) -> TransportError:
-    """The error as evmon's, without passwords.
+    """Convert an error of redis-py, without passwords.
 
     Args:
-        error: what redis-py raised, or returned as a reply.
+        error: error that redis-py raised, or returned as a reply.
         secrets: texts to mask in its message.
     """
     text = masked(str(error), secrets) or type(error).__name__
     if isinstance(error, redis_errors.ReadOnlyError):
         return ReadOnlyError(text)
+    if isinstance(error, redis_errors.NoScriptError):
+        return ScriptMissingError(text)
     if isinstance(error, redis_errors.AuthenticationError) or "DB index" in text:
         return RefusedError(text)
     if not isinstance(error, redis_errors.ResponseError):
         return BrokenError(text)
-    # Redis has no code of its own for a reader whose stream was deleted.
+    # Redis has no error code for a blocked reader whose stream was deleted.
     if text.startswith(("NOGROUP", "UNBLOCKED")) or "no such key" in text:
         return GroupGoneError(text)
     return TransportError(text)
 
 
 def masked(text: str, secrets: Iterable[str]) -> str:
-    """`text` with every secret, as it is or percent-encoded, replaced."""
+    """Replace every secret in `text`, plain or percent-encoded."""
     for secret in secrets:
         for form in {secret, quote(secret, safe="")}:
             text = text.replace(form, MASK)

@@ -4,7 +4,7 @@ from typing import Final
 
 from evmon._transports.factory import TransportFactory, TransportOptions
 from evmon._transports.redis.address import parse_address
-from evmon._transports.redis.dead_letter_queue import DeadLetterQueue
+from evmon._transports.redis.dead_letters import DeadLetterQueue
 from evmon._transports.redis.transport import RedisTransport
 
 

@@ -1,4 +1,4 @@
-"""What a consumer holds of one stream: no I/O, only who has what."""
+"""The entries of one stream that a consumer holds: bookkeeping without I/O."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -6,138 +6,146 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from evmon._transports.base import Received
-from evmon._transports.redis.keys import EVENT, Extra, Fields, mapping, read_extra
+from evmon._transports.redis.entries import EVENT, Extra, Fields, mapping, read_extra
 
-FIRST_WAY: Final = Extra()
+NO_EXTRA: Final = Extra()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Origin:
-    """Where an entry came from: the token of a `Received`.
+    """Where an entry was read from: the token of a `Received`.
 
     Attributes:
-        inbox: of the stream that it was read from.
-        fields: all of them, if there is more than the event; else empty.
-        extra: what they say.
+        held: held entries of the stream that it was read from.
+        fields: all fields of the entry; empty if the event is the only one.
+        extra: parsed extra fields.
     """
 
-    inbox: "HeldEntries"
+    held: "HeldEntries"
     fields: Fields = ()
-    extra: Extra = FIRST_WAY
+    extra: Extra = NO_EXTRA
 
 
 class HeldEntries:
-    """The entries of one stream that are with this consumer.
+    """The entries of one stream that this consumer holds.
 
-    An entry is *held* from the moment it is read until it is ended here or another
-    consumer took it over. Acks wait in `noted` and, while they are sent, in a batch on
-    its way; an entry of which either is true was not lost on its way to us.
+    An entry is held from when it is read until it is acknowledged, settled or released
+    here, or reclaimed by another consumer. An acknowledgement is in `unsent_acks` until it
+    is being sent; until its reply, Redis may still list the entry as pending.
 
     Args:
         stream: key of the stream.
-        group: name of the group.
+        group: name of the consumer group.
     """
 
     def __init__(self, stream: str, group: str) -> None:
         self.stream = stream
         self.group = group
-        self.held: dict[str, Received] = {}
-        self.noted: list[str] = []
-        self.cursor = "0-0"
-        """Where the next look for silent consumers starts."""
-        self.recovering: str | None = "-"
-        """After which id the look at our own pending entries goes on; None: it is over."""
-        self._on_their_way: list[list[str]] = []
-        self._ended: set[str] | None = None
-        self._plain = Origin(self)
+        self.entries: dict[str, Received] = {}
+        """Held entries by id."""
+        self.unsent_acks: list[str] = []
+        """Ids of entries to acknowledge."""
+        self.reclaim_cursor = "0-0"
+        """Id from which the next search for idle pending entries starts."""
+        self.recover_from: str | None = "-"
+        """Start of the next page of this consumer's own pending entries; None: no more."""
+        self._acks_in_flight: list[list[str]] = []
+        self._ended_while_listing: set[str] | None = None
+        self._first_delivery = Origin(self)
 
     def knows(self, entry_id: str) -> bool:
-        """Whether an entry is held, or done and its ack not through when we asked."""
+        """Whether an entry is held, or ended although Redis may list it as pending."""
         return (
-            entry_id in self.held
-            or entry_id in self.noted
-            or entry_id in (self._ended or ())
-            or any(entry_id in batch for batch in self._on_their_way)
+            entry_id in self.entries
+            or entry_id in self.unsent_acks
+            or entry_id in (self._ended_while_listing or ())
+            or any(entry_id in batch for batch in self._acks_in_flight)
         )
 
     @contextmanager
-    def asking(self) -> Iterator[None]:
-        """Within, the server is asked what is pending, and its answer is taken.
+    def listing_pending(self) -> Iterator[None]:
+        """Remember what ends while pending entries are listed.
 
-        What ends meanwhile, over another connection, may be pending in that answer still.
+        It ends over another connection, so the list may still contain it.
         """
-        self._ended = set()
+        self._ended_while_listing = set()
         try:
             yield
         finally:
-            self._ended = None
+            self._ended_while_listing = None
 
-    def let_go(self, entry_id: str) -> Received | None:
-        """An entry is not with us any more; returns it if it was."""
-        if self._ended is not None:
-            self._ended.add(entry_id)
-        return self.held.pop(entry_id, None)
+    def drop(self, entry_id: str) -> Received | None:
+        """Hold an entry no longer; returns it if it was held."""
+        if self._ended_while_listing is not None:
+            self._ended_while_listing.add(entry_id)
+        return self.entries.pop(entry_id, None)
 
-    def take_new(self, entries: Sequence[Any]) -> list[Received]:
-        """Hold what a read brought: pairs of id and fields, as Redis sends them."""
-        held, plain = self.held, self._plain
-        taken = []
+    def add_new(self, entries: Sequence[Any]) -> list[Received]:
+        """Hold new entries and return them.
+
+        Args:
+            entries: pairs of id and fields, as XREADGROUP returns them.
+        """
+        held, first_delivery = self.entries, self._first_delivery
+        added = []
         for raw_id, fields in entries:
             entry_id = raw_id.decode()
-            # A group that was made anew delivers again what is being handled.
+            # A recreated group delivers entries again that are being handled.
             if entry_id in held:
                 continue
             if len(fields) == 2 and fields[0] == EVENT:
-                received = Received(entry_id, fields[1], 0, 1, (), plain)
+                received = Received(entry_id, fields[1], 0, 1, (), first_delivery)
             else:
-                unusual = self._unusual(entry_id, fields, 1)
-                if unusual is None:
+                parsed = self._parse(entry_id, fields, 1)
+                if parsed is None:
                     continue
-                received = unusual
+                received = parsed
             held[entry_id] = received
-            taken.append(received)
-        return taken
+            added.append(received)
+        return added
 
-    def take_pending(self, entries: Iterable[Any]) -> list[Received]:
-        """Hold what was pending: id, fields and number of deliveries of each."""
-        taken = []
+    def add_pending(self, entries: Iterable[Any]) -> list[Received]:
+        """Hold pending entries that are not yet known, and return them.
+
+        Args:
+            entries: id, fields and number of deliveries of each.
+        """
+        added = []
         for raw_id, fields, deliveries in entries:
             entry_id = raw_id.decode()
             if self.knows(entry_id):
                 continue
-            received = self._unusual(entry_id, fields, deliveries)
+            received = self._parse(entry_id, fields, deliveries)
             if received is not None:
-                self.held[entry_id] = received
-                taken.append(received)
-        return taken
+                self.entries[entry_id] = received
+                added.append(received)
+        return added
 
-    def done(self, entry_id: str) -> None:
-        """An entry is done: its ack is noted."""
-        if self.held.pop(entry_id, None) is not None:
-            self.noted.append(entry_id)
+    def ack(self, entry_id: str) -> None:
+        """Mark a held entry for acknowledgement."""
+        if self.entries.pop(entry_id, None) is not None:
+            self.unsent_acks.append(entry_id)
 
     def start_acks(self) -> list[str]:
-        """Take what was noted, to send it; `end_acks` must follow."""
-        batch, self.noted = self.noted, []
-        self._on_their_way.append(batch)
+        """Take the unsent acknowledgements, to send them; `end_acks` must follow."""
+        batch, self.unsent_acks = self.unsent_acks, []
+        self._acks_in_flight.append(batch)
         return batch
 
     def end_acks(self, batch: list[str], *, sent: bool) -> None:
-        """The acks arrived, or have to be sent again."""
-        self._on_their_way = [b for b in self._on_their_way if b is not batch]
+        """Finish a batch of acknowledgements; if not `sent`, they are unsent again."""
+        self._acks_in_flight = [b for b in self._acks_in_flight if b is not batch]
         if not sent:
-            self.noted[:0] = batch
-        elif self._ended is not None:
-            self._ended.update(batch)
+            self.unsent_acks[:0] = batch
+        elif self._ended_while_listing is not None:
+            self._ended_while_listing.update(batch)
 
-    def _unusual(
-        self, entry_id: str, fields: Fields, deliveries: int
-    ) -> Received | None:
-        """An entry that carries more, or less, than an event; None if not for us."""
+    def _parse(self, entry_id: str, fields: Fields, deliveries: int) -> Received | None:
+        """An entry with extra fields or without an event; None if for another group."""
         named = mapping(fields)
         extra = read_extra(named)
         if extra.group and extra.group != self.group:
-            self.noted.append(entry_id)
+            self.unsent_acks.append(entry_id)
             return None
         return Received(
             entry_id,

@@ -1,70 +1,51 @@
-"""Leases: what is handled here stays ours while it takes its time, and only then."""
+"""Renews ownership of entries while their handlers run, and releases unfinished ones."""
 
 import asyncio
 import logging
 from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
-from evmon._clock import Clock
-from evmon._telemetry.transport_recorder import TransportRecorder
 from evmon._transports.base import Received
 from evmon._transports.redis import scripts
 from evmon._transports.redis.client import Client
+from evmon._transports.redis.consumer import Consumer
 from evmon._transports.redis.held import HeldEntries
-from evmon._transports.redis.keys import NOTED_SECONDS, Keys
+from evmon._transports.redis.keys import MARK_SECONDS
 from evmon.errors import TransportError
 
 RENEWALS: Final = 4
-"""Renewals in the time of a lease, so that one or two may fail."""
+"""Renewals during one lease, so that one or two may fail."""
 
 _log = logging.getLogger("evmon.transport")
 
 
 class Leases:
-    """Renews and gives back the leases of one consumer.
+    """Renews and releases the leases of one consumer.
 
     Args:
-        client: to the server.
-        inboxes: what is held.
-        keys: of the service.
-        consumer: name of this consumer.
-        lease: seconds of silence after which entries are taken over.
-        recorder: measures.
-        clock: time.
+        consumer: consumer whose entries are renewed.
+        client: connection to Redis.
     """
 
-    def __init__(
-        self,
-        client: Client,
-        inboxes: Sequence[HeldEntries],
-        keys: Keys,
-        consumer: str,
-        lease: float,
-        recorder: TransportRecorder,
-        clock: Clock,
-    ) -> None:
-        self._client = client
-        self._inboxes = inboxes
+    def __init__(self, consumer: Consumer, client: Client) -> None:
         self._consumer = consumer
-        self._notes = (keys.trimmed(consumer), keys.taken(consumer))
-        self._lease = lease
-        self._recorder = recorder
-        self._clock = clock
+        self._client = client
         self.lost: Callable[[Received], None] = lambda _: None
 
     async def run(self) -> None:
         """Renew until cancelled."""
-        interval = self._lease / RENEWALS
+        clock, lease = self._consumer.clock, self._consumer.lease
+        interval = lease / RENEWALS
         while True:
-            before = self._clock.monotonic()
-            await self._clock.sleep(interval)
-            late = self._clock.monotonic() - before - interval
+            before = clock.monotonic()
+            await clock.sleep(interval)
+            late = clock.monotonic() - before - interval
             if late > interval:
                 _log.warning(
                     "the event loop was blocked for %.1f s: other consumers may reclaim"
                     " the events handled here (lease: %.1f s)",
                     late,
-                    self._lease,
+                    lease,
                 )
             try:
                 await self.renew()
@@ -72,24 +53,25 @@ class Leases:
                 _log.warning("cannot renew leases, retrying: %s", error)
 
     async def renew(self) -> None:
-        """Renew what is ours, and let go of what is not.
+        """Renew the leases of all held entries; drop those that were reclaimed.
 
         Raises:
-            TransportError: the server could not be asked.
+            TransportError: the server cannot be reached, or refuses.
         """
-        # At the same time: no stream is to wait until another one's renewal timed out.
-        renewals = (self._renew(inbox) for inbox in self._inboxes)
+        # Concurrently: a time-out on one stream must not delay the others.
+        renewals = (self._renew(held) for held in self._consumer.streams)
         for error in await asyncio.gather(*renewals, return_exceptions=True):
             if error is not None:
                 raise error
 
-    async def _renew(self, inbox: HeldEntries) -> None:
-        ids = list(inbox.held)
+    async def _renew(self, held: HeldEntries) -> None:
+        ids = list(held.entries)
         if not ids:
             return
-        taken, trimmed = await self._client.call(
-            *("EVAL", scripts.RENEW, 3, inbox.stream, *self._notes),
-            *(inbox.group, self._consumer, NOTED_SECONDS, *ids),
+        reclaimed, trimmed = await self._client.eval(
+            scripts.RENEW,
+            (held.stream, *self._consumer.marks),
+            (held.group, self._consumer.name, MARK_SECONDS, *ids),
         )
         if trimmed:
             _log.warning(
@@ -97,10 +79,10 @@ class Leases:
                 " if this process dies now, they are lost",
                 len(trimmed),
             )
-        for entry_id in taken:
-            received = inbox.let_go(entry_id.decode())
+        for entry_id in reclaimed:
+            received = held.drop(entry_id.decode())
             if received is not None:
-                self._recorder.lease_lost()
+                self._consumer.recorder.lease_lost()
                 _log.warning(
                     "lease of event %s lost: another consumer reclaimed it", received.id
                 )
@@ -109,30 +91,38 @@ class Leases:
     async def release(
         self, received: Sequence[Received], in_doubt: Collection[Received]
     ) -> None:
-        """Give entries back.
+        """Release entries, so that another consumer can reclaim them at once.
 
         Args:
-            received: the entries.
-            in_doubt: those that may be ended already.
+            received: entries to release.
+            in_doubt: entries that may be settled already.
 
         Raises:
-            TransportError: the server could not be told; they stay pending.
+            TransportError: the server cannot be reached; the entries stay pending.
         """
-        for inbox in self._inboxes:
-            ours = [r for r in received if r.token.inbox is inbox]
-            sure = [r.id for r in ours if r.id in inbox.held and r not in in_doubt]
-            ids = [*sure, *(r.id for r in ours if r.id not in sure)]
+        for held in self._consumer.streams:
+            ours = [r for r in received if r.token.held is held]
+            unsettled = [
+                r.id for r in ours if r.id in held.entries and r not in in_doubt
+            ]
+            ids = [*unsettled, *(r.id for r in ours if r.id not in unsettled)]
             for entry_id in ids:
-                inbox.let_go(entry_id)
+                held.drop(entry_id)
             if ids:
-                silence = int(self._lease * 1000)
-                trimmed = await self._client.call(
-                    *("EVAL", scripts.RELEASE, 3, inbox.stream, *self._notes),
-                    *(inbox.group, self._consumer, silence, len(sure), *ids),
-                )
-                if trimmed:
-                    self._recorder.lost("trimmed", trimmed)
-                    _log.error(
-                        "lost %d events: trimmed from the stream before they were handled",
-                        trimmed,
-                    )
+                await self._release(held, ids, len(unsettled))
+
+    async def _release(
+        self, held: HeldEntries, ids: Sequence[str], unsettled: int
+    ) -> None:
+        lease_ms = self._consumer.lease_ms
+        trimmed = await self._client.eval(
+            scripts.RELEASE,
+            (held.stream, *self._consumer.marks),
+            (held.group, self._consumer.name, lease_ms, unsettled, *ids),
+        )
+        if trimmed:
+            self._consumer.recorder.lost("trimmed", trimmed)
+            _log.error(
+                "lost %d events: trimmed from the stream before they were handled",
+                trimmed,
+            )

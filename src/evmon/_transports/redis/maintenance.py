@@ -1,158 +1,150 @@
-"""Maintenance: a look at how things stand, and the sweeping of what is over."""
+"""Measures lag and ages, deletes idle consumers, trims finished events."""
 
 import logging
 from collections.abc import Sequence
 from typing import Final
 
-from evmon._clock import Clock
-from evmon._telemetry.transport_recorder import TransportRecorder, TransportStats
+from evmon._telemetry.transport_recorder import TransportStats
 from evmon._transports.redis import scripts
 from evmon._transports.redis.client import Client
+from evmon._transports.redis.consumer import Consumer
+from evmon._transports.redis.entries import time_of
 from evmon._transports.redis.errors import GroupGoneError
 from evmon._transports.redis.held import HeldEntries
-from evmon._transports.redis.keys import Keys, time_of
-from evmon._transports.redis.reader import Reader, promotion
+from evmon._transports.redis.reader import Reader
 from evmon.errors import TransportError
 
 UNKNOWN_AFTER: Final = 3
-"""Intervals without a look after which it is not known any more how things stand."""
+"""Intervals without a measurement after which the last values are withdrawn."""
 
 TRIM_COUNT: Final = 10_000
-"""Entries trimmed in one go at the most, so that the server stays quick."""
+"""Maximum number of entries trimmed by one command, so that none blocks the server."""
 
 FORGET_AFTER: Final = 3600.0
-"""Seconds after which a silent consumer that holds nothing is forgotten."""
+"""Seconds after which an idle consumer with no pending entries is deleted."""
 
 _log = logging.getLogger("evmon.transport")
 
 
 class Maintenance:
-    """What every consumer does every few seconds.
+    """Periodic work that every consumer does.
 
-    All that it asks is quick whatever the length of the streams, so no consumer has to
-    be chosen for it, and the figures survive any one of them.
+    Every command is fast however long the streams are. So all consumers do the work, and
+    the metrics do not depend on a single one.
 
     Args:
-        client: to the server.
-        inboxes: one for each stream.
-        keys: of the service.
-        reader: is told how far the server's clock is ahead.
-        interval: seconds between two rounds.
-        retention: seconds to keep finished events; None keeps them for ever.
-        recorder: measures.
-        clock: time.
+        consumer: consumer that does the work.
+        client: connection to Redis.
+        reader: reader of the consumer, which promotes retries and corrects its clock.
+        interval: seconds between two runs.
+        retention: seconds to keep finished events; None keeps them forever.
     """
 
     def __init__(
         self,
+        consumer: Consumer,
         client: Client,
-        inboxes: Sequence[HeldEntries],
-        keys: Keys,
         reader: Reader,
         interval: float,
         retention: float | None,
-        recorder: TransportRecorder,
-        clock: Clock,
     ) -> None:
+        self._consumer = consumer
         self._client = client
-        self._inboxes = inboxes
-        self._keys = keys
         self._reader = reader
         self._interval = interval
         self._retention = retention
-        self._recorder = recorder
-        self._clock = clock
 
     async def run(self) -> None:
-        """Go round until cancelled."""
-        seen = self._clock.monotonic()
+        """Run every `interval` seconds until cancelled."""
+        clock = self._consumer.clock
+        last_success = clock.monotonic()
         while True:
             try:
-                await self.round()
-                seen = self._clock.monotonic()
+                await self.run_once()
+                last_success = clock.monotonic()
             except GroupGoneError:
-                _log.debug("nothing is read here, and no group exists")
+                _log.debug("no consumer group exists, and this process only publishes")
             except TransportError as error:
-                _log.debug("upkeep failed, retrying: %s", error)
-                if self._clock.monotonic() - seen > UNKNOWN_AFTER * self._interval:
-                    self._recorder.unknown()
-            await self._clock.sleep(self._interval)
+                _log.debug("maintenance failed, retrying: %s", error)
+                if clock.monotonic() - last_success > UNKNOWN_AFTER * self._interval:
+                    self._consumer.recorder.unknown()
+            await clock.sleep(self._interval)
 
-    async def round(self) -> None:
-        """Look and sweep once.
+    async def run_once(self) -> None:
+        """Measure, delete idle consumers, trim, and promote due retries.
 
         Raises:
-            TransportError: the server could not be asked.
+            TransportError: the server cannot be reached, or refuses.
         """
-        # Reads make groups and promote as well, but nothing is read while every slot
-        # waits for its event to be settled: for a group, or for room in the schedule.
+        # The reader creates groups and promotes retries too, but it does not read while
+        # every slot waits to settle its event, which may need a group or a promotion.
         try:
-            stats = await self._look()
+            stats = await self._read_stats()
         except GroupGoneError:
-            await self._reader.make_groups_again()
-            stats = await self._look()
-        self._recorder.record_stats(stats)
-        for inbox in self._inboxes:
-            forget = (inbox.group, int(FORGET_AFTER * 1000), "")
-            await self._client.call("EVAL", scripts.FORGET, 1, inbox.stream, *forget)
-            await self._trim(inbox)
-        # Last, for a full server refuses it, and trimming is what makes room.
+            await self._reader.groups.recreate()
+            stats = await self._read_stats()
+        self._consumer.recorder.record_stats(stats)
+        for held in self._consumer.streams:
+            args = (held.group, int(FORGET_AFTER * 1000), "")
+            await self._client.eval(scripts.FORGET, (held.stream,), args)
+            await self._trim(held)
+        # Last: a server without memory refuses it until entries are trimmed.
         if stats.scheduled:
-            await self._client.call(*promotion(self._keys))
+            await self._reader.promote()
 
-    async def _trim(self, inbox: HeldEntries) -> None:
-        """Trim as fast as events come, however many of them are over since last time."""
+    async def _trim(self, held: HeldEntries) -> None:
+        """Trim until little is left, so that trimming keeps up with publishing."""
         if self._retention is None:
             return
-        command = ("EVAL", scripts.TRIM, 1, inbox.stream, self._retention, TRIM_COUNT)
-        while await self._client.call(*command) >= TRIM_COUNT // 2:
-            pass
+        args = (self._retention, TRIM_COUNT)
+        trimmed = TRIM_COUNT
+        while trimmed >= TRIM_COUNT // 2:
+            trimmed = await self._client.eval(scripts.TRIM, (held.stream,), args)
 
-    async def _look(self) -> TransportStats:
-        stands = await self._client.pipe(
-            [
-                (
-                    "EVAL",
-                    scripts.STATS,
-                    2,
-                    inbox.stream,
-                    self._keys.runs,
-                    inbox.group,
-                )
-                for inbox in self._inboxes
-            ]
-        )
-        dead, oldest, scheduled = await self._client.pipe(
-            [
-                ("XLEN", self._keys.dead),
-                ("XRANGE", self._keys.dead, "-", "+", "COUNT", 1),
-                ("ZCARD", self._keys.retry),
-            ]
-        )
-        now: int = stands[0][0]
-        self._reader.server_ahead = now / 1000 - self._clock.time()
-        trimmed = sum(stand[6] for stand in stands)
-        if trimmed:
-            self._recorder.lost("trimmed", trimmed)
-            _log.error(
-                "lost %d events: trimmed from the stream before they were read", trimmed
+    async def _read_stats(self) -> TransportStats:
+        keys = self._consumer.keys
+        # Not in a pipe, which would repeat a script after a missing one: each reply
+        # reports trimmed entries that the next one does not.
+        rows = [
+            await self._client.eval(
+                scripts.STATS, (held.stream, keys.runs), (held.group,)
             )
-        lags = [stand[2] for stand in stands]
+            for held in self._consumer.streams
+        ]
+        dead, oldest_dead, scheduled = await self._client.pipe(
+            [
+                ("XLEN", keys.dead),
+                ("XRANGE", keys.dead, "-", "+", "COUNT", 1),
+                ("ZCARD", keys.retry),
+            ]
+        )
+        nows, lengths, lags, pending, pending_since, unread_since, trimmed = zip(
+            *rows, strict=True
+        )
+        now: int = nows[0]
+        self._reader.server_ahead = now / 1000 - self._consumer.clock.time()
+        self._report_lost(sum(trimmed))
+        dead_since = [int(time_of(i.decode()) * 1000) for i, _ in oldest_dead]
         return TransportStats(
-            length=sum(stand[1] for stand in stands),
+            length=sum(lengths),
             lag=None if -1 in lags else sum(lags),
-            pending=sum(stand[3] for stand in stands),
-            pending_age=_age(now, [stand[4] for stand in stands]),
-            unread_age=_age(now, [stand[5] for stand in stands]),
+            pending=sum(pending),
+            pending_age=_age(now, pending_since),
+            unread_age=_age(now, unread_since),
             dead=dead,
-            dead_age=max(now / 1000 - time_of(oldest[0][0].decode()), 0.0)
-            if oldest
-            else 0.0,
+            dead_age=_age(now, dead_since),
             scheduled=scheduled,
         )
 
+    def _report_lost(self, count: int) -> None:
+        if count:
+            self._consumer.recorder.lost("trimmed", count)
+            _log.error(
+                "lost %d events: trimmed from the stream before they were read", count
+            )
+
 
 def _age(now: int, since: Sequence[int]) -> float:
-    """Seconds since the oldest of some times in ms, of which 0 is none."""
-    oldest = min((time for time in since if time), default=now)
-    return max(now - oldest, 0) / 1000
+    """Seconds since the earliest of some times; times are in ms, 0 means none."""
+    earliest = min((time for time in since if time), default=now)
+    return max(now - earliest, 0) / 1000

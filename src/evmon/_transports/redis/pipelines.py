@@ -1,4 +1,4 @@
-"""A connection of one's own, for whoever sends one batch of commands after another."""
+"""Two ways to send several commands in one round trip: to one server or to a cluster."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,16 +10,17 @@ from redis.exceptions import ResponseError
 from evmon._transports.redis.address import RedisClient
 
 Command = tuple[Any, ...]
+"""Name and arguments of a Redis command."""
 
 
 class DedicatedConnection:
-    """A connection that is kept, and connects again by itself after it broke.
+    """A dedicated connection for one caller that pipelines sequentially.
 
-    A pipeline of redis-py fetches a connection from the pool and puts it back each time,
-    between the arrival of events and the calls of their handlers.
+    It saves taking a connection from the pool for every read. It reconnects at its next
+    use after a failure.
 
     Args:
-        client: whose pool the connection is from.
+        client: client whose connection pool is used.
     """
 
     def __init__(self, client: Redis) -> None:
@@ -27,49 +28,49 @@ class DedicatedConnection:
         self._connection: AbstractConnection | None = None
 
     async def exchange(self, commands: Sequence[Command]) -> list[Any]:
-        """Send commands in one round trip and return their replies, errors among them.
+        """Send commands in one round trip; an error reply is returned in its place.
 
         Raises:
             redis.exceptions.RedisError: the connection failed.
-            OSError: likewise.
+            OSError: the connection failed.
         """
         if self._connection is None:
             self._connection = await self._pool.get_connection()  # type: ignore[no-untyped-call]
         connection = self._connection
         try:
             if not connection.is_connected:
-                # Not left to `send…`, which dials the old address: behind sentinels,
-                # `connect` asks them where the primary is now.
+                # `send_packed_command` would connect to the previous address; `connect`
+                # asks the sentinels for the current primary.
                 await connection.connect()
             await connection.send_packed_command(connection.pack_commands(commands))
             return [await _reply(connection) for _ in commands]
         except BaseException:
-            # Replies that are still to come must not answer what is asked next.
+            # Unread replies must not be taken for replies to the next commands.
             await connection.disconnect(nowait=True)
             raise
 
     async def leave(self) -> None:
-        """Drop the connection; the next use makes a new one."""
+        """Close the connection; the next use opens a new one."""
         if self._connection is not None:
             await self._connection.disconnect(nowait=True)
 
 
 class ClusterPipelines:
-    """The same where the servers are many: redis-py's pipelines find each one's.
+    """The same for a cluster: redis-py routes each command to its node.
 
     Args:
-        client: of the cluster.
+        client: client of the cluster.
     """
 
     def __init__(self, client: RedisClient) -> None:
         self._client = client
 
     async def exchange(self, commands: Sequence[Command]) -> list[Any]:
-        """Send commands and return their replies, errors among them.
+        """Send commands; an error reply is returned in its place.
 
         Raises:
             redis.exceptions.RedisError: the connection failed.
-            OSError: likewise.
+            OSError: the connection failed.
         """
         pipeline = self._client.pipeline(transaction=False)
         for command in commands:
@@ -78,7 +79,7 @@ class ClusterPipelines:
         return replies
 
     async def leave(self) -> None:
-        """Nothing is kept."""
+        """Nothing to close: connections belong to the pool."""
 
 
 async def _reply(connection: AbstractConnection) -> Any:

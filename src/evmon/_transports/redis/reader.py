@@ -1,169 +1,104 @@
-"""Reading: own history first, then what silent consumers left, then what is new."""
+"""Reads entries: first its own pending ones, then those of idle consumers, then new ones."""
 
 import logging
 from collections.abc import Sequence
 from typing import Any, Final
 
-from evmon._clock import Clock
 from evmon._failpoints import ON, reach
-from evmon._telemetry.transport_recorder import TransportRecorder
 from evmon._transports.base import Received
 from evmon._transports.redis import scripts
 from evmon._transports.redis.client import Client
+from evmon._transports.redis.consumer import Consumer
+from evmon._transports.redis.entries import time_of
 from evmon._transports.redis.errors import BrokenError, GroupGoneError
+from evmon._transports.redis.groups import ConsumerGroups
 from evmon._transports.redis.held import HeldEntries
-from evmon._transports.redis.keys import NOTED_SECONDS, Keys, time_of
+from evmon._transports.redis.keys import MARK_SECONDS
 from evmon._transports.redis.pipelines import Command
 from evmon.errors import TransportError
 
 MAX_BLOCK: Final = 2.0
-"""Seconds that a read blocks at the most; its socket waits so much longer."""
+"""Maximum seconds that a read blocks; its socket times out that much later."""
 
 IDLE_BLOCK: Final = 1.0
-"""Seconds that a read blocks while nothing comes and nothing waits for a retry.
+"""Seconds that a read blocks while no entries arrive and no retry is scheduled.
 
-No event waits for less in the schedule, so whoever puts it there is not late; if that
-process dies, the others see it after two of them. A stop may have to wait as long.
+Shorter retries are waited for in the process, so a retry scheduled meanwhile is not late.
+A stop may have to wait as long.
 """
 
-LOOKS: Final = 10
-"""Looks for silent consumers in the time of a lease."""
+RECLAIMS: Final = 10
+"""Searches for idle consumers during one lease."""
 
 PROMOTE_COUNT: Final = 100
+"""Maximum number of due retries moved by one command."""
 
 RECOVER_COUNT: Final = 100
-"""Pending entries that are listed at once at least; most of them are held already."""
+"""Minimum number of pending entries listed at once; most of them are held already."""
 
-FAILURE_STANDS: Final = 15.0
-"""Seconds for which a failed read tells how reading goes; the next one is sooner."""
+FAILURE_SECONDS: Final = 15.0
+"""Seconds for which a failed read keeps /readyz failing; the next read comes sooner."""
 
-SUSPECT: Final = 3
-"""Deliveries from which on an entry may be what kills its consumers.
+SUSPECT_DELIVERIES: Final = 3
+"""Deliveries from which on an entry is suspected of crashing its consumers.
 
-A consumer holds one such entry at a time: those that are innocent are not delivered again
-and again, until they are dead letters, because they were beside the one that is not.
+A consumer holds at most one such entry, so a poison event cannot use up the deliveries of
+its neighbours.
 """
 
-SUSPECTS_AGAIN: Final = 0.05
-"""Seconds until the next one is looked for."""
+SUSPECT_INTERVAL: Final = 0.05
+"""Seconds until the next search while suspects are left."""
 
 _log = logging.getLogger("evmon.transport")
 
 
-def promotion(keys: Keys) -> Command:
-    """The command that moves what is due from the retry schedule to its stream."""
-    schedule = (keys.retry, keys.retry_entries)
-    return ("EVAL", scripts.PROMOTE, len(schedule), *schedule, PROMOTE_COUNT)
-
-
 class Reader:
-    """The one reader of a consumer, for one or several streams.
+    """The single reader of a consumer.
 
     Args:
-        client: of its own, because reads block.
-        inboxes: one for each stream; all have the same group.
-        keys: of the service.
-        consumer: name of this consumer, unique to it.
-        lease: seconds of silence after which entries are taken over.
-        recorder: measures.
-        clock: time.
+        consumer: consumer to read for.
+        client: connection to Redis of its own, because reads block.
     """
 
-    def __init__(
-        self,
-        client: Client,
-        inboxes: Sequence[HeldEntries],
-        keys: Keys,
-        consumer: str,
-        lease: float,
-        recorder: TransportRecorder,
-        clock: Clock,
-    ) -> None:
-        self._client = client
-        self._inboxes = inboxes
-        self._by_stream = {inbox.stream.encode(): inbox for inbox in inboxes}
-        self._group = inboxes[0].group
-        self._keys = keys
+    def __init__(self, consumer: Consumer, client: Client) -> None:
         self._consumer = consumer
-        self._lease_ms = int(lease * 1000)
-        self._reclaim_every = lease / LOOKS
-        self._recorder = recorder
-        self._clock = clock
-        self.reads = False
-        """Whether events are read here, and not published alone."""
-        self._failure = ""
-        self._failed_at = 0.0
-        self._groups_made = 0
+        self._client = client
+        self.groups = ConsumerGroups(consumer, client)
+        self._by_stream = {held.stream.encode(): held for held in consumer.streams}
+        self._reclaim_interval = consumer.lease / RECLAIMS
         self._next_reclaim = 0.0
         self._more_to_reclaim = False
         self._next_promotion = 0.0
-        self._look_every = 0.0
-        self._turn = 0
+        self._promotion_interval = 0.0
+        self._next_stream = 0
         self._idle = False
-        self._scheduled = self._puts = True
+        self._retries_scheduled = True
+        self._scheduled_during_read = True
+        self._failure = ""
+        self._failed_at = 0.0
         self.server_ahead = 0.0
-        """Seconds by which the server's clock is ahead of ours."""
-
-    @property
-    def has_groups(self) -> bool:
-        """Whether all groups were there when last heard of."""
-        return self._groups_made > 0
-
-    @property
-    def misses_groups(self) -> bool:
-        """Whether a group that is read from was not there when last heard of."""
-        return self.reads and self._groups_made < 0
+        """Seconds by which the server's clock is ahead of this process's clock."""
 
     @property
     def failure(self) -> str:
-        """Why the last read failed; empty when it did not, or nothing is read since."""
-        age = self._clock.monotonic() - self._failed_at
-        return self._failure if age < FAILURE_STANDS else ""
+        """Why the last read failed; empty if it did not, or long ago."""
+        age = self._consumer.clock.monotonic() - self._failed_at
+        return self._failure if age < FAILURE_SECONDS else ""
 
-    def schedules(self) -> None:
-        """An event of ours is in the retry schedule: look there until it is due."""
-        self._scheduled = self._puts = True
-
-    async def make_groups(self) -> None:
-        """Create what groups are missing, at the start of their streams.
-
-        Raises:
-            TransportError: the server refused.
-        """
-        self.reads = True
-        again = self._groups_made < 0
-        for inbox in self._inboxes:
-            made = await self._make_group(inbox)
-            if made and again:
-                self._recorder.group_recreated()
-                _log.error(
-                    "group %s of %s was missing and has been recreated: it reads from"
-                    " the start, so handled events are delivered again",
-                    self._group,
-                    inbox.stream,
-                )
-        self._groups_made = 1
-
-    async def make_groups_again(self) -> None:
-        """Create the groups that somebody deleted; who only publishes wants none.
-
-        Raises:
-            TransportError: the server refused.
-        """
-        if self.reads:
-            self._groups_made = -1
-            await self.make_groups()
+    def retry_scheduled(self) -> None:
+        """This consumer scheduled a retry: check the schedule until it is due."""
+        self._retries_scheduled = self._scheduled_during_read = True
 
     async def read(self, max_count: int, max_wait: float) -> list[Received]:
-        """The next entries; empty when none came within `max_wait` seconds.
+        """The next entries; empty if none arrived within `max_wait` seconds.
 
         Raises:
-            TransportError: the read failed; the next one makes up for it.
+            TransportError: the read failed; the next one recovers what it delivered.
         """
-        self.reads = True
+        self.groups.needed = True
         try:
-            if self._groups_made <= 0:
-                await self.make_groups()
+            if not self.groups.exist:
+                await self.groups.create()
             entries = (
                 await self._recover(max_count)
                 or await self._reclaim(max_count)
@@ -172,120 +107,134 @@ class Reader:
         except BaseException as error:
             if isinstance(error, TransportError):
                 self._failure = str(error)
-                self._failed_at = self._clock.monotonic()
-            # The answer may have been on its way, and entries with it.
-            for inbox in self._inboxes:
-                inbox.recovering = "-"
+                self._failed_at = self._consumer.clock.monotonic()
+            # Redis may have delivered entries in a reply that was lost.
+            for held in self._consumer.streams:
+                held.recover_from = "-"
             if isinstance(error, GroupGoneError):
-                self._groups_made = -1
+                self.groups.mark_deleted()
             raise
         self._failure = ""
         return entries
 
-    async def _make_group(self, inbox: HeldEntries) -> bool:
-        try:
-            await self._client.call("EVAL", scripts.GROUP, 1, inbox.stream, self._group)
-        except TransportError as error:
-            if not str(error).startswith("BUSYGROUP"):
-                raise
-            return False
-        return True
+    async def promote(self) -> None:
+        """Move due retries from the schedule to their streams.
+
+        Raises:
+            TransportError: the server cannot be reached, or refuses.
+        """
+        keys = (self._consumer.keys.retry, self._consumer.keys.retry_entries)
+        await self._client.eval(scripts.PROMOTE, keys, (PROMOTE_COUNT,))
 
     async def _recover(self, max_count: int) -> list[Received]:
-        """What is pending under our name, and yet never arrived."""
-        for inbox in self._inboxes:
-            while inbox.recovering is not None:
-                with inbox.asking():
-                    cursor, entries, trimmed = await self._client.call(
-                        *("EVAL", scripts.RECOVER, 1, inbox.stream),
-                        *(self._group, self._consumer, inbox.recovering),
-                        max(max_count, RECOVER_COUNT),
+        """This consumer's pending entries whose delivery was lost."""
+        for held in self._consumer.streams:
+            while held.recover_from is not None:
+                count = max(max_count, RECOVER_COUNT)
+                with held.listing_pending():
+                    cursor, entries, trimmed = await self._client.eval(
+                        scripts.RECOVER,
+                        (held.stream,),
+                        (held.group, self._consumer.name, held.recover_from, count),
                     )
-                    inbox.recovering = cursor.decode() or None
-                    gone = [i for i in trimmed if not inbox.knows(i.decode())]
-                    await self._lost(inbox, gone)
-                    taken = inbox.take_pending(entries)
-                if taken:
+                    held.recover_from = cursor.decode() or None
+                    unknown = [i for i in trimmed if not held.knows(i.decode())]
+                    await self._ack_trimmed(held, unknown)
+                    added = held.add_pending(entries)
+                if added:
                     _log.info(
-                        "recovered %d pending events of this consumer", len(taken)
+                        "recovered %d pending events of this consumer", len(added)
                     )
-                    return taken
+                    return added
         return []
 
     async def _reclaim(self, max_count: int) -> list[Received]:
-        """What is pending under the names of consumers that are silent."""
-        now = self._clock.monotonic()
+        """Pending entries of idle consumers."""
+        now = self._consumer.clock.monotonic()
         if now < self._next_reclaim:
             return []
-        suspects = 0
-        for inbox in self._inboxes:
-            with inbox.asking():
-                cursor, entries, trimmed, left = await self._client.call(
-                    *("EVAL", scripts.RECLAIM, 2, inbox.stream, self._keys.taken()),
-                    *(self._group, self._consumer),
-                    *(self._lease_ms, inbox.cursor, max_count, NOTED_SECONDS),
-                    *(SUSPECT, 0 if self._has_suspect() else 1),
-                )
-                suspects += left
-                inbox.cursor = cursor.decode()
-                self._count_lost([i for i in trimmed if not inbox.knows(i.decode())])
-                taken = inbox.take_pending(entries)
-            if taken:
+        suspects_left = 0
+        for held in self._consumer.streams:
+            entries, left = await self._reclaim_page(held, max_count)
+            suspects_left += left
+            if entries:
                 if ON:
                     reach("after_reclaim")
-                self._recorder.reclaimed(len(taken))
-                _log.info("reclaimed %d events from silent consumers", len(taken))
-                return taken
-            if inbox.cursor != "0-0":
+                self._consumer.recorder.reclaimed(len(entries))
+                _log.info("reclaimed %d events from idle consumers", len(entries))
+                return entries
+            if held.reclaim_cursor != "0-0":
                 self._more_to_reclaim = True
                 return []
-        wait = self._reclaim_every
-        self._next_reclaim = now + (min(wait, SUSPECTS_AGAIN) if suspects else wait)
-        self._more_to_reclaim = suspects > 0
+        interval = self._reclaim_interval
+        if suspects_left:
+            interval = min(interval, SUSPECT_INTERVAL)
+        self._next_reclaim = now + interval
+        self._more_to_reclaim = suspects_left > 0
         return []
 
-    def _has_suspect(self) -> bool:
-        held = (received for inbox in self._inboxes for received in inbox.held.values())
-        return any(received.deliveries >= SUSPECT for received in held)
+    async def _reclaim_page(
+        self, held: HeldEntries, max_count: int
+    ) -> tuple[list[Received], int]:
+        """Reclaim from one stream; returns the entries, and how many suspects are left."""
+        consumer = self._consumer
+        max_suspects = 0 if self._holds_suspect() else 1
+        with held.listing_pending():
+            cursor, entries, trimmed, left = await self._client.eval(
+                scripts.RECLAIM,
+                (held.stream, consumer.keys.reclaimed()),
+                (
+                    *(held.group, consumer.name, consumer.lease_ms),
+                    *(held.reclaim_cursor, max_count, MARK_SECONDS),
+                    *(SUSPECT_DELIVERIES, max_suspects),
+                ),
+            )
+            held.reclaim_cursor = cursor.decode()
+            self._report_lost([i for i in trimmed if not held.knows(i.decode())])
+            return held.add_pending(entries), left
+
+    def _holds_suspect(self) -> bool:
+        held = self._consumer.held()
+        return any(received.deliveries >= SUSPECT_DELIVERIES for received in held)
 
     async def _read_new(self, max_count: int, max_wait: float) -> list[Received]:
-        """New entries, at most as many as are wanted, or one of each stream."""
-        self._look_every = max_wait
-        streams = len(self._inboxes)
+        """At most `max_count` new entries."""
+        self._promotion_interval = max_wait
+        streams = len(self._consumer.streams)
         if max_count < streams:
-            # COUNT is for each stream. These take turns then, and none is waited for
-            # while another one may have entries.
+            # COUNT applies to each stream. So read the streams in turns, without
+            # blocking on one while another may have entries.
             for _ in range(-(-streams // max_count)):
-                taken = await self._exchange(self._next(max_count), 1, None)
-                if taken:
-                    return taken
+                entries = await self._exchange(self._next_streams(max_count), 1, None)
+                if entries:
+                    return entries
         count = max(max_count // streams, 1)
-        return await self._exchange(self._next(streams), count, max_wait)
+        return await self._exchange(self._next_streams(streams), count, max_wait)
 
     async def _exchange(
-        self, inboxes: Sequence[HeldEntries], count: int, max_wait: float | None
+        self, streams: Sequence[HeldEntries], count: int, max_wait: float | None
     ) -> list[Received]:
-        """One round trip: acks, a look at the retry schedule, and a read."""
-        commands: list[Command] = []
-        now = self._clock.monotonic()
-        looks = now >= self._next_promotion
-        if looks:
-            self._next_promotion = now + self._look_every
-            if self._scheduled:
-                await self._promote()
-        # Whatever may fail comes before: from here on, acks are on their way.
-        acks = [(inbox, inbox.start_acks()) for inbox in self._inboxes if inbox.noted]
-        for inbox, batch in acks:
-            commands.append(("XACK", inbox.stream, self._group, *batch))
-        if looks:
-            commands.append(("ZCARD", self._keys.retry))
-        self._puts = False
-        if max_wait is not None:
-            if self._idle and not self._scheduled:
-                max_wait = max(max_wait, IDLE_BLOCK)
-            if self._more_to_reclaim:
-                max_wait = min(max_wait, max(self._next_reclaim - now, 0.0))
-        commands.append(self._read_command(inboxes, count, max_wait))
+        """Send acknowledgements, check the retry schedule and read, in one round trip."""
+        now = self._consumer.clock.monotonic()
+        checks_schedule = now >= self._next_promotion
+        if checks_schedule:
+            self._next_promotion = now + self._promotion_interval
+            if self._retries_scheduled:
+                await self._try_promote()
+        # Nothing may fail between here and the `try`: the acknowledgements would be lost.
+        acks = [
+            (held, held.start_acks())
+            for held in self._consumer.streams
+            if held.unsent_acks
+        ]
+        commands: list[Command] = [
+            ("XACK", held.stream, held.group, *batch) for held, batch in acks
+        ]
+        if checks_schedule:
+            commands.append(("ZCARD", self._consumer.keys.retry))
+        self._scheduled_during_read = False
+        block = None if max_wait is None else self._block(max_wait, now)
+        commands.append(self._read_command(streams, count, block))
         sent = False
         try:
             replies = await self._client.pipe(commands)
@@ -293,77 +242,82 @@ class Reader:
             if ON and acks:
                 reach("after_ack")
         finally:
-            for inbox, batch in acks:
-                inbox.end_acks(batch, sent=sent)
-        if looks:
-            self._scheduled = bool(replies[-2]) or self._puts
-        taken = self._take(replies[-1])
-        self._idle = not taken
-        return taken
+            for held, batch in acks:
+                held.end_acks(batch, sent=sent)
+        if checks_schedule:
+            self._retries_scheduled = bool(replies[-2]) or self._scheduled_during_read
+        entries = self._add(replies[-1])
+        self._idle = not entries
+        return entries
 
-    async def _promote(self) -> None:
-        """Move what is due; apart from the read, for a full server refuses only this."""
+    async def _try_promote(self) -> None:
+        """Promote; a server without memory refuses it, but not the read."""
         try:
-            await self._client.call(*promotion(self._keys))
+            await self.promote()
         except BrokenError:
             raise
         except TransportError as error:
             _log.debug("cannot promote scheduled retries: %s", error)
 
-    def _next(self, count: int) -> Sequence[HeldEntries]:
-        """The streams whose turn it is; each one comes first as often as the others."""
-        turns = (*self._inboxes[self._turn :], *self._inboxes[: self._turn])
-        served = count if count < len(turns) else 1
-        self._turn = (self._turn + served) % len(turns)
-        return turns[:count]
+    def _next_streams(self, count: int) -> Sequence[HeldEntries]:
+        """The next `count` streams in turn; each is first equally often."""
+        streams, start = self._consumer.streams, self._next_stream
+        in_turn = (*streams[start:], *streams[:start])
+        served = count if count < len(in_turn) else 1
+        self._next_stream = (start + served) % len(in_turn)
+        return in_turn[:count]
+
+    def _block(self, max_wait: float, now: float) -> float:
+        """Seconds for which a read blocks."""
+        if self._idle and not self._retries_scheduled:
+            max_wait = max(max_wait, IDLE_BLOCK)
+        if self._more_to_reclaim:
+            max_wait = min(max_wait, max(self._next_reclaim - now, 0.0))
+        return min(max_wait, MAX_BLOCK)
 
     def _read_command(
-        self, inboxes: Sequence[HeldEntries], count: int, max_wait: float | None
+        self, streams: Sequence[HeldEntries], count: int, block: float | None
     ) -> Command:
-        wait: Command = ()
-        if max_wait is not None:
-            wait = ("BLOCK", max(int(min(max_wait, MAX_BLOCK) * 1000), 1))
+        # BLOCK 0 would wait forever.
+        options = () if block is None else ("BLOCK", max(int(block * 1000), 1))
         return (
-            *("XREADGROUP", "GROUP", self._group, self._consumer),
-            *("COUNT", count, *wait),
-            *("STREAMS", *(inbox.stream for inbox in inboxes), *(">" for _ in inboxes)),
+            *("XREADGROUP", "GROUP", self._consumer.group, self._consumer.name),
+            *("COUNT", count, *options),
+            *("STREAMS", *(held.stream for held in streams), *(">" for _ in streams)),
         )
 
-    def _take(self, reply: Any) -> list[Received]:
-        taken: list[Received] = []
+    def _add(self, reply: Any) -> list[Received]:
+        added: list[Received] = []
         for stream, entries in reply or ():
-            taken += self._by_stream[stream].take_new(entries)
-        self._recorder.waited(self._waits(taken))
-        return taken
+            added += self._by_stream[stream].add_new(entries)
+        self._consumer.recorder.waited(self._waits(added))
+        return added
 
-    def _waits(self, taken: Sequence[Received]) -> list[float]:
-        """Seconds since each entry was added; many share the millisecond in their id.
-
-        What comes again is for one group alone, and its wait was counted before.
-        """
-        now = self._clock.time() + self.server_ahead
+    def _waits(self, entries: Sequence[Received]) -> list[float]:
+        """Seconds since each entry was published; retries and replays are left out."""
+        now = self._consumer.clock.time() + self.server_ahead
         waits = []
-        moment, wait = "", 0.0
-        for entry in taken:
+        last, wait = "", 0.0
+        for entry in entries:
             if entry.token.extra.group:
                 continue
+            # Entries of one batch share the milliseconds of their ids.
             added, _, _ = entry.id.partition("-")
-            if added != moment:
-                moment, wait = added, max(now - time_of(added), 0.0)
+            if added != last:
+                last, wait = added, max(now - time_of(added), 0.0)
             waits.append(wait)
         return waits
 
-    async def _lost(self, inbox: HeldEntries, ids: Sequence[bytes]) -> None:
-        """Count entries that were trimmed while they were ours, and let go of them."""
+    async def _ack_trimmed(self, held: HeldEntries, ids: Sequence[bytes]) -> None:
+        """Acknowledge pending entries that were trimmed, and count them as lost."""
         if ids:
-            command = ("XACK", inbox.stream, self._group, *ids)
-            # Only whoever acks an entry counts it.
-            acked = await self._client.call(*command)
-            self._count_lost(ids[:acked])
+            acked = await self._client.call("XACK", held.stream, held.group, *ids)
+            # Another process may do the same: only the one that acknowledges counts.
+            self._report_lost(ids[:acked])
 
-    def _count_lost(self, ids: Sequence[bytes]) -> None:
+    def _report_lost(self, ids: Sequence[bytes]) -> None:
         if ids:
-            self._recorder.lost("trimmed", len(ids))
+            self._consumer.recorder.lost("trimmed", len(ids))
             _log.error(
                 "lost %d events: trimmed from the stream before they were handled",
                 len(ids),

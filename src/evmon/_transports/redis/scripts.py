@@ -1,30 +1,76 @@
-"""The Lua scripts: what must happen in one step happens in Redis.
+"""The Lua scripts, and the commands that run them.
 
-They are sent whole each time (`EVAL`): a script is a few hundred bytes in a round trip
-that is made once for many events, and none can be missing after a restart of the server.
+A script is called by its SHA-1 digest (EVALSHA). `Client` sends the text (EVAL) only to a
+server that does not have the script: after a restart, a failover or SCRIPT FLUSH.
 """
 
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib.resources import files
-from typing import Final
+from typing import Any, Final
+
+from evmon._transports.redis.pipelines import Command
+
+_texts: Final[dict[str, str]] = {}
+"""Text of each script by its digest."""
 
 
-def _load(name: str) -> str:
-    """The script without its comments, which the server need not read."""
-    text = (files(__package__) / "lua" / f"{name}.lua").read_text("utf-8")
-    lines = (line for line in text.splitlines() if not line.lstrip().startswith("--"))
-    return "\n".join(lines)
+@dataclass(frozen=True, slots=True)
+class Script:
+    """A Lua script.
+
+    Attributes:
+        text: source code, as sent to the server.
+        sha1: digest of `text`, by which the server finds a script that it has.
+    """
+
+    text: str
+    sha1: str
+
+    def command(self, keys: Sequence[str], args: Sequence[Any]) -> Command:
+        """The EVALSHA command; see `with_text` for the case that the script is missing.
+
+        Args:
+            keys: values of KEYS.
+            args: values of ARGV.
+        """
+        return ("EVALSHA", self.sha1, len(keys), *keys, *args)
 
 
-_ORPHANED: Final = _load("orphaned") + "\n"
+def with_text(command: Command) -> Command:
+    """An EVALSHA command as EVAL, which makes the server store the script.
+
+    Any other command is returned as it is.
+    """
+    if command[0] != "EVALSHA":
+        return command
+    _, sha1, *rest = command
+    return ("EVAL", _texts[sha1], *rest)
+
+
+def _load(*names: str) -> Script:
+    """Join files into one script, without comment lines, to keep EVAL small."""
+    folder = files(__package__) / "lua"
+    text = "\n".join(
+        line
+        for name in names
+        for line in (folder / f"{name}.lua").read_text("utf-8").splitlines()
+        if not line.lstrip().startswith("--")
+    )
+    sha1 = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
+    _texts[sha1] = text
+    return Script(text, sha1)
+
 
 PUBLISH: Final = _load("publish")
-SETTLE: Final = _ORPHANED + _load("settle")
+SETTLE: Final = _load("orphaned", "settle")
 GROUP: Final = _load("group")
 PROMOTE: Final = _load("promote")
 RECLAIM: Final = _load("reclaim")
 RECOVER: Final = _load("recover")
 RENEW: Final = _load("renew")
-RELEASE: Final = _ORPHANED + _load("release")
+RELEASE: Final = _load("orphaned", "release")
 FORGET: Final = _load("forget")
 STATS: Final = _load("stats")
 TRIM: Final = _load("trim")

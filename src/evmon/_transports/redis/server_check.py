@@ -1,4 +1,4 @@
-"""A look at the server before events are entrusted to it."""
+"""Checks version and durability of the server at startup."""
 
 import logging
 from collections.abc import Mapping
@@ -9,19 +9,23 @@ from evmon._transports.redis.errors import BrokenError
 from evmon.errors import ConfigError, TransportError
 
 OLDEST: Final = (7, 0, 0)
-"""Redis 7.0 tells XCLAIM what was trimmed, and the lag of a group."""
+"""From 7.0 on, XCLAIM drops trimmed entries, and XINFO reports a group's lag."""
 
 OLDEST_SAFE: Final = (7, 0, 5)
-"""Before 7.0.5, XAUTOCLAIM can be made to write past its memory (CVE-2022-35951)."""
+"""Before 7.0.5, XAUTOCLAIM can overflow the heap (CVE-2022-35951)."""
 
 _log = logging.getLogger("evmon.transport")
 
 
-async def check_server(client: Client, require_durable: bool) -> None:  # noqa: FBT001
-    """Warn of what may lose events; refuse it if durability is required.
+async def check_server(client: Client, *, require_durable: bool) -> None:
+    """Warn about settings that may lose events.
+
+    Args:
+        client: connection to Redis.
+        require_durable: raise an error instead.
 
     Raises:
-        ConfigError: the server is too old, or durability is required and not given.
+        ConfigError: the server is too old, or durability is required but not given.
         TransportError: the server cannot be reached.
     """
     try:
@@ -36,11 +40,11 @@ async def check_server(client: Client, require_durable: bool) -> None:  # noqa: 
     old = too_old(info)
     if old:
         raise ConfigError(old)
-    dangers = dangers_of(info)
-    if dangers and require_durable:
-        raise ConfigError(f"require_durable: {'; '.join(dangers)}")
-    for danger in dangers:
-        _log.warning("events may get lost: %s", danger)
+    risks = risks_of(info)
+    if risks and require_durable:
+        raise ConfigError(f"require_durable: {'; '.join(risks)}")
+    for risk in risks:
+        _log.warning("events may get lost: %s", risk)
     if _version(info) < OLDEST_SAFE:
         _log.warning(
             "Redis %s has known vulnerabilities: use 7.0.5 or later",
@@ -49,29 +53,35 @@ async def check_server(client: Client, require_durable: bool) -> None:  # noqa: 
 
 
 def too_old(info: Mapping[str, Any]) -> str:
-    """What is wrong with the server's age, if anything."""
+    """An error message if the server is too old; empty if not.
+
+    Args:
+        info: reply to INFO.
+    """
     if _version(info) >= OLDEST:
         return ""
     return f"Redis {info.get('redis_version')} is too old: 7.0 or later is needed"
 
 
-def dangers_of(info: Mapping[str, Any]) -> list[str]:
-    """What in the server's settings may lose events, in words.
+def risks_of(info: Mapping[str, Any]) -> list[str]:
+    """One sentence for each setting that may lose events.
 
     Args:
-        info: the reply to INFO.
+        info: reply to INFO.
     """
-    dangers = []
+    risks = []
     if not info.get("aof_enabled"):
-        dangers.append(
+        risks.append(
             "the server keeps no append-only file, so a restart forgets events"
             " (set appendonly yes)"
         )
     policy = str(info.get("maxmemory_policy", "noeviction"))
     if info.get("maxmemory") and policy != "noeviction":
-        what = "whole streams" if policy.startswith("allkeys") else "evmon's own notes"
-        dangers.append(f"maxmemory-policy {policy} may evict {what} (set noeviction)")
-    return dangers
+        evicted = (
+            "whole streams" if policy.startswith("allkeys") else "evmon's expiring keys"
+        )
+        risks.append(f"maxmemory-policy {policy} may evict {evicted} (set noeviction)")
+    return risks
 
 
 def _version(info: Mapping[str, Any]) -> tuple[int, ...]:

@@ -1,21 +1,21 @@
--- Delete consumers of a group that hold nothing.
+-- Delete idle consumers of a group that have no pending entries.
 --
 -- KEYS  1 stream
--- ARGV  1 group, 2 silence in ms after which one is forgotten, 3 the one to forget (all: '')
+-- ARGV  1 group, 2 idle time in ms, 3 name of the only consumer to delete ('': any)
 -- Returns how many were deleted.
 --
--- XGROUP DELCONSUMER throws away what is pending under the name: never outside a script
--- that has looked.
-local forgotten = 0
+-- A script, because XGROUP DELCONSUMER discards the pending entries of the consumer: there
+-- must be none at that moment.
+local deleted = 0
 for _, flat in ipairs(redis.call('XINFO', 'CONSUMERS', KEYS[1], ARGV[1])) do
-  local c = {}
+  local consumer = {}
   for i = 1, #flat, 2 do
-    c[flat[i]] = flat[i + 1]
+    consumer[flat[i]] = flat[i + 1]
   end
-  local chosen = ARGV[3] == '' or ARGV[3] == c['name']
-  if chosen and c['pending'] == 0 and c['idle'] >= tonumber(ARGV[2]) then
-    redis.call('XGROUP', 'DELCONSUMER', KEYS[1], ARGV[1], c['name'])
-    forgotten = forgotten + 1
+  local selected = ARGV[3] == '' or ARGV[3] == consumer['name']
+  if selected and consumer['pending'] == 0 and consumer['idle'] >= tonumber(ARGV[2]) then
+    redis.call('XGROUP', 'DELCONSUMER', KEYS[1], ARGV[1], consumer['name'])
+    deleted = deleted + 1
   end
 end
-return forgotten
+return deleted

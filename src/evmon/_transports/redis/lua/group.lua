@@ -1,12 +1,12 @@
--- Make a group that reads a stream from its start.
+-- Create a group that reads a stream from its start.
 --
 -- KEYS  1 stream
 -- ARGV  1 group
--- Fails with BUSYGROUP when it is there.
+-- Fails with BUSYGROUP if the group exists.
 --
--- Redis counts what a group has read only from its first read on, so what is trimmed until
--- then would be missed by nobody: the count is set at once, to what is gone already.
--- Servers that do not count the entries ever added have no such count either.
+-- Redis sets the group's count of read entries at its first read. Entries trimmed before
+-- that would not count as lost, so the count is set here, to the entries already trimmed.
+-- Servers without 'entries-added' have no such count.
 redis.call('XGROUP', 'CREATE', KEYS[1], ARGV[1], '0', 'MKSTREAM')
 local flat = redis.call('XINFO', 'STREAM', KEYS[1])
 local stream = {}
@@ -15,6 +15,6 @@ for i = 1, #flat, 2 do
 end
 local added = stream['entries-added']
 if added then
-  local gone = added - stream['length']
-  redis.call('XGROUP', 'SETID', KEYS[1], ARGV[1], '0', 'ENTRIESREAD', gone)
+  local trimmed = added - stream['length']
+  redis.call('XGROUP', 'SETID', KEYS[1], ARGV[1], '0', 'ENTRIESREAD', trimmed)
 end

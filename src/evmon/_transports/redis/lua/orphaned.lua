@@ -1,11 +1,12 @@
--- Whether an entry that is pending under nobody was nevertheless not finished: somebody
--- took it out of the pending ones by hand, as XGROUP DELCONSUMER does. Put before the
--- scripts that ask; only who holds the entry can ask, and knows that it did not finish it.
+-- Function for settle.lua and release.lua: whether an entry is an orphan, that is, neither
+-- pending nor finished, because somebody removed it from the pending entries list, for
+-- example with XGROUP DELCONSUMER. The caller holds the entry, has not finished it, and has
+-- checked that it is not pending.
 --
--- Nobody took it over either, for that is noted in `taken`; and a group that was made anew
--- does not deliver it again, for it is past it.
-local function orphaned(stream, group, id, taken)
-  if redis.call('SISMEMBER', taken, stream .. ' ' .. id) == 1 then
+-- The entry is no orphan if another consumer reclaimed it (it is in the set `reclaimed`), or
+-- if a recreated group has yet to deliver it.
+local function orphaned(stream, group, id, reclaimed)
+  if redis.call('SISMEMBER', reclaimed, stream .. ' ' .. id) == 1 then
     return false
   end
   local function parts(entry)
@@ -14,12 +15,12 @@ local function orphaned(stream, group, id, taken)
   end
   local id_ms, id_seq = parts(id)
   for _, flat in ipairs(redis.call('XINFO', 'GROUPS', stream)) do
-    local g = {}
+    local info = {}
     for i = 1, #flat, 2 do
-      g[flat[i]] = flat[i + 1]
+      info[flat[i]] = flat[i + 1]
     end
-    if g['name'] == group then
-      local ms, seq = parts(g['last-delivered-id'])
+    if info['name'] == group then
+      local ms, seq = parts(info['last-delivered-id'])
       return id_ms < ms or (id_ms == ms and id_seq <= seq)
     end
   end

@@ -1,11 +1,11 @@
--- Move what is due from the retry schedule back to its stream, by the server's clock.
+-- Move due retries from the schedule to their streams.
 --
--- KEYS  1 retry schedule, 2 what is scheduled
--- ARGV  1 how many at the most
+-- KEYS  1 retry schedule, 2 entries of the scheduled retries
+-- ARGV  1 maximum number to move
 -- Returns how many were moved.
 local now = redis.call('TIME')
-local time = now[1] * 1000 + math.floor(now[2] / 1000)
-local due = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', time, 'LIMIT', 0, ARGV[1])
+local now_ms = now[1] * 1000 + math.floor(now[2] / 1000)
+local due = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now_ms, 'LIMIT', 0, ARGV[1])
 for _, member in ipairs(due) do
   local packed = redis.call('HGET', KEYS[2], member)
   if packed then

@@ -1,18 +1,18 @@
--- Append a batch of events, once however often it is tried.
+-- Append a batch of events, once however often it is sent.
 --
--- KEYS  1 the producer's memory, 2… the streams
--- ARGV  1 ticket of the batch (0: none), 2 seconds to remember it,
---       then for each stream: how many events, and the events
--- Returns 1 when they were appended now, 0 when an earlier try had done it.
+-- KEYS  1 last ticket of the producer, 2… streams
+-- ARGV  1 ticket of the batch (0: none), 2 seconds to keep the ticket,
+--       then for each stream: number of events, and the events
+-- Returns 1 if they were appended now, 0 if an earlier attempt appended them.
 --
--- A producer sends one batch at a time, and its tickets rise, so its last one is all there
--- is to remember: a try with none above it is of a batch that is over, however late it comes.
--- The batch is all or nothing: Redis refuses the first XADD when it is out of memory,
--- and none after it; a key of another type is looked for before anything is written.
+-- A producer sends one batch at a time, with increasing tickets. So a ticket that is not
+-- above the last one belongs to a batch that was appended.
+-- The batch is appended whole or not at all: Redis refuses the first XADD when it is out of
+-- memory, and none after it; the type of every key is checked before the first.
 local ticket = tonumber(ARGV[1])
 if ticket > 0 and ticket <= tonumber(redis.call('GET', KEYS[1]) or 0) then
-  -- WAIT waits for what its own connection wrote: without a write it would be content
-  -- with replicas that have not seen what an earlier try wrote over another one.
+  -- WAIT waits for the last write of its own connection. The earlier attempt may have used
+  -- another connection, so this one must write too.
   redis.call('EXPIRE', KEYS[1], ARGV[2])
   return 0
 end

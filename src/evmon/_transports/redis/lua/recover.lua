@@ -1,21 +1,21 @@
--- List what is pending under a consumer, after an answer to it may have been lost.
+-- List a consumer's pending entries, after a reply that delivered some may have been lost.
 --
 -- KEYS  1 stream
--- ARGV  1 group, 2 consumer, 3 after which id ('-': from the start), 4 how many at the most
--- Returns where to go on ('': nothing is left), {id, fields, deliveries} of each entry, and
--- the ids of those that were trimmed.
+-- ARGV  1 group, 2 consumer, 3 cursor ('-': from the start), 4 maximum number of entries
+-- Returns the next cursor ('': no more), {id, fields, deliveries} of each entry, and the
+-- ids of entries that were trimmed.
 --
--- The leases start anew, and the number of deliveries stays as it is: an entry that never
--- arrived was not tried.
+-- Leases start anew. The number of deliveries stays: a lost delivery was not handled.
 local pending = redis.call('XPENDING', KEYS[1], ARGV[1], ARGV[3], '+', ARGV[4], ARGV[2])
 local entries, trimmed = {}, {}
-for _, p in ipairs(pending) do
-  local entry = redis.call('XRANGE', KEYS[1], p[1], p[1])[1]
+for _, row in ipairs(pending) do
+  local id, deliveries = row[1], row[4]
+  local entry = redis.call('XRANGE', KEYS[1], id, id)[1]
   if entry then
-    redis.call('XCLAIM', KEYS[1], ARGV[1], ARGV[2], 0, p[1], 'JUSTID')
-    entries[#entries + 1] = {p[1], entry[2], p[4]}
+    redis.call('XCLAIM', KEYS[1], ARGV[1], ARGV[2], 0, id, 'JUSTID')
+    entries[#entries + 1] = {id, entry[2], deliveries}
   else
-    trimmed[#trimmed + 1] = p[1]
+    trimmed[#trimmed + 1] = id
   end
 end
 local more = #pending == tonumber(ARGV[4])

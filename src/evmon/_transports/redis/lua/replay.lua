@@ -1,8 +1,8 @@
--- Put a dead letter back into its stream, and take it from the dead letters.
+-- Move a dead letter back to a stream.
 --
 -- KEYS  1 dead letters, 2 stream
--- ARGV  1 id of the dead letter, 2… fields and values of the entry
--- Returns 1, or 0 when it is no longer there.
+-- ARGV  1 id of the dead letter, 2… fields and values of the new entry
+-- Returns 1, or 0 if the dead letter no longer exists.
 if #redis.call('XRANGE', KEYS[1], ARGV[1], ARGV[1]) == 0 then
   return 0
 end

@@ -1,21 +1,20 @@
--- How a stream and one of its groups stand. Everything asked here is quick whatever the
--- stream's length, so that every consumer can ask it every few seconds.
+-- Measure a stream and one of its groups. Every command is fast however long the stream is.
 --
--- KEYS  1 stream, 2 the runs of the server whose counts can be believed
+-- KEYS  1 stream, 2 hash of the server run in which each group's counter was verified
 -- ARGV  1 group
--- Returns time in ms, length, lag (-1: not known), pending, the time in ms of the oldest
--- pending and of the oldest unread entry (0: none), and how many entries were trimmed
--- before the group had read them.
+-- Returns the time in ms, length, lag (-1: unknown), pending entries, the times in ms of
+-- the oldest pending and the oldest unread entry (0: none), and the number of entries that
+-- were trimmed before the group read them.
 --
--- The last: Redis counts the entries ever added and those that the group has read. Where
--- the difference is more than what is left to read, somebody trimmed the rest. The group's
--- count is set right at once, so a loss is told to one asker only, and the lag, which Redis
--- computes from that count, is true again.
+-- Redis counts the entries ever added, and those that the group has read. If the difference
+-- exceeds what is left to read, the rest was trimmed unread. The group's counter is then
+-- corrected, so a loss is reported to one caller only, and the lag that Redis computes from
+-- the counter is right again.
 --
--- Redis 7 forgets, when it is restarted or a replica takes over, what the group read since
--- its append-only file was last rewritten. In a new run its count is put right, as soon as
--- it is known by what: when nothing is left to read, or nothing was read. Until then, the
--- lag is not known, and what was trimmed meanwhile is not told.
+-- After a restart or a failover, the counter in Redis 7 lacks what the group has read since
+-- the append-only file was last rewritten. So in a new run of the server the counter is
+-- verified first, which is possible when nothing is left to read, or nothing was read.
+-- Until then the lag is unknown, and trimmed entries are not reported.
 local function map(flat)
   local m = {}
   for i = 1, #flat, 2 do
@@ -29,13 +28,13 @@ local function ms(id)
 end
 
 local now = redis.call('TIME')
-local time = now[1] * 1000 + math.floor(now[2] / 1000)
+local now_ms = now[1] * 1000 + math.floor(now[2] / 1000)
 local stream = map(redis.call('XINFO', 'STREAM', KEYS[1]))
 local group
 for _, flat in ipairs(redis.call('XINFO', 'GROUPS', KEYS[1])) do
-  local g = map(flat)
-  if g['name'] == ARGV[1] then
-    group = g
+  local info = map(flat)
+  if info['name'] == ARGV[1] then
+    group = info
   end
 end
 if not group then
@@ -45,10 +44,10 @@ end
 local server = redis.pcall('INFO', 'server')
 local run = type(server) == 'string' and string.match(server, 'run_id:(%x+)')
 local field = KEYS[1] .. ' ' .. ARGV[1]
-local believed = run and redis.call('HGET', KEYS[2], field)
-local forgetful = run and string.find(server, 'redis_version:7.', 1, true)
+local verified_run = run and redis.call('HGET', KEYS[2], field)
+local loses_counts = run and string.find(server, 'redis_version:7.', 1, true)
   and not string.find(server, 'server_name:valkey', 1, true)
-local in_doubt = forgetful and believed and believed ~= run
+local unverified = loses_counts and verified_run and verified_run ~= run
 
 local delivered = group['last-delivered-id']
 local unread = redis.call('XRANGE', KEYS[1], '(' .. delivered, '+', 'COUNT', 1)[1]
@@ -70,16 +69,16 @@ end
 if not unread then
   lag = 0
 end
-local certain = not unread or unread[1] == stream['first-entry'][1]
-if in_doubt then
+local verifiable = not unread or unread[1] == stream['first-entry'][1]
+if unverified then
   trimmed = 0
-  lag = certain and lag or nil
+  lag = verifiable and lag or nil
 end
-if run and believed ~= run and (certain or not in_doubt) then
-  redis.pcall('HSET', KEYS[2], field, run)  -- not worth an error when memory is full
+if run and verified_run ~= run and (verifiable or not unverified) then
+  redis.pcall('HSET', KEYS[2], field, run)  -- fails without memory, which is harmless
 end
 local oldest = redis.call('XPENDING', KEYS[1], ARGV[1], '-', '+', 1)[1]
 return {
-  time, stream['length'], lag or -1, group['pending'],
+  now_ms, stream['length'], lag or -1, group['pending'],
   oldest and ms(oldest[1]) or 0, unread and ms(unread[1]) or 0, trimmed,
 }

@@ -1,7 +1,7 @@
--- Trim a stream below what every group has finished, and below an age.
+-- Trim entries that are old enough and that every group has finished.
 --
 -- KEYS  1 stream
--- ARGV  1 seconds to keep, 2 how many entries to trim at the most
+-- ARGV  1 seconds to keep entries, 2 maximum number of entries to trim
 -- Returns how many were trimmed.
 local function parts(id)
   local ms, seq = string.match(id, '^(%d+)-?(%d*)$')
@@ -24,13 +24,13 @@ if #groups == 0 then
   return 0
 end
 for _, flat in ipairs(groups) do
-  local g = {}
+  local group = {}
   for i = 1, #flat, 2 do
-    g[flat[i]] = flat[i + 1]
+    group[flat[i]] = flat[i + 1]
   end
-  limit = lower(limit, g['last-delivered-id'])
-  if g['pending'] > 0 then
-    limit = lower(limit, redis.call('XPENDING', KEYS[1], g['name'])[2])
+  limit = lower(limit, group['last-delivered-id'])
+  if group['pending'] > 0 then
+    limit = lower(limit, redis.call('XPENDING', KEYS[1], group['name'])[2])
   end
 end
 return redis.call('XTRIM', KEYS[1], 'MINID', '~', limit, 'LIMIT', ARGV[2])
