@@ -1,4 +1,4 @@
-"""``evmon rules`` and ``evmon dashboards``, from the command line."""
+"""``evmon rules`` and ``evmon dashboards`` on the command line."""
 
 import json
 import sys
@@ -12,47 +12,49 @@ has_sdk = sys.version_info >= (3, 11)
 
 
 def test_rules_are_printed(capsys):
-    assert main(["rules"]) == 0
+    assert 0 == main(["rules"])
 
     groups = yaml.safe_load(capsys.readouterr().out)["groups"]
-    assert [group["name"] for group in groups] == ["evmon.rules", "evmon.alerts"]
+    assert ["evmon.rules", "evmon.alerts"] == [group["name"] for group in groups]
 
 
-def test_rules_take_other_limits_and_addresses(capsys):
+def test_rules_use_the_given_limits_and_urls(capsys):
     arguments = ["--set", "memory_warning=256MB", "--runbooks", "http://wiki"]
 
-    assert main(["rules", *arguments]) == 0
+    assert 0 == main(["rules", *arguments])
 
     printed = capsys.readouterr().out
     assert "/ 1000000 > 256\n" in printed
     assert "http://wiki/EvmonMemoryHigh.md" in printed
 
 
-def test_rules_for_the_operator(capsys):
-    assert main(["rules", "--format", "operator"]) == 0
-    assert yaml.safe_load(capsys.readouterr().out)["kind"] == "PrometheusRule"
+def test_rules_for_the_operator_are_a_prometheus_rule(capsys):
+    assert 0 == main(["rules", "--format", "operator"])
+    assert "PrometheusRule" == yaml.safe_load(capsys.readouterr().out)["kind"]
 
 
-def test_a_limit_that_does_not_exist_is_one_line(capsys):
-    assert main(["rules", "--set", "memory=5"]) == 1
+def test_an_unknown_limit_is_an_error_of_one_line(capsys):
+    assert 1 == main(["rules", "--set", "memory=5"])
 
     error = capsys.readouterr().err
     assert error.startswith("evmon: --set memory: must be one of window_seconds")
-    assert error.count("\n") == 1
+    assert 1 == error.count("\n")
 
 
 @pytest.mark.parametrize("form", ["json", "configmap"])
-def test_dashboards_are_written_or_it_is_said_what_they_need(tmp_path, capsys, form):
+def test_dashboards_are_written_or_the_missing_python_version_is_named(
+    tmp_path, capsys, form
+):
     folder = tmp_path / "new" / "folder"
 
     code = main(["dashboards", "--out", str(folder), "--format", form])
 
     printed = capsys.readouterr()
     if not has_sdk:
-        assert code == 1
+        assert 1 == code
         assert "needs Python 3.11" in printed.err
         return
-    assert code == 0
+    assert 0 == code
     written = sorted(folder.iterdir())
     assert printed.out.split() == [
         str(path) for path in sorted(written, key=lambda p: "events" in p.name)
@@ -62,10 +64,10 @@ def test_dashboards_are_written_or_it_is_said_what_they_need(tmp_path, capsys, f
         assert load(path.read_text("utf-8"))
 
 
-def test_dashboards_take_other_limits(tmp_path):
+def test_dashboards_use_the_given_limits(tmp_path):
     code = main(["dashboards", "--out", str(tmp_path), "--set", "memory_warning=256MB"])
 
-    assert code == (0 if has_sdk else 1)
+    assert (0 if has_sdk else 1) == code
     assert ("256000000" in _all(tmp_path)) is has_sdk
 
 
@@ -73,11 +75,11 @@ def _all(folder):
     return "".join(path.read_text("utf-8") for path in folder.iterdir())
 
 
-def test_a_folder_that_cannot_be_is_one_line(tmp_path, capsys):
+def test_a_folder_that_cannot_be_made_is_an_error_of_one_line(tmp_path, capsys):
     (tmp_path / "file").write_text("", "utf-8")
 
-    assert main(["dashboards", "--out", str(tmp_path / "file" / "x")]) == 1
+    assert 1 == main(["dashboards", "--out", str(tmp_path / "file" / "x")])
 
     error = capsys.readouterr().err
-    assert error.count("\n") == 1
+    assert 1 == error.count("\n")
     assert "choose another --out" in error or not has_sdk
