@@ -1,4 +1,4 @@
-"""Tables of the documentation: what is measured, what can be set, what has a limit."""
+"""Tables of the documentation: instruments, settings, limits and alerts."""
 
 import dataclasses
 import typing
@@ -16,7 +16,7 @@ from evmon._telemetry.naming import prometheus_label, prometheus_name
 
 
 def instruments_table() -> str:
-    """Every instrument, as OpenTelemetry and as Prometheus know it."""
+    """Return the table of instruments, with their names in OpenTelemetry and Prometheus."""
     rows = [
         (
             f"`{row.name}`",
@@ -33,7 +33,7 @@ def instruments_table() -> str:
 
 
 def boundaries_table() -> str:
-    """The buckets of the histograms."""
+    """Return the table of bucket boundaries of the histograms."""
     rows = [
         (f"`{prometheus_name(row)}`", ", ".join(number(b) for b in row.boundaries))
         for row in INSTRUMENTS
@@ -43,7 +43,7 @@ def boundaries_table() -> str:
 
 
 def limits_table(limits: Thresholds) -> str:
-    """Every limit and its default."""
+    """Return the table of limits and their defaults."""
     rows = [
         (
             f"`{field.name}`",
@@ -57,30 +57,26 @@ def limits_table(limits: Thresholds) -> str:
 
 
 def alerts_table(limits: Thresholds, runbooks: str) -> str:
-    """Every alert, with a link to its runbook.
+    """Return the table of alerts, with links to their runbooks.
 
     Args:
-        limits: that the alerts hold services to.
-        runbooks: path of their folder, from the page.
+        limits: limits of the alerts.
+        runbooks: path from the page to the directory of runbooks.
     """
     rows = [
         (f"[{alert.name}]({runbooks}{alert.name}.md)", *_cells(alert))
         for alert in alerts(limits)
     ]
-    return _table(("alert", *_HEAD, "what it tells"), [_told(*row) for row in rows])
+    return _table(("alert", *_HEAD, "what it tells"), rows)
 
 
 _HEAD = ("severity", "raised when the value is", "for", "limit in `Thresholds`")
 
 
 def alert_table(name: str, limits: Thresholds) -> str:
-    """The limits of one alert."""
+    """Return the table of one alert, a row for each severity."""
     rows = [_cells(alert)[:-1] for alert in alerts(limits) if alert.name == name]
     return _table(_HEAD, rows)
-
-
-def _told(*cells: str) -> Sequence[str]:
-    return cells
 
 
 def _cells(alert: Alert) -> tuple[str, ...]:
@@ -89,12 +85,12 @@ def _cells(alert: Alert) -> tuple[str, ...]:
         f"{alert.op} {number(alert.limit)} {alert.unit}".strip(),
         duration(alert.hold_seconds) if alert.hold_seconds else "at once",
         f"`{alert.setting}`" if alert.setting else "",
-        alert.tells,
+        alert.description,
     )
 
 
 def alert_rule(name: str, limits: Thresholds) -> str:
-    """The expressions of an alert, to paste."""
+    """Return the PromQL of an alert, for each severity."""
     return "\n\n".join(
         f"# {alert.severity}\n{alert.condition}"
         for alert in alerts(limits)
@@ -103,7 +99,7 @@ def alert_rule(name: str, limits: Thresholds) -> str:
 
 
 def settings_table() -> str:
-    """Every setting that code and environment can change, one table for each class."""
+    """Return a table of settings for each configuration class."""
     parts = (_settings(cls, f"{prefix}_") for cls, prefix in CONFIGS.items())
     return "\n\n".join(parts)
 

@@ -1,43 +1,70 @@
-"""All files of the repository that are made from `Thresholds` and the instruments."""
+"""Generates the rules, dashboards and documentation tables of the repository."""
 
+import argparse
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 from evmon._alerting.dashboards.boards import boards
-from evmon._alerting.rules_file import DEFAULTS, rules
+from evmon._alerting.rules_file import rules
 from evmon._settings.thresholds import Thresholds
 from tools import docs_tables as tables
 from tools.alertmanager import alertmanager
-from tools.rule_tests.cases import rule_tests
 
 _BLOCK: Final = re.compile(
-    r"(?P<start><!-- made: (?P<name>\S+)(?: (?P<about>\S+))? -->\n).*?"
+    r"(?P<start><!-- made: (?P<name>\S+)(?: (?P<argument>\S+))? -->\n).*?"
     r"(?P<end><!-- end -->)",
     re.DOTALL,
 )
 
 
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Write the files that have changed; return the exit code.
+
+    Args:
+        arguments: command line; ``--check`` writes nothing and returns 1 if a file is out
+            of date.
+    """
+    parser = argparse.ArgumentParser(prog="scripts/generate", description=__doc__)
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        help="write nothing, fail if a file would change",
+    )
+    check = parser.parse_args(arguments).check
+    changed = {path: text for path, text in generated(Path()) if _read(path) != text}
+    if check and changed:
+        names = " ".join(map(str, changed))
+        sys.stderr.write(f"generate: out of date, run scripts/generate: {names}\n")
+        return 1
+    for path, text in changed.items():
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text, "utf-8")
+        sys.stdout.write(f"{path}\n")
+    return 0
+
+
+def _read(path: Path) -> str | None:
+    return path.read_text("utf-8") if path.exists() else None
+
+
 def generated(
     root: Path, limits: Thresholds = Thresholds()
 ) -> Iterator[tuple[Path, str]]:
-    """Each file and what should be in it.
+    """Yield the path and the content of each generated file.
 
-    Pages of the documentation are written by hand but for what stands between
-    ``<!-- made: NAME -->`` and ``<!-- end -->``.
+    In a page of the documentation, only what stands between ``<!-- made: NAME -->`` and
+    ``<!-- end -->`` is generated.
 
     Args:
-        root: of the repository.
-        limits: that everything holds services to.
+        root: root directory of the repository.
+        limits: limits of alerts, dashboards and tables.
     """
-    alerts = root / "alerts"
-    yield alerts / "evmon-rules.yaml", rules(limits)
-    tests = rule_tests(limits, DEFAULTS, "evmon-rules.yaml")
-    yield alerts / "evmon-rules.test.yaml", tests
-    yield alerts / "alertmanager.yaml", alertmanager()
-    if sys.version_info >= (3, 11):  # as Grafana's SDK needs it
+    yield root / "alerts" / "evmon-rules.yaml", rules(limits)
+    yield root / "alerts" / "alertmanager.yaml", alertmanager()
+    if sys.version_info >= (3, 11):  # required by Grafana's SDK
         from evmon._alerting.dashboards.grafana import render
 
         for board in boards(limits):
@@ -49,7 +76,7 @@ def generated(
 
 
 def _with_blocks(text: str, limits: Thresholds) -> str:
-    makers: Mapping[str, Callable[[str], str]] = {
+    generators: Mapping[str, Callable[[str], str]] = {
         "instruments": lambda _: tables.instruments_table(),
         "boundaries": lambda _: tables.boundaries_table(),
         "settings": lambda _: tables.settings_table(),
@@ -59,8 +86,12 @@ def _with_blocks(text: str, limits: Thresholds) -> str:
         "rule": lambda name: f"```promql\n{tables.alert_rule(name, limits)}\n```",
     }
 
-    def made(match: re.Match[str]) -> str:
-        content = makers[match["name"]](match["about"] or "")
+    def replace(match: re.Match[str]) -> str:
+        content = generators[match["name"]](match["argument"] or "")
         return f"{match['start']}\n{content}\n\n{match['end']}"
 
-    return _BLOCK.sub(made, text)
+    return _BLOCK.sub(replace, text)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,4 +1,4 @@
-"""What the tests of rules and dashboards share."""
+"""Fixtures of the tests of rules and dashboards."""
 
 import json
 import re
@@ -8,7 +8,7 @@ from pathlib import Path
 import promql_parser as promql
 import pytest
 
-# Grafana's SDK needs Python 3.11; `evmon dashboards` says so, which is tested everywhere.
+# Grafana's SDK needs Python 3.11; test_commands.py tests the message without it.
 collect_ignore = (
     [] if sys.version_info >= (3, 11) else ["test_dashboards.py", "test_generated.py"]
 )
@@ -26,20 +26,20 @@ VARIABLES = {
 
 @pytest.fixture(scope="session")
 def root():
-    """The repository."""
+    """The root directory of the repository."""
     return ROOT
 
 
 @pytest.fixture(scope="session")
 def dashboards():
-    """The dashboards, by their uid."""
+    """The committed dashboards by uid."""
     files = (ROOT / "dashboards").glob("*.json")
     return {path.stem: json.loads(path.read_text("utf-8")) for path in files}
 
 
 @pytest.fixture(scope="session")
 def queries(dashboards):
-    """Every query of a panel: dashboard, panel and PromQL as it stands."""
+    """Every panel query: uid of the dashboard, title of the panel, PromQL."""
     return [
         (uid, panel["title"], target["expr"])
         for uid, dashboard in dashboards.items()
@@ -50,7 +50,7 @@ def queries(dashboards):
 
 @pytest.fixture(scope="session")
 def panels(dashboards):
-    """Every panel with each of its targets."""
+    """Every pair of a panel and one of its targets."""
     return [
         (panel, target)
         for dashboard in dashboards.values()
@@ -60,18 +60,18 @@ def panels(dashboards):
 
 
 @pytest.fixture(scope="session")
-def notes(dashboards):
-    """Every query of an annotation."""
+def annotation_queries(dashboards):
+    """Every annotation query: uid of the dashboard, name, PromQL."""
     return [
-        (uid, note["name"], note["expr"])
+        (uid, annotation["name"], annotation["expr"])
         for uid, dashboard in dashboards.items()
-        for note in dashboard["annotations"]["list"]
+        for annotation in dashboard["annotations"]["list"]
     ]
 
 
 @pytest.fixture(scope="session")
-def plain():
-    """Puts values in the place of a dashboard's variables."""
+def without_variables():
+    """Replaces the dashboard variables of a query by values."""
 
     def replace(expression):
         for name, value in VARIABLES.items():
@@ -83,29 +83,29 @@ def plain():
 
 
 @pytest.fixture(scope="session")
-def pasted():
-    """The PromQL of the runbooks: page, expression."""
+def runbook_queries():
+    """The PromQL in the runbooks: name of the page, expression."""
     found = []
     for page in sorted((ROOT / "docs" / "runbooks").glob("Evmon*.md")):
         for block in re.findall(
             r"```promql\n(.*?)```", page.read_text("utf-8"), re.DOTALL
         ):
-            rule = block.startswith("#")
-            parts = re.split(r"# \w+\n", block) if rule else block.splitlines()
+            is_rule = block.startswith("#")
+            parts = re.split(r"# \w+\n", block) if is_rule else block.splitlines()
             found += [(page.stem, part.strip()) for part in parts if part.strip()]
     return found
 
 
 @pytest.fixture(scope="session")
-def selectors():
-    """Takes PromQL apart: its selectors, and the labels that it groups by."""
+def parse_promql():
+    """Returns the selectors of an expression, and the labels it groups or matches by."""
 
-    def take_apart(expression):
+    def parse(expression):
         found, labels = [], set()
         _walk(promql.parse(expression), found, labels)
         return found, labels
 
-    return take_apart
+    return parse
 
 
 def _walk(node, found, labels):

@@ -1,4 +1,4 @@
-"""Alertmanager's configuration, by Alertmanager's own tool."""
+"""Alertmanager's configuration, checked with amtool."""
 
 import json
 import subprocess
@@ -19,7 +19,7 @@ def _amtool(*arguments):
     )
 
 
-def test_amtool_finds_the_configuration_right(config):
+def test_amtool_accepts_the_configuration(config):
     done = _amtool("check-config", config)
 
     assert 0 == done.returncode, done.stdout + done.stderr
@@ -30,7 +30,7 @@ def test_amtool_finds_the_configuration_right(config):
     ("severity", "receiver"),
     [("critical", "evmon-critical"), ("warning", "evmon-warning")],
 )
-def test_the_severity_chooses_the_receiver(config, severity, receiver):
+def test_the_severity_selects_the_receiver(config, severity, receiver):
     labels = ["alertname=EvmonMemoryHigh", "job=shop", f"severity={severity}"]
     expected = f"--verify.receivers={receiver}"
 
@@ -41,13 +41,15 @@ def test_the_severity_chooses_the_receiver(config, severity, receiver):
     assert 0 == done.returncode, done.stdout + done.stderr
 
 
-def test_what_has_no_severity_is_told_to_somebody(config):
+def test_an_alert_without_severity_goes_to_the_default_receiver(config):
     done = _amtool("config", "routes", "test", f"--config.file={config}", "job=shop")
 
     assert "evmon-warning" == done.stdout.strip()
 
 
-def test_each_alert_of_a_notice_says_whether_it_fires_or_is_over(config, tmp_path):
+def test_a_notification_states_whether_each_alert_fires_or_is_resolved(
+    config, tmp_path
+):
     receivers = yaml.safe_load(Path(config).read_text("utf-8"))["receivers"]
     alerts = [
         {"status": "firing", "annotations": {"summary": "it is bad"}},

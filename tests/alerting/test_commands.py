@@ -1,4 +1,4 @@
-"""``evmon rules`` and ``evmon dashboards``, from the command line."""
+"""``evmon rules`` and ``evmon dashboards`` on the command line."""
 
 import json
 import sys
@@ -18,7 +18,7 @@ def test_rules_are_printed(capsys):
     assert ["evmon.rules", "evmon.alerts"] == [group["name"] for group in groups]
 
 
-def test_rules_take_other_limits_and_addresses(capsys):
+def test_rules_use_the_given_limits_and_urls(capsys):
     arguments = ["--set", "memory_warning=256MB", "--runbooks", "http://wiki"]
 
     assert 0 == main(["rules", *arguments])
@@ -28,12 +28,12 @@ def test_rules_take_other_limits_and_addresses(capsys):
     assert "http://wiki/EvmonMemoryHigh.md" in printed
 
 
-def test_rules_for_the_operator(capsys):
+def test_rules_for_the_operator_are_a_prometheus_rule(capsys):
     assert 0 == main(["rules", "--format", "operator"])
     assert "PrometheusRule" == yaml.safe_load(capsys.readouterr().out)["kind"]
 
 
-def test_a_limit_that_does_not_exist_is_one_line(capsys):
+def test_an_unknown_limit_is_an_error_of_one_line(capsys):
     assert 1 == main(["rules", "--set", "memory=5"])
 
     error = capsys.readouterr().err
@@ -42,7 +42,9 @@ def test_a_limit_that_does_not_exist_is_one_line(capsys):
 
 
 @pytest.mark.parametrize("form", ["json", "configmap"])
-def test_dashboards_are_written_or_it_is_said_what_they_need(tmp_path, capsys, form):
+def test_dashboards_are_written_or_the_missing_python_version_is_named(
+    tmp_path, capsys, form
+):
     folder = tmp_path / "new" / "folder"
 
     code = main(["dashboards", "--out", str(folder), "--format", form])
@@ -62,10 +64,10 @@ def test_dashboards_are_written_or_it_is_said_what_they_need(tmp_path, capsys, f
         assert load(path.read_text("utf-8"))
 
 
-def test_dashboards_take_other_limits(tmp_path):
+def test_dashboards_use_the_given_limits(tmp_path):
     code = main(["dashboards", "--out", str(tmp_path), "--set", "memory_warning=256MB"])
 
-    assert code == (0 if has_sdk else 1)
+    assert (0 if has_sdk else 1) == code
     assert ("256000000" in _all(tmp_path)) is has_sdk
 
 
@@ -73,7 +75,7 @@ def _all(folder):
     return "".join(path.read_text("utf-8") for path in folder.iterdir())
 
 
-def test_a_folder_that_cannot_be_is_one_line(tmp_path, capsys):
+def test_a_folder_that_cannot_be_made_is_an_error_of_one_line(tmp_path, capsys):
     (tmp_path / "file").write_text("", "utf-8")
 
     assert 1 == main(["dashboards", "--out", str(tmp_path / "file" / "x")])

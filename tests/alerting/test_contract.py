@@ -1,7 +1,8 @@
-"""Every name in rules, dashboards and runbooks is one that a real run emits."""
+"""A real run emits every metric and label in rules, dashboards and runbooks."""
 
 import asyncio
 import contextlib
+import os
 import re
 import urllib.request
 
@@ -21,25 +22,25 @@ from evmon import (
     RetryPolicy,
     Thresholds,
 )
-from evmon._alerting.rules.recording import recordings
+from evmon._alerting.rules.recording import recording_rules
 from evmon._telemetry.instruments import INSTRUMENTS
 from evmon._telemetry.naming import prometheus_name
 
 SCRAPE_LABELS = {"job", "instance", "__name__"}
 FROM_PROMETHEUS = {"up"}
 
-ONLY_SOMETIMES = {
-    # The cardinality limit is not reached in a run that is right.
+OPTIONAL_LABELS = {
+    # Present only beyond the cardinality limit.
     "otel_metric_overflow",
-    # It says the version only when the resource has one.
+    # Present only if the resource has a version.
     "service_version",
 }
 
-DETAIL = {
-    # For a look at a process; no rule and no panel is about them.
+UNUSED = {
+    # Details of a process that no rule and no panel uses.
     "process_memory_virtual_bytes",
     "process_threads",
-    # The monitor's own view, for `evmon check` and for those who have no rules.
+    # Derived by the monitor, for `evmon check` and for setups without the rules.
     "evmon_cache_hit_ratio",
     "evmon_dead_letters_recent",
     "evmon_discovery_batch_duration_average_seconds",
@@ -50,7 +51,7 @@ DETAIL = {
 
 
 class Flaky:
-    """Fails in every way that there is."""
+    """Handlers that fail and are retried, delayed or rejected."""
 
     def __init__(self):
         self._seen = set()
@@ -70,10 +71,14 @@ class Flaky:
 
 
 @contextlib.asynccontextmanager
-async def _busy(server):
-    """A run on Redis in which everything happens; gives the text of /metrics."""
+async def _busy(redis_server):
+    """Run a bus on Redis that emits every metric; yield the text of /metrics."""
+    with redis_server.client() as client:
+        client.flushall()
     flaky = Flaky()
-    bus = EventBus(service="shop", transport=server.url, metrics=MetricsConfig(port=0))
+    bus = EventBus(
+        service="shop", transport=redis_server.url, metrics=MetricsConfig(port=0)
+    )
     retry = RetryPolicy(base_delay=0.01)
     bus.add_handler("order.once", flaky.once, retry=retry)
     bus.add_handler("order.later", flaky.later)
@@ -91,26 +96,46 @@ async def _busy(server):
         yield shown
 
 
-@pytest.fixture
-async def emitted(server):
-    """What a run shows on /metrics: the labels of each name."""
-    async with _busy(server) as shown:
-        families = {}
-        for family in text_string_to_metric_families(shown):
-            for sample in family.samples:
-                families.setdefault(sample.name, set()).update(sample.labels)
-        return families
+def _clear_settings(patch):
+    """Remove settings from the environment, as conftest.py does for each test."""
+    for name in list(os.environ):
+        if name.startswith(("EVMON_", "OTEL_")):
+            patch.delenv(name)
 
 
-@pytest.fixture
-async def pushed(server, monkeypatch):
-    """What an application's own provider exports, as a Collector hands it on."""
+@pytest.fixture(scope="module")
+def emitted(redis_server):
+    """The labels of each series on /metrics, by name."""
+
+    async def scrape():
+        async with _busy(redis_server) as text:
+            return text
+
+    with pytest.MonkeyPatch.context() as patch:
+        _clear_settings(patch)
+        text = asyncio.run(scrape())
+    families = {}
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            families.setdefault(sample.name, set()).update(sample.labels)
+    return families
+
+
+@pytest.fixture(scope="module")
+def pushed(redis_server):
+    """The labels of each series that arrives over OTLP, by the Collector's name."""
     reader = InMemoryMetricReader()
     provider = MeterProvider([reader])
-    monkeypatch.setattr(metrics, "get_meter_provider", lambda: provider)
-    async with _busy(server):
-        data = await asyncio.to_thread(reader.get_metrics_data)
-    await asyncio.to_thread(provider.shutdown)
+
+    async def collect():
+        async with _busy(redis_server):
+            return await asyncio.to_thread(reader.get_metrics_data)
+
+    with pytest.MonkeyPatch.context() as patch:
+        _clear_settings(patch)
+        patch.setattr(metrics, "get_meter_provider", lambda: provider)
+        data = asyncio.run(collect())
+    provider.shutdown()
     found = {}
     for resource in data.resource_metrics:
         for scope in resource.scope_metrics:
@@ -129,10 +154,10 @@ COLLECTOR_UNITS = {"s": "seconds", "By": "bytes", "ms": "milliseconds", "1": "ra
 
 
 def _collector_names(metric):
-    """The series of a metric, by the rules of the Collector's Prometheus exporter.
+    """Return a metric's series, named as by the Collector's Prometheus exporter.
 
-    They are written down in the specification, "OTLP Metric points to Prometheus": parts of
-    the name by underscores, the unit and ``total`` at the end unless they are there.
+    By the specification "OTLP Metric points to Prometheus", the parts of the name are joined
+    by underscores, and the unit and ``total`` are appended unless they are present.
     """
     parts = re.findall(r"[a-zA-Z0-9:]+", metric.name)
     is_counter = isinstance(metric.data, Sum) and metric.data.is_monotonic
@@ -164,8 +189,8 @@ def _base(name):
 
 
 @pytest.fixture
-def ruled(root):
-    """The expressions of the rules, by name."""
+def rule_queries(root):
+    """Every rule: name, PromQL."""
     rules = yaml.safe_load((root / "alerts/evmon-rules.yaml").read_text("utf-8"))
     return [
         (rule.get("alert", rule.get("record")), rule["expr"])
@@ -174,77 +199,83 @@ def ruled(root):
     ]
 
 
-async def test_every_name_and_label_in_use_is_emitted(
-    emitted, ruled, queries, notes, plain, pasted, selectors
-):
-    shown = [
-        (f"{uid}: {title}", plain(expr)) for uid, title, expr in [*queries, *notes]
+@pytest.fixture
+def dashboard_queries(queries, annotation_queries, without_variables):
+    """Every query of panels and annotations: place, PromQL."""
+    return [
+        (f"{uid}: {title}", without_variables(expr))
+        for uid, title, expr in [*queries, *annotation_queries]
     ]
-    recorded = {rule.name for rule in recordings(Thresholds())}
-    all_labels = set().union(*emitted.values()) | SCRAPE_LABELS | ONLY_SOMETIMES
+
+
+def test_every_metric_and_label_in_use_is_emitted(
+    emitted, rule_queries, dashboard_queries, runbook_queries, parse_promql
+):
+    recorded = {rule.name for rule in recording_rules(Thresholds())}
+    all_labels = set().union(*emitted.values()) | SCRAPE_LABELS | OPTIONAL_LABELS
     used = set()
 
-    for where, expression in [*ruled, *shown, *pasted]:
-        found, grouped = selectors(expression)
+    for where, expression in [*rule_queries, *dashboard_queries, *runbook_queries]:
+        found, grouped = parse_promql(expression)
         assert grouped <= all_labels, (where, grouped - all_labels)
         for name, matchers in found:
             if name in FROM_PROMETHEUS or any(re.fullmatch(name, r) for r in recorded):
                 continue
             names = [n for n in emitted if re.fullmatch(name, n)]
-            assert names, f"{where}: nobody emits {name}"
+            assert names, f"{where}: {name} is not emitted"
             known = set().union(*(emitted[n] for n in names))
-            missing = matchers.keys() - known - SCRAPE_LABELS - ONLY_SOMETIMES
+            missing = matchers.keys() - known - SCRAPE_LABELS - OPTIONAL_LABELS
             assert not missing, f"{where}: {name} has no label {missing}"
             if len(names) == 1:
                 used.add(_base(name))
 
-    unused = {_base(name) for name in emitted} - used - DETAIL
-    assert not unused, "neither used nor listed as detail"
-    assert not (DETAIL & used), "listed as detail, and used"
+    unused = {_base(name) for name in emitted} - used - UNUSED
+    assert not unused, "neither used nor listed in UNUSED"
+    assert not (UNUSED & used), "listed in UNUSED, but used"
 
 
-async def test_every_name_and_label_of_the_rules_comes_by_otlp_too(
-    pushed, ruled, selectors
+def test_every_metric_and_label_of_the_rules_arrives_over_otlp(
+    pushed, rule_queries, parse_promql
 ):
-    recorded = {rule.name for rule in recordings(Thresholds())}
-    labels = set().union(*pushed.values()) | SCRAPE_LABELS | ONLY_SOMETIMES | {"le"}
+    recorded = {rule.name for rule in recording_rules(Thresholds())}
+    labels = set().union(*pushed.values()) | SCRAPE_LABELS | OPTIONAL_LABELS | {"le"}
 
-    for where, expression in ruled:
-        found, grouped = selectors(expression)
+    for where, expression in rule_queries:
+        found, grouped = parse_promql(expression)
         assert grouped <= labels, (where, grouped - labels)
         for name, matchers in found:
             if name in recorded or name in FROM_PROMETHEUS:
                 continue
             names = [n for n in pushed if re.fullmatch(name, n)]
-            assert names, f"{where}: no {name} comes by OTLP"
+            assert names, f"{where}: {name} does not arrive over OTLP"
             known = set().union(*(pushed[n] for n in names))
-            missing = matchers.keys() - known - SCRAPE_LABELS - ONLY_SOMETIMES
+            missing = matchers.keys() - known - SCRAPE_LABELS - OPTIONAL_LABELS
             assert not missing, f"{where}: {name} has no label {missing}"
 
 
-NOT_BY_OTLP = {
-    # The semantic convention's name, where /metrics has one without "count".
+OTHER_NAME_OVER_OTLP = {
+    # The name of the semantic convention; /metrics has it without "count".
     "process_threads": "process_thread_count",
 }
 
 
-async def test_a_name_is_the_same_by_both_routes(pushed):
+def test_a_metric_has_the_same_name_on_metrics_and_over_otlp(pushed):
     names = {_base(name) for name in pushed if "thread" not in name} | {
         name for name in pushed if "thread" in name
     }
 
     for row in INSTRUMENTS:
         name = prometheus_name(row)
-        assert NOT_BY_OTLP.get(name, name) in names, name
+        assert OTHER_NAME_OVER_OTLP.get(name, name) in names, name
 
 
-async def test_every_instrument_of_the_table_is_emitted(emitted):
+def test_every_instrument_of_the_table_is_emitted(emitted):
     bases = {_base(name) for name in emitted}
 
     assert {prometheus_name(row) for row in INSTRUMENTS} <= bases
 
 
-def test_the_runbooks_name_only_settings_that_exist(root):
+def test_the_runbooks_name_only_documented_settings(root):
     settings = (root / "docs/configuration.md").read_text("utf-8")
     settings += (root / "docs/telemetry.md").read_text("utf-8")
 

@@ -1,4 +1,4 @@
-"""The dashboards hold the rules of Grafana's dashboard-linter, and load into its models."""
+"""The dashboards follow Grafana's dashboard-linter and load into Grafana's models."""
 
 import json
 import re
@@ -21,18 +21,18 @@ def _panels(dashboard):
     return [panel for panel in dashboard["panels"] if panel["type"] != "row"]
 
 
-def test_there_are_two(dashboards):
+def test_the_dashboards_are_overview_and_events(dashboards):
     assert {"evmon-overview", "evmon-events"} == set(dashboards)
 
 
-def test_it_loads_into_grafanas_models(dashboard):
+def test_a_dashboard_loads_into_grafanas_models(dashboard):
     loaded = model.Dashboard.from_json(dashboard)
 
-    assert loaded.title == dashboard["title"]
-    assert len(loaded.panels) == len(dashboard["panels"])
+    assert dashboard["title"] == loaded.title
+    assert len(dashboard["panels"]) == len(loaded.panels)
 
 
-def test_it_imports_without_an_edit(dashboard):
+def test_a_dashboard_can_be_imported_unchanged(dashboard):
     assert dashboard["id"] is None
     assert dashboard["uid"].startswith("evmon-")
     assert 36 >= dashboard["schemaVersion"]
@@ -40,7 +40,7 @@ def test_it_imports_without_an_edit(dashboard):
     assert not dashboard["editable"]
 
 
-def test_its_variables_choose_source_service_and_process(dashboard):
+def test_the_variables_are_data_source_job_and_instance(dashboard):
     variables = {v["name"]: v for v in dashboard["templating"]["list"]}
 
     assert "datasource" == variables["datasource"]["type"]
@@ -59,7 +59,7 @@ def test_no_variable_has_an_id(dashboard):
     assert not [v["name"] for v in dashboard["templating"]["list"] if "id" in v]
 
 
-def test_several_services_filter_the_alert_list(dashboards):
+def test_the_alert_list_is_filtered_by_all_selected_jobs(dashboards):
     (alerts,) = (
         p for p in dashboards["evmon-overview"]["panels"] if p["type"] == "alertlist"
     )
@@ -68,23 +68,23 @@ def test_several_services_filter_the_alert_list(dashboards):
     assert '{job=~"${job:regex}"}' == filter_
 
 
-def test_a_heatmap_says_its_numbers(dashboard):
+def test_a_heatmap_shows_a_tooltip(dashboard):
     heatmaps = [p for p in _panels(dashboard) if p["type"] == "heatmap"]
 
     assert heatmaps
     assert all(p["options"]["tooltip"]["show"] for p in heatmaps)
 
 
-def test_the_events_can_be_narrowed_to_a_destination_and_a_group(dashboards):
+def test_events_has_variables_for_destination_and_group(dashboards):
     variables = dashboards["evmon-events"]["templating"]["list"]
 
     assert {"destination", "group"} <= {v["name"] for v in variables}
 
 
-def test_every_panel_says_what_it_is(dashboard):
+def test_every_panel_has_a_title_a_description_and_a_unit(dashboard):
     titles = [panel["title"] for panel in _panels(dashboard)]
 
-    assert len(set(titles)) == len(titles)
+    assert len(titles) == len(set(titles))
     for panel in _panels(dashboard):
         assert panel["title"]
         assert panel["description"].endswith((".", "wait.")), panel["title"]
@@ -103,26 +103,26 @@ def test_ids_are_unique_and_panels_do_not_overlap(dashboard):
         for y in range(g["y"], g["y"] + g["h"])
     ]
 
-    assert len(set(ids)) == len(ids)
-    assert len(set(cells)) == len(cells)
+    assert len(ids) == len(set(ids))
+    assert len(cells) == len(set(cells))
     assert 24 > max(x for x, _ in cells)
 
 
-def test_every_query_is_right_and_asks_for_service_and_process(
-    queries, plain, selectors
+def test_every_query_filters_by_job_and_instance(
+    queries, without_variables, parse_promql
 ):
     for _, title, expression in queries:
-        found, _ = selectors(plain(expression))
+        found, _ = parse_promql(without_variables(expression))
         for name, matchers in found:
             assert {"job", "instance"} <= matchers.keys(), (title, name)
 
 
-def test_no_query_has_a_range_of_its_own(queries):
+def test_every_range_is_the_rate_interval(queries):
     for _, title, expression in queries:
         assert {"$__rate_interval"} >= set(re.findall(r"\[(.+?)\]", expression)), title
 
 
-def test_a_zero_that_stands_for_nothing_has_a_name_in_the_legend(dashboards):
+def test_a_series_of_zeros_has_a_name_in_the_legend(dashboards):
     for dashboard in dashboards.values():
         for panel in _panels(dashboard):
             for target in panel.get("targets", ()):
@@ -132,7 +132,7 @@ def test_a_zero_that_stands_for_nothing_has_a_name_in_the_legend(dashboards):
                     assert '"none"' in target["expr"], panel["title"]
 
 
-def test_the_limits_are_lines(dashboards):
+def test_panels_have_the_limits_as_thresholds(dashboards):
     limits = Thresholds()
     lines = {
         panel["title"]: [s["value"] for s in _steps(panel)]
@@ -160,7 +160,7 @@ def _steps(panel):
     return defaults.get("thresholds", {"steps": []})["steps"]
 
 
-def test_they_link_to_each_other_and_to_the_runbooks(dashboard):
+def test_a_dashboard_links_to_the_other_one_and_to_the_runbooks(dashboard):
     links = {link["title"]: link for link in dashboard["links"]}
 
     assert ["evmon"] == links["evmon"]["tags"]
@@ -171,18 +171,18 @@ def test_they_link_to_each_other_and_to_the_runbooks(dashboard):
 
 
 def test_restarts_and_deploys_are_annotations(dashboard):
-    notes = {note["name"]: note for note in dashboard["annotations"]["list"]}
+    found = {a["name"]: a for a in dashboard["annotations"]["list"]}
 
-    assert "{{instance}}" in notes["Restarts"]["textFormat"]
-    assert "{{service_version}}" in notes["Deploys"]["titleFormat"]
-    # A service that does not say its version is no deploy.
-    assert 2 == notes["Deploys"]["expr"].count('service_version!=""')
+    assert "{{instance}}" in found["Restarts"]["textFormat"]
+    assert "{{service_version}}" in found["Deploys"]["titleFormat"]
+    # Without a version, a restart is not a deploy.
+    assert 2 == found["Deploys"]["expr"].count('service_version!=""')
 
 
-def test_the_sidecar_gets_the_same_dashboard_in_a_config_map():
+def test_a_config_map_contains_the_same_dashboard():
     for board in boards(Thresholds()):
         wrapped = yaml.safe_load(render(board, "configmap"))
 
         assert {"grafana_dashboard": "1"} == wrapped["metadata"]["labels"]
         inner = json.loads(wrapped["data"][f"{board.uid}.json"])
-        assert inner == json.loads(render(board))
+        assert json.loads(render(board)) == inner

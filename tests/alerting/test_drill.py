@@ -1,8 +1,8 @@
-"""The fire drill: a real Prometheus, a real Alertmanager, and every fault of the demo.
+"""Alerts of each demo fault, through a real Prometheus and Alertmanager.
 
-Each fault runs in a process of its own, under a service name of its own. Its alerts must
-arrive at a receiver, with the right labels, and resolve; nobody else's may. One process is
-killed while its alerts fire: that it is gone must silence them.
+Each fault runs in a process and under a job name of its own. Its alerts, and no others,
+must reach the receiver and be resolved. One process is killed while its alerts fire; then
+EvmonTargetDown must inhibit them.
 """
 
 import re
@@ -10,42 +10,45 @@ import time
 
 import pytest
 import yaml
-from tests.alerting.stage import LIMITS, Stage, get
+from tests.alerting.alerting_stack import LIMITS, AlertingStack, get
 
 from evmon._alerting.rules_file import rules
 from evmon._cli.demo_shop import FAULTS
 
-_FAILS = {
+HANDLER_FAILURE_ALERTS = {
     "EvmonHandlerErrorsHigh",
     "EvmonRetriesExhausted",
     "EvmonDeadLettersGrowing",
 }
-OWN_ALERTS = {
+EXPECTED_ALERTS = {
     "healthy": set(),
     "cold-cache": {"EvmonCacheHitRateLow"},
     "memory": {"EvmonMemoryHigh"},
     "slow-discovery": {"EvmonDiscoveryProcessingSlow", "EvmonDiscoveryBatchP95High"},
     "retries": {"EvmonRetriesHigh"},
-    "failing-handler": _FAILS,
-    "killed": {*_FAILS, "EvmonTargetDown"},
+    "failing-handler": HANDLER_FAILURE_ALERTS,
+    "killed": {*HANDLER_FAILURE_ALERTS, "EvmonTargetDown"},
 }
-DURATION = 60
-"""Seconds: faults end at 20, their window is over at 30, and all is quiet again."""
+MAX_SECONDS = 60
+"""Limit of the drill: faults end after 20 s and leave the window after 30 s."""
+
+SETTLE_SECONDS = 3
+"""Time in which another alert would still be noticed."""
 
 pytestmark = [pytest.mark.slow, pytest.mark.serial, pytest.mark.timeout(240)]
 
 
 class Drill:
-    """What came of it: notices, inhibitions, and answers of Prometheus."""
+    """Result of the drill: notifications, inhibitions, and queries to Prometheus."""
 
-    def __init__(self, stage, started):
-        self._url = f"{stage.prometheus}/api/v1"
+    def __init__(self, stack, started):
+        self._url = f"{stack.prometheus}/api/v1"
         self._started, self._ended = started, time.time()
-        self.notices = stage.receiver.notices
-        self.inhibitions = list(stage.watch.inhibitions())
+        self.notifications = stack.receiver.notifications
+        self.inhibitions = list(stack.watch.inhibitions())
 
-    def ask(self, query):
-        """The series of a query over the whole drill."""
+    def query_range(self, query):
+        """Return the series of a query over the whole drill."""
         answer = get(
             f"{self._url}/query_range",
             query=query,
@@ -56,75 +59,98 @@ class Drill:
         assert "matrix" == answer["data"]["resultType"]
         return answer["data"]["result"]
 
-    def ask_now(self, query):
-        """The series of a query at the end of the drill."""
+    def query(self, query):
+        """Return the series of a query at the end of the drill."""
         answer = get(f"{self._url}/query", query=query, time=self._ended)
         assert "vector" == answer["data"]["resultType"]
         return [{**s, "values": [s["value"]]} for s in answer["data"]["result"]]
 
-    def of(self, service):
-        """The notices about a service."""
-        return [n for n in self.notices if n["labels"].get("job") == service]
+    def notifications_of(self, service):
+        """Return the notifications on a service."""
+        return [n for n in self.notifications if n["labels"].get("job") == service]
 
 
 @pytest.fixture(scope="module")
 def drill(tmp_path_factory, redis_server, root):
     with redis_server.client() as client:
-        client.flushall()  # other tests have a service of this name as well
-    services = {name: name for name in OWN_ALERTS} | {"killed": "failing-handler"}
+        client.flushall()  # other tests use the same stream
+    services = {name: name for name in EXPECTED_ALERTS} | {"killed": "failing-handler"}
     folder = tmp_path_factory.mktemp("drill")
     started = time.time()
-    with Stage(folder, root, redis_server, services) as stage:
-        _kill_one(stage)
-        time.sleep(max(0, started + DURATION - time.time()))
-        yield Drill(stage, started)
+    with AlertingStack(folder, root, redis_server, services) as stack:
+        _kill_and_restart_one(stack)
+        _wait_until_resolved(stack, started + MAX_SECONDS)
+        time.sleep(SETTLE_SECONDS)
+        yield Drill(stack, started)
 
 
-def _kill_one(stage):
+def _wait_until_resolved(stack, deadline):
+    """Wait until each expected alert has been notified and none is left."""
+    expected = {
+        (service, alert)
+        for service, names in EXPECTED_ALERTS.items()
+        for alert in names
+    }
+    while time.time() < deadline:
+        status = {
+            (n["labels"].get("job"), n["labels"]["alertname"]): n["status"]
+            for n in list(stack.receiver.notifications)
+        }
+        none_left = {"resolved"} == set(status.values()) and not stack.watch.polls[-1]
+        if none_left and expected <= status.keys():
+            return
+        time.sleep(0.5)
+
+
+def _kill_and_restart_one(stack):
     def fires(name):
         return lambda alerts: any(
             a["labels"]["alertname"] == name and a["labels"]["job"] == "killed"
             for a in alerts
         )
 
-    stage.watch.until(fires("EvmonHandlerErrorsHigh"), 40)
-    stage.kill("killed")
-    stage.watch.until(fires("EvmonTargetDown"), 20)
+    stack.watch.wait_until(fires("EvmonHandlerErrorsHigh"), 40)
+    stack.kill("killed")
+    stack.watch.wait_until(fires("EvmonTargetDown"), 20)
     time.sleep(3)
-    stage.start("killed")
+    stack.start("killed")
 
 
-def test_the_drill_is_about_every_fault_of_the_demo():
-    assert set(FAULTS) == OWN_ALERTS.keys() - {"healthy", "killed"}
+def test_the_drill_covers_every_fault_of_the_demo():
+    assert EXPECTED_ALERTS.keys() - {"healthy", "killed"} == set(FAULTS)
 
 
-@pytest.mark.parametrize("service", OWN_ALERTS)
-def test_a_fault_raises_exactly_its_own_alerts(drill, service):
-    raised = {notice["labels"]["alertname"] for notice in drill.of(service)}
+@pytest.mark.parametrize("service", EXPECTED_ALERTS)
+def test_a_fault_raises_exactly_the_expected_alerts(drill, service):
+    raised = {n["labels"]["alertname"] for n in drill.notifications_of(service)}
 
-    assert raised == OWN_ALERTS[service]
-
-
-@pytest.mark.parametrize("service", OWN_ALERTS)
-def test_the_alerts_of_a_fault_clear(drill, service):
-    last = {n["labels"]["alertname"]: n["status"] for n in drill.of(service)}
-
-    assert last == dict.fromkeys(OWN_ALERTS[service], "resolved")
+    assert EXPECTED_ALERTS[service] == raised
 
 
-def test_an_alert_arrives_with_all_that_a_person_needs(drill):
-    (notice, *_) = [n for n in drill.of("memory") if n["status"] == "firing"]
+@pytest.mark.parametrize("service", EXPECTED_ALERTS)
+def test_the_alerts_of_a_fault_are_resolved(drill, service):
+    last = {
+        n["labels"]["alertname"]: n["status"] for n in drill.notifications_of(service)
+    }
 
-    assert "evmon-warning" == notice["receiver"]
-    assert "warning" == notice["labels"]["severity"]
-    assert notice["labels"]["instance"].startswith("127.0.0.1:")
-    assert "the limit is 100MB" in notice["annotations"]["description"]
-    assert notice["annotations"]["runbook_url"].endswith("EvmonMemoryHigh.md")
-    assert "var-job=memory" in notice["annotations"]["dashboard_url"]
+    assert dict.fromkeys(EXPECTED_ALERTS[service], "resolved") == last
 
 
-def test_a_critical_alert_inhibits_its_own_warning(drill):
-    severities = {n["labels"]["severity"] for n in drill.of("cold-cache")}
+def test_a_notification_has_receiver_labels_and_annotations(drill):
+    (notification, *_) = [
+        n for n in drill.notifications_of("memory") if n["status"] == "firing"
+    ]
+
+    assert "evmon-warning" == notification["receiver"]
+    assert "warning" == notification["labels"]["severity"]
+    assert notification["labels"]["instance"].startswith("127.0.0.1:")
+    assert "the limit is 100MB" in notification["annotations"]["description"]
+    assert notification["annotations"]["runbook_url"].endswith("EvmonMemoryHigh.md")
+    assert "var-job=memory" in notification["annotations"]["dashboard_url"]
+
+
+def test_a_critical_alert_inhibits_the_warning_of_the_same_name(drill):
+    severities = {n["labels"]["severity"] for n in drill.notifications_of("cold-cache")}
     pairs = [
         (suppressed["severity"], by["severity"])
         for suppressed, by in drill.inhibitions
@@ -135,7 +161,7 @@ def test_a_critical_alert_inhibits_its_own_warning(drill):
     assert {("warning", "critical")} == set(pairs)
 
 
-def test_a_target_that_is_down_inhibits_its_other_alerts_and_nobody_elses(drill):
+def test_a_target_that_is_down_inhibits_only_its_own_other_alerts(drill):
     pairs = [
         (suppressed["job"], suppressed["alertname"])
         for suppressed, by in drill.inhibitions
@@ -144,44 +170,42 @@ def test_a_target_that_is_down_inhibits_its_other_alerts_and_nobody_elses(drill)
 
     assert pairs
     assert {"killed"} == {job for job, _ in pairs}
-    assert _FAILS >= {name for _, name in pairs}
+    assert HANDLER_FAILURE_ALERTS >= {name for _, name in pairs}
 
 
-EMPTY_WHILE_HEALTHY = {}
-"""Panels without data while nothing is wrong, and why that is right."""
-
-
-def test_every_query_of_the_dashboards_returns_data_of_its_kind(drill, panels, plain):
+def test_every_query_of_the_dashboards_returns_data(drill, panels, without_variables):
     found = {
-        (panel["title"], target["refId"]): _numbers(drill, target, plain, ".+")
+        (panel["title"], target["refId"]): _numbers(
+            drill, without_variables, target, ".+"
+        )
         for panel, target in panels
     }
 
     assert [] == [where for where, numbers in found.items() if not numbers]
 
 
-def test_a_healthy_service_has_data_in_every_panel(drill, panels, plain):
+def test_a_healthy_service_has_data_in_every_panel(drill, panels, without_variables):
     empty = {
         panel["title"]
         for panel, target in panels
-        if not _numbers(drill, target, plain, "healthy")
+        if not _numbers(drill, without_variables, target, "healthy")
     }
 
-    assert EMPTY_WHILE_HEALTHY.keys() == empty
+    assert set() == empty
 
 
-def _numbers(drill, target, plain, job):
-    """What a panel shows, after a look at whether it is of the panel's kind."""
-    ask = drill.ask_now if target.get("instant") else drill.ask
-    series = ask(plain(target["expr"].replace("$job", job)))
-    shown = {*re.findall(r"{{(\w+)}}", target.get("legendFormat", ""))}
-    needed = shown - {"error_type"}  # what did not fail has none
+def _numbers(drill, without_variables, target, job):
+    """Return the values of a panel's query, after checking the labels of its series."""
+    query = drill.query if target.get("instant") else drill.query_range
+    series = query(without_variables(target["expr"].replace("$job", job)))
+    in_legend = {*re.findall(r"{{(\w+)}}", target.get("legendFormat", ""))}
+    needed = in_legend - {"error_type"}  # absent without a failure
     if target.get("format") == "heatmap":
         needed.add("le")
     for one in series:
         keys = one["metric"].keys()
         assert needed <= keys, (target["expr"], one["metric"])
-        assert not shown or shown & keys, f"blank in the legend: {target['expr']}"
+        assert not in_legend or in_legend & keys, f"empty legend: {target['expr']}"
     return [v for one in series for _, v in one["values"] if v != "NaN"]
 
 
@@ -189,4 +213,4 @@ def test_every_recording_rule_has_data(drill):
     for group in yaml.safe_load(rules(LIMITS))["groups"]:
         for rule in group["rules"]:
             if "record" in rule:
-                assert drill.ask(rule["record"]), rule["record"]
+                assert drill.query_range(rule["record"]), rule["record"]

@@ -1,4 +1,4 @@
-"""Limits as people write them on the command line."""
+"""Parsing of ``--set LIMIT=VALUE``."""
 
 import pytest
 
@@ -21,11 +21,11 @@ from evmon._alerting.limits import with_settings
     ],
 )
 def test_a_setting_changes_its_field(setting, field, value):
-    assert getattr(with_settings([setting]), field) == value
+    assert value == getattr(with_settings([setting]), field)
 
 
 def test_without_settings_the_limits_are_the_defaults():
-    assert with_settings([]) == Thresholds()
+    assert Thresholds() == with_settings([])
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,7 @@ def test_without_settings_the_limits_are_the_defaults():
         ("buffer_warning=101%", "must be a number from 0 to 100"),
     ],
 )
-def test_a_setting_that_cannot_be_says_what_it_may_be(setting, hint):
+def test_a_wrong_setting_is_an_error_that_states_what_is_allowed(setting, hint):
     with pytest.raises(ConfigError, match=hint) as caught:
         with_settings([setting])
 

@@ -1,61 +1,55 @@
-"""The rules' unit tests notice when a rule is wrong: every mutant here must fail them."""
+"""The unit tests of the rules fail for every wrong rule (mutant) in this file."""
 
 import re
-import subprocess
 
 import pytest
-import yaml
+from tests.alerting import promtool
 from tools.rule_tests.cases import rule_tests
 
 from evmon import Thresholds
 from evmon._alerting.promql import number
-from evmon._alerting.rules import recording as r
-from evmon._alerting.rules_file import DEFAULTS, alerts, rules
+from evmon._alerting.rules import recording
+from evmon._alerting.rules.recording import windowed
+from evmon._alerting.rules_file import alerts, rules
 
-# A very short window leaves no time in which some of the mutants differ.
+# In a very short window some mutants do not differ from the rule.
 LIMITS = Thresholds(
     window_seconds=300,
     cache_min_lookups=20,
     handler_errors_min_calls=20,
     batch_p95_min_runs=20,
 )
-NAMES = r.Names.of(LIMITS)
+HIT_RATIO = windowed(recording.HIT_RATIO, LIMITS)
+ERROR_RATIO = windowed(recording.ERROR_RATIO, LIMITS)
+BATCHES = windowed(recording.BATCHES_INCREASE, LIMITS)
+BATCH_SECONDS = windowed(recording.BATCH_SECONDS_INCREASE, LIMITS)
+BATCH_P95 = windowed(recording.BATCH_P95, LIMITS)
 WINDOW = number(LIMITS.window_seconds)
 RULES = rules(LIMITS)
-TESTS = rule_tests(LIMITS, DEFAULTS, "rules.yaml")
+TESTS = rule_tests(LIMITS, "rules.yaml")
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
 def tests():
-    """The unit tests of each alert, as text."""
-    whole = yaml.load(TESTS, yaml.CSafeLoader)
-    found = {}
-    for test in whole.pop("tests"):
-        found.setdefault(test["name"].partition(" (")[0], []).append(test)
-    return {
-        alert: yaml.dump({**whole, "tests": some}, Dumper=yaml.CSafeDumper)
-        for alert, some in found.items()
-    }
+    """The unit tests of each alert."""
+    return promtool.tests_by_alert(promtool.load(TESTS))
 
 
 @pytest.fixture
 def fails(tests, tmp_path):
-    """Whether the unit tests of an alert find fault with rules."""
+    """Returns whether unit tests of an alert fail; `case` selects one of each severity."""
 
-    def run(groups, alert):
-        (tmp_path / "rules.yaml").write_text(yaml.safe_dump(groups), "utf-8")
-        (tmp_path / "tests.yaml").write_text(tests[alert], "utf-8")
-        done = subprocess.run(
-            ["promtool", "test", "rules", "tests.yaml"],
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            timeout=50,
-            check=False,
-        )
-        # Rules that cannot be read or run would fail as well, and prove nothing.
+    def run(groups, alert, case=""):
+        only = promtool.dump(promtool.only_alert(groups, alert))
+        (tmp_path / "rules.yaml").write_text(only, "utf-8")
+        chosen = [test for test in tests[alert]["tests"] if case in test["name"]]
+        assert chosen
+        text = promtool.dump({**tests[alert], "tests": chosen})
+        (tmp_path / "tests.yaml").write_text(text, "utf-8")
+        done = promtool.run("test", "rules", "tests.yaml", cwd=tmp_path)
+        # Rules that cannot be parsed or evaluated fail as well, but prove nothing.
         assert 0 == done.returncode or "exp:[" in done.stderr, done.stderr
         return done.returncode != 0
 
@@ -64,8 +58,8 @@ def fails(tests, tmp_path):
 
 @pytest.fixture
 def groups():
-    """The rules, to be made wrong."""
-    return yaml.load(RULES, yaml.CSafeLoader)
+    """The rules, to be changed by the test."""
+    return promtool.load(RULES)
 
 
 def _named(groups, names):
@@ -75,17 +69,17 @@ def _named(groups, names):
                 yield rule
 
 
-HIT, ERRORS = "EvmonCacheHitRateLow", "EvmonHandlerErrorsHigh"
-SLOW, SOME_SLOW = "EvmonDiscoveryProcessingSlow", "EvmonDiscoveryBatchP95High"
+CACHE, ERRORS = "EvmonCacheHitRateLow", "EvmonHandlerErrorsHigh"
+SLOW, BATCH_P95_HIGH = "EvmonDiscoveryProcessingSlow", "EvmonDiscoveryBatchP95High"
 GROWING, STALLED = "EvmonConsumerLagGrowing", "EvmonConsumerStalled"
-FROM_START = r"\nor 0 \* .*"
-YOUNG = (rf"< {WINDOW}\b", "< 86400")
-GUARD = (r"\nand [\s\S]*", "")
+OR_ZERO = r"\nor 0 \* .*"
+ANY_AGE = (rf"< {WINDOW}\b", "< 86400")
+NO_GUARD = (r"\nand [\s\S]*", "")
 
 MUTANTS = [
-    # rule or rules, what is replaced, by what, alert that must notice
-    (NAMES.hit_ratio, r"increase\(", "delta(", HIT),
-    (NAMES.error_ratio, r"increase\(", "delta(", ERRORS),
+    # name of the rule (or rules), pattern, replacement, alert whose tests must fail
+    (HIT_RATIO, r"increase\(", "delta(", CACHE),
+    (ERROR_RATIO, r"increase\(", "delta(", ERRORS),
     (STALLED, r"increase\(", "delta(", STALLED),
     (STALLED, r"== 0", "<= 4", STALLED),
     (STALLED, r"on \(job, [^)]*\)", "on (job)", STALLED),
@@ -95,35 +89,35 @@ MUTANTS = [
     ("EvmonConsumerLagOld", "max by", "min by", "EvmonConsumerLagOld"),
     ("EvmonLagUnknown", "max by", "min by", "EvmonLagUnknown"),
     ("EvmonPendingOld", r"\n- .* >", " >", "EvmonPendingOld"),
-    ("EvmonTargetDown", *GUARD, "EvmonTargetDown"),
+    ("EvmonTargetDown", *NO_GUARD, "EvmonTargetDown"),
     ("EvmonServiceAbsent", r"\(up or \w+\)", "(up)", "EvmonServiceAbsent"),
     ("EvmonServiceAbsent", r"\(up or ", "(", "EvmonServiceAbsent"),
     ("EvmonCardinalityOverflow", r"evmon_\.\+\|", "", "EvmonCardinalityOverflow"),
     ("EvmonCardinalityOverflow", r"\|messaging_\.\+", "", "EvmonCardinalityOverflow"),
     ("EvmonCardinalityOverflow", r",otel\w+!=\"\"", "", "EvmonCardinalityOverflow"),
-    ("EvmonCardinalityOverflow", *GUARD, "EvmonCardinalityOverflow"),
-    ("EvmonMemoryHigh", *GUARD, "EvmonMemoryHigh"),
-    (r.CALLS, FROM_START, "", ERRORS),
-    (r.FAILED_CALLS, FROM_START, "", ERRORS),
-    (r.BATCHES, FROM_START, "", SLOW),
-    (r.BATCH_SECONDS, FROM_START, "", SLOW),
-    (NAMES.batches, r"increase\(", "delta(", SLOW),
-    (NAMES.batch_seconds, r"increase\(", "delta(", SLOW),
-    (NAMES.batch_p95, r"increase\(", "delta(", SOME_SLOW),
-    ((NAMES.batches, NAMES.batch_seconds), *YOUNG, SLOW),
-    (NAMES.batches, r".* and on .*\nor ", "", SLOW),
-    (NAMES.batch_seconds, r".* and on .*\nor ", "", SLOW),
-    (NAMES.batch_p95, r".* and on .*\nor ", "", SOME_SLOW),
-    (HIT, rf">= {LIMITS.cache_min_lookups}", ">= 11", HIT),
+    ("EvmonCardinalityOverflow", *NO_GUARD, "EvmonCardinalityOverflow"),
+    ("EvmonMemoryHigh", *NO_GUARD, "EvmonMemoryHigh"),
+    (recording.CALLS, OR_ZERO, "", ERRORS),
+    (recording.FAILED_CALLS, OR_ZERO, "", ERRORS),
+    (recording.BATCHES, OR_ZERO, "", SLOW),
+    (recording.BATCH_SECONDS, OR_ZERO, "", SLOW),
+    (BATCHES, r"increase\(", "delta(", SLOW),
+    (BATCH_SECONDS, r"increase\(", "delta(", SLOW),
+    (BATCH_P95, r"increase\(", "delta(", BATCH_P95_HIGH),
+    ((BATCHES, BATCH_SECONDS), *ANY_AGE, SLOW),
+    (BATCHES, r".* and on .*\nor ", "", SLOW),
+    (BATCH_SECONDS, r".* and on .*\nor ", "", SLOW),
+    (BATCH_P95, r".* and on .*\nor ", "", BATCH_P95_HIGH),
+    (CACHE, rf">= {LIMITS.cache_min_lookups}", ">= 11", CACHE),
     (ERRORS, rf">= {LIMITS.handler_errors_min_calls}", ">= 11", ERRORS),
-    (SOME_SLOW, rf">= {LIMITS.batch_p95_min_runs}", ">= 11", SOME_SLOW),
-    ("EvmonRetriesHigh", *YOUNG, "EvmonRetriesHigh"),
+    (BATCH_P95_HIGH, rf">= {LIMITS.batch_p95_min_runs}", ">= 11", BATCH_P95_HIGH),
+    ("EvmonRetriesHigh", *ANY_AGE, "EvmonRetriesHigh"),
     ("EvmonRetriesHigh", r".* and on .*\nor ", "", "EvmonRetriesHigh"),
     ("EvmonRetriesHigh", r"last_over_time", "1.1 * last_over_time", "EvmonRetriesHigh"),
-    ("EvmonRetriesExhausted", *YOUNG, "EvmonRetriesExhausted"),
+    ("EvmonRetriesExhausted", *ANY_AGE, "EvmonRetriesExhausted"),
     ("EvmonDeadLettersGrowing", r"{.*?}", "", "EvmonDeadLettersGrowing"),
     ("EvmonUnknownEventTypes", r"{.*?}", "", "EvmonUnknownEventTypes"),
-    ("EvmonEventsLost", *YOUNG, "EvmonEventsLost"),
+    ("EvmonEventsLost", *ANY_AGE, "EvmonEventsLost"),
     ("EvmonDiscoveryFailed", r"{.*?}", "", "EvmonDiscoveryFailed"),
 ]
 
@@ -133,7 +127,7 @@ MUTANTS = [
     MUTANTS,
     ids=[f"{alert}-{number}" for number, (*_, alert) in enumerate(MUTANTS)],
 )
-def test_a_wrong_expression_is_noticed(
+def test_the_unit_tests_fail_for_a_wrong_expression(
     fails, groups, name, pattern, replacement, alert
 ):
     for rule in _named(groups, [name] if isinstance(name, str) else name):
@@ -144,20 +138,20 @@ def test_a_wrong_expression_is_noticed(
     assert fails(groups, alert)
 
 
-HELD = sorted({alert.name for alert in alerts(LIMITS) if alert.hold_seconds})
+ALERTS_WITH_FOR = sorted({alert.name for alert in alerts(LIMITS) if alert.hold_seconds})
 
 
-@pytest.mark.parametrize("alert", HELD)
-@pytest.mark.parametrize("hold", [None, "15m"])
-def test_a_wrong_duration_is_noticed(fails, groups, alert, hold):
+@pytest.mark.parametrize("alert", ALERTS_WITH_FOR)
+@pytest.mark.parametrize("duration", [None, "15m"])
+def test_the_unit_tests_fail_for_a_wrong_duration(fails, groups, alert, duration):
     for rule in _named(groups, [alert]):
         del rule["for"]
-        if hold:
-            rule["for"] = hold
+        if duration:
+            rule["for"] = duration
 
-    assert fails(groups, alert)
+    assert fails(groups, alert, "fires after its time and not before")
 
 
-def test_the_rules_as_they_are_pass(fails, groups):
+def test_the_unit_tests_pass_for_the_generated_rules(fails, groups):
     for alert in (ERRORS, STALLED):
         assert not fails(groups, alert)

@@ -1,4 +1,4 @@
-"""The dashboards fit the schema of Grafana's own types; `grafana/README.md` has its source."""
+"""The dashboards match the schema of Grafana's types; see `grafana/README.md`."""
 
 import copy
 import json
@@ -7,8 +7,8 @@ import jsonschema
 import pytest
 
 ADDED = {
-    # Types of Grafana 10.1 are not complete: what the schema lacks, and who reads it.
-    ("AnnotationQuery", "expr"): "the Prometheus data source, for want of a target",
+    # Fields that the types of Grafana 10.1 lack, and what reads them.
+    ("AnnotationQuery", "expr"): "the Prometheus data source, as there is no target",
     ("AnnotationQuery", "titleFormat"): "the Prometheus data source",
     ("AnnotationQuery", "textFormat"): "the Prometheus data source",
     ("AnnotationQuery", "tagKeys"): "the Prometheus data source",
@@ -21,7 +21,6 @@ NOT_REQUIRED = {
     ("VariableModel", "id"): "10.2 dropped it; nothing refers to it",
     ("VariableModel", "datasource"): "a variable that chooses a source has none",
 }
-REFRESH = "an interval is a string, which the type leaves out"
 
 
 @pytest.fixture(scope="session")
@@ -32,16 +31,17 @@ def raw(root):
 
 @pytest.fixture(scope="session")
 def schema(raw):
-    """The schema without its gaps."""
-    mended = copy.deepcopy(raw)
-    types = mended["definitions"]
+    """The schema with the missing fields added."""
+    completed = copy.deepcopy(raw)
+    types = completed["definitions"]
     for name, key in ADDED:
         assert key not in types[name]["properties"]
         types[name]["properties"][key] = {"type": TYPES.get(key, "string")}
     for name, key in NOT_REQUIRED:
         types[name]["required"].remove(key)
+    # The type lacks the interval, which is a string.
     types["Shipped"]["properties"]["refresh"] = {"type": "string", "pattern": "^\\d+s$"}
-    return mended
+    return completed
 
 
 @pytest.fixture(params=["evmon-overview", "evmon-events"])
@@ -50,7 +50,7 @@ def dashboard(request, dashboards):
 
 
 def _mistakes(document, schema):
-    """What is wrong with a dashboard; of a panel, by the type that it says it has."""
+    """Return the schema errors; those of a panel for the type that it states."""
     found = []
     for error in jsonschema.Draft7Validator(schema).iter_errors(document):
         meant = [
@@ -70,16 +70,16 @@ def _is_of_another_type(error, inner):
     )
 
 
-def test_it_fits_grafanas_types(dashboard, schema):
+def test_a_dashboard_matches_the_schema(dashboard, schema):
     assert [] == _mistakes(dashboard, schema)
 
 
-def test_no_gap_is_listed_that_there_is_not(dashboards, raw):
-    said = " ".join(m for d in dashboards.values() for m in _mistakes(d, raw))
+def test_every_added_field_is_missing_in_the_schema(dashboards, raw):
+    errors = " ".join(m for d in dashboards.values() for m in _mistakes(d, raw))
 
     for _, key in (*ADDED, *NOT_REQUIRED):
-        assert f"'{key}'" in said, key
-    assert "$.refresh" in said
+        assert f"'{key}'" in errors, key
+    assert "$.refresh" in errors
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_no_gap_is_listed_that_there_is_not(dashboards, raw):
         (("schemaVersion",), "36"),
     ],
 )
-def test_it_refuses_what_is_broken(dashboards, schema, path, value):
+def test_the_schema_rejects_a_broken_dashboard(dashboards, schema, path, value):
     broken = copy.deepcopy(dashboards["evmon-overview"])
     *way, last = path
     place = broken

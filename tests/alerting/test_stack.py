@@ -1,4 +1,4 @@
-"""The stack's files, by schema and by the tools that read them."""
+"""The files of the Docker stack, checked by schema and with their own tools."""
 
 import shutil
 import subprocess
@@ -20,7 +20,7 @@ def _run(*command, **options):
     )
 
 
-def test_the_compose_file_fits_the_specification(root):
+def test_the_compose_file_matches_the_specification(root):
     done = _run(
         *(sys.executable, "-m", "check_jsonschema"),
         *("--builtin-schema", "vendor.compose-spec", str(root / "docker-compose.yml")),
@@ -29,7 +29,7 @@ def test_the_compose_file_fits_the_specification(root):
     assert 0 == done.returncode, done.stdout + done.stderr
 
 
-def test_every_port_is_on_loopback(compose):
+def test_every_port_is_bound_to_loopback(compose):
     for name, service in compose["services"].items():
         for port in service.get("ports", ()):
             assert port.startswith("127.0.0.1:"), name
@@ -41,18 +41,18 @@ def test_every_image_is_pinned(compose):
         assert tag not in ("latest", service["image"]), name
 
 
-def test_every_service_but_the_collector_is_looked_after(compose, root):
+def test_every_service_but_the_collector_has_a_health_check(compose, root):
     dockerfile = (root / "Dockerfile").read_text("utf-8")
 
     for name, service in compose["services"].items():
         checked = "healthcheck" in service or (
             "build" in service and "HEALTHCHECK" in dockerfile
         )
-        # The Collector's image has no shell and no client to ask it with.
+        # The Collector's image has neither shell nor HTTP client.
         assert checked or "otel-collector" == name, name
 
 
-def test_grafana_has_no_password_of_ours(compose):
+def test_grafana_has_no_default_password(compose):
     environment = compose["services"]["grafana"]["environment"]
 
     assert environment["GF_SECURITY_ADMIN_PASSWORD"].startswith(
@@ -60,7 +60,7 @@ def test_grafana_has_no_password_of_ours(compose):
     )
 
 
-def test_what_is_mounted_is_there(compose, root):
+def test_every_mounted_file_exists(compose, root):
     for name, service in compose["services"].items():
         for volume in service.get("volumes", ()):
             source = volume.replace("${SLACK_URL_FILE:-", "").replace("}", "")
@@ -69,7 +69,7 @@ def test_what_is_mounted_is_there(compose, root):
                 assert (root / source).exists(), f"{name}: {source}"
 
 
-def test_promtool_finds_prometheus_configuration_right(root, tmp_path):
+def test_promtool_accepts_the_configuration_of_prometheus(root, tmp_path):
     shutil.copy(root / "stack/prometheus.yml", tmp_path)
     shutil.copy(root / "alerts/evmon-rules.yaml", tmp_path)
 
@@ -78,7 +78,7 @@ def test_promtool_finds_prometheus_configuration_right(root, tmp_path):
     assert 0 == done.returncode, done.stdout + done.stderr
 
 
-def test_no_target_is_always_down(compose, root):
+def test_every_static_target_is_a_service_that_always_runs(compose, root):
     config = yaml.safe_load((root / "stack/prometheus.yml").read_text("utf-8"))
     always = {n for n, s in compose["services"].items() if "profiles" not in s}
     targets = [
@@ -92,13 +92,13 @@ def test_no_target_is_always_down(compose, root):
     assert {target.partition(":")[0] for target in targets} <= always
 
 
-def test_grafana_finds_sources_and_dashboards(root, compose):
+def test_grafana_is_provisioned_with_data_sources_and_dashboards(root, compose):
     folder = root / "stack/grafana/provisioning"
     sources = yaml.safe_load((folder / "datasources/evmon.yaml").read_text("utf-8"))
     found = yaml.safe_load((folder / "dashboards/evmon.yaml").read_text("utf-8"))
     services = compose["services"]
 
-    assert 1 == found["apiVersion"] == sources["apiVersion"]
+    assert 1 == sources["apiVersion"] == found["apiVersion"]
     for source in sources["datasources"]:
         assert {"name", "uid", "type", "access", "url"} <= source.keys()
         host = source["url"].removeprefix("http://").partition(":")[0]
@@ -109,7 +109,7 @@ def test_grafana_finds_sources_and_dashboards(root, compose):
         assert provider["options"]["path"] in mounted
 
 
-def test_the_collectors_pipelines_have_all_their_parts(root):
+def test_the_pipelines_of_the_collector_use_configured_components(root):
     config = yaml.safe_load((root / "stack/otel-collector.yaml").read_text("utf-8"))
 
     for pipeline in config["service"]["pipelines"].values():
@@ -117,7 +117,7 @@ def test_the_collectors_pipelines_have_all_their_parts(root):
             assert set(names) <= config[kind].keys()
 
 
-def test_the_image_is_small_and_runs_as_nobody(root):
+def test_the_image_runs_as_a_user_without_privileges_in_exec_form(root):
     lines = Path(root / "Dockerfile").read_text("utf-8").splitlines()
     instructions = [line.split(" ", 1) for line in lines if line]
 

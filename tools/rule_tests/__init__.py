@@ -1,1 +1,1 @@
-"""Unit tests of the alert rules, for promtool."""
+"""Unit tests of the alert rules, for ``promtool test rules``."""

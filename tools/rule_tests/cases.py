@@ -1,60 +1,59 @@
-"""Unit tests of the alert rules, for ``promtool test rules``.
+"""Generates the file of unit tests for ``promtool test rules``.
 
-Every alert is shown to fire as soon as its ``for:`` is over and not before, to keep silent
-just within its limit, to live through a restart, and to be right about several instances
-and groups; where it has a guard, to keep silent when that does not hold.
+The tests of an alert show that it fires when its ``for:`` is over and not before, is
+silent just within its limit, is right before and after a restart and for several
+instances and consumer groups, and is silent where its guard does not hold.
 """
 
 import dataclasses
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from evmon._alerting.promql import (
-    DESTINATION,
-    INSTANCE,
-    JOB,
-    UPTIME,
-    duration,
-)
-from evmon._alerting.rules.alert import STEP, Alert, Input, Quiet
-from evmon._alerting.rules_file import HEADER, RuleOptions, alerts, to_yaml
+from evmon._alerting.output import to_yaml
+from evmon._alerting.promql import DESTINATION, INSTANCE, JOB, UPTIME, duration
+from evmon._alerting.rules_file import DEFAULTS
 from evmon._settings.thresholds import Thresholds
-from tools.rule_tests.expected import INSTANCES, Expected
+from tools.rule_tests.data import STEP, Input, SilentInputs
+from tools.rule_tests.expected import INSTANCES, ExpectedAlerts
 from tools.rule_tests.series import RESTART, Phase, series_of
+from tools.rule_tests.subjects import Subject, subjects
 
-_TICK: Final = 2 * STEP
-"""Seconds from one evaluation to the next."""
+_EVALUATION: Final = 2 * STEP
+"""Seconds between two evaluations of the rules."""
 
-_CALM: Final = 360 // STEP
-"""Steps before something happens, at least."""
+_HEALTHY: Final = 360 // STEP
+"""Minimum number of steps before the failure."""
 
 _GAP: Final = 4
-"""Steps in which there is no process, where one starts again."""
+"""Steps without a process before it is started again."""
 
 _Check = tuple[int, Sequence[Mapping[str, Any]]]
-"""A step, and the alerts that are raised then."""
+"""A step, and the alerts that are expected at that step."""
 
 
-def rule_tests(limits: Thresholds, options: RuleOptions, rules_file: str) -> str:
-    """The file of unit tests.
+def rule_tests(limits: Thresholds, rules_file: str) -> str:
+    """Return the file of unit tests as YAML.
 
     Args:
-        limits: those of the rules.
-        options: those of the rules.
-        rules_file: path of the rules, from the file of tests.
+        limits: limits of the rules.
+        rules_file: path of the rules file, relative to the file of unit tests.
     """
-    everything = alerts(limits)
+    every = subjects(limits)
     tests = [
         test
-        for alert in everything
-        for test in _Cases(alert, everything, limits, options).all()
+        for subject in every
+        for test in _Cases(
+            subject,
+            ExpectedAlerts(subject.alert.name, every, DEFAULTS),
+            limits.window_seconds,
+        ).all()
     ]
-    return HEADER + to_yaml(
+    return to_yaml(
         {
             "rule_files": [rules_file],
-            "evaluation_interval": duration(_TICK),
-            # Else an alert may or may not see what was recorded in the same moment.
+            "evaluation_interval": duration(_EVALUATION),
+            # Alert rules use the results of recording rules of the same evaluation.
             "group_eval_order": ["evmon.rules", "evmon.alerts"],
             "tests": tests,
         }
@@ -62,209 +61,212 @@ def rule_tests(limits: Thresholds, options: RuleOptions, rules_file: str) -> str
 
 
 class _Cases:
-    """The tests of one alert."""
+    """The unit tests of one alert.
+
+    Args:
+        subject: alert with its test data.
+        expected: expected alerts of the same name.
+        window_seconds: window of the limits.
+    """
 
     def __init__(
-        self,
-        alert: Alert,
-        everything: Iterable[Alert],
-        limits: Thresholds,
-        options: RuleOptions,
+        self, subject: Subject, expected: ExpectedAlerts, window_seconds: float
     ) -> None:
-        self._alert = alert
-        expected = Expected(alert, everything, options)
-        self._raised, self._fine = expected.raised, expected.fine
-        self._window = limits.window_seconds
+        alert, data = subject.alert, subject.data
+        self._alert, self._data = alert, data
+        self._firing, self._silent = subject.firing_value, subject.silent_value
+        self._expected = expected
+        self._window = window_seconds
         self._hold = _steps(alert.hold_seconds)
-        self._fired = _steps(alert.onset_seconds) + self._hold
-        self._memory = _steps(max(self._window, alert.looks_back_seconds)) + 4
-        self._calm_steps = max(_CALM, self._memory if alert.steady else 0)
+        # Steps from the first sample of the failure until the alert fires.
+        self._delay = _steps(data.onset_seconds) + self._hold
+        # Steps until the samples of an earlier phase are out of range.
+        self._lookback = _steps(max(window_seconds, data.lookback_seconds)) + 4
+        # The step of the first sample of the failure.
+        growing = data.counters_grow_while_healthy
+        self._start = max(_HEALTHY, self._lookback if growing else 0)
 
     def all(self) -> Iterator[dict[str, Any]]:
-        """Every case."""
-        alert = self._alert
+        """Yield every test."""
+        alert, data = self._alert, self._data
         yield self._fires()
-        yield self._is_silent_within()
+        yield self._silent_within_limit()
         yield self._clears()
-        if not alert.onset_seconds:
-            yield self._restarts_within()
-            if not alert.counts:
-                yield self._restarts_beyond()
-        yield from self._several()
+        if not data.onset_seconds:
+            yield self._restart_within_limit()
+            if not data.counts_events:
+                yield self._restart_while_firing()
+        yield from self._several_instances()
         if alert.by[1:2] == (DESTINATION,):
             yield self._two_groups()
-        if alert.early and alert.hold_seconds + STEP < self._window:
-            yield self._young()
-        if alert.late and alert.hold_seconds + 2 * _TICK < self._window:
-            yield self._late()
-        for quiet in alert.quiet:
-            yield self._is_silent(quiet)
+        if data.counts_before_first_scrape and alert.hold_seconds + STEP < self._window:
+            yield self._before_first_scrape()
+        if (
+            data.series_appear_on_failure
+            and alert.hold_seconds + 2 * _EVALUATION < self._window
+        ):
+            yield self._late_series()
+        for silent in data.silent:
+            yield self._silent_inputs(silent)
 
     def _fires(self) -> dict[str, Any]:
-        beyond = self._alert.level_beyond
-        start = self._calm_steps
-        checks: list[_Check] = [(start - 2, ())]
+        checks: list[_Check] = [(self._start - 2, ())]
         if self._hold:
-            checks.append((start + self._hold - 2, ()))
-        checks.append((start + self._fired, self._raised(beyond)))
-        phases = [self._calm(), self._at(beyond, self._fired + 2)]
+            checks.append((self._start + self._hold - 2, ()))
+        checks.append((self._start + self._delay, self._expected.at(self._firing)))
+        phases = [self._healthy(), self._phase(self._firing, self._delay + 2)]
         return self._test("fires after its time and not before", [phases], checks)
 
-    def _is_silent_within(self) -> dict[str, Any]:
-        within = self._alert.level_within
-        start, steps = self._calm_steps, self._memory + self._fired
-        phases = [self._calm(), self._at(within, steps + 2)]
-        raised = self._raised(within)
-        checks = [(start + self._fired, raised), (start + steps, raised)]
+    def _silent_within_limit(self) -> dict[str, Any]:
+        steps = self._lookback + self._delay
+        phases = [self._healthy(), self._phase(self._silent, steps + 2)]
+        # A value within the critical limit may raise the warning.
+        expected = self._expected.at(self._silent)
+        checks = [
+            (self._start + self._delay, expected),
+            (self._start + steps, expected),
+        ]
         return self._test("is silent just within", [phases], checks)
 
     def _clears(self) -> dict[str, Any]:
-        beyond, within = self._alert.level_beyond, self._alert.level_within
-        last = self._calm_steps + self._fired
-        new = self._memory + self._fired
+        fired = self._start + self._delay
+        steps = self._lookback + self._delay
         phases = [
-            self._calm(),
-            self._at(beyond, self._fired + 2),
+            self._healthy(),
+            self._phase(self._firing, self._delay + 2),
             Phase(None, _GAP),
-            self._at(within, new),
+            self._phase(self._silent, steps),
         ]
         checks = [
-            (last, self._raised(beyond)),
-            (last + _GAP + new, self._raised(within)),
+            (fired, self._expected.at(self._firing)),
+            (fired + _GAP + steps, self._expected.at(self._silent)),
         ]
         return self._test("clears after a restart", [phases], checks)
 
-    def _restarts_within(self) -> dict[str, Any]:
-        within = self._alert.level_within
-        before, start = self._fired + 2, self._calm_steps + self._fired + 2
+    def _restart_within_limit(self) -> dict[str, Any]:
+        before = self._delay + 2
         phases = [
-            self._calm(),
-            self._at(within, before),
+            self._healthy(),
+            self._phase(self._silent, before),
             RESTART,
-            self._at(within, self._memory + 2),
+            self._phase(self._silent, self._lookback + 2),
         ]
-        # What is within for critical may be beyond for the warning, and stays there.
-        checks = self._while_it_is_remembered(start, self._raised(within))
+        expected = self._expected.at(self._silent)
+        checks = self._checks_in_lookback(self._start + before, expected)
         return self._test("is silent over a restart", [phases], checks)
 
-    def _restarts_beyond(self) -> dict[str, Any]:
-        """Without an uptime: it is the range that must see the restart."""
-        beyond, calm = self._alert.level_beyond, self._calm()
-        before, start = self._fired + 2, self._calm_steps + self._fired + 2
-        inputs = self._alert.inputs(beyond)
+    def _restart_while_firing(self) -> dict[str, Any]:
+        # Without `UPTIME`, so that only the range of the expression sees the restart.
+        before = self._delay + 2
+        inputs = self._data.inputs(self._firing)
+        healthy = self._data.inputs(self._expected.healthy_value)
         phases = [
-            dataclasses.replace(calm, inputs=self._alert.inputs(self._fine)),
+            dataclasses.replace(self._healthy(), inputs=healthy),
             Phase(inputs, before),
             RESTART,
-            Phase(inputs, self._memory + 2),
+            Phase(inputs, self._lookback + 2),
         ]
-        checks = self._while_it_is_remembered(start, self._raised(beyond))
+        expected = self._expected.at(self._firing)
+        checks = self._checks_in_lookback(self._start + before, expected)
         return self._test("fires on over a restart", [phases], checks)
 
-    def _several(self) -> Iterator[dict[str, Any]]:
-        alert, beyond, within = (
-            self._alert,
-            self._alert.level_beyond,
-            self._alert.level_within,
-        )
-        if INSTANCE in alert.by:
-            one, both = self._raised(beyond, within), self._raised(within, within)
+    def _several_instances(self) -> Iterator[dict[str, Any]]:
+        firing, silent = self._firing, self._silent
+        if INSTANCE in self._alert.by:
+            one = self._expected.at(firing, silent)
+            both = self._expected.at(silent, silent)
         else:
-            worst = within if alert.op == "==" else max(beyond, within)
-            one, both = self._raised(worst), self._raised(within)
-            yield self._pair(
-                "fires once for several", beyond, beyond, self._raised(beyond)
+            worst = silent if self._alert.op == "==" else max(firing, silent)
+            one, both = self._expected.at(worst), self._expected.at(silent)
+            yield self._two_instances(
+                "fires once for several", (firing, firing), self._expected.at(firing)
             )
-        yield self._pair("is right about one of several", beyond, within, one)
-        yield self._pair("is silent when several are within", within, within, both)
+        yield self._two_instances(
+            "is right about one of several", (firing, silent), one
+        )
+        yield self._two_instances(
+            "is silent when several are within", (silent, silent), both
+        )
 
-    def _pair(
-        self, what: str, first: float, second: float, raised: Sequence[Any]
+    def _two_instances(
+        self, case: str, values: tuple[float, float], expected: Sequence[Any]
     ) -> dict[str, Any]:
         phases = [
-            [self._calm(), self._at(level, self._fired + 2)]
-            for level in (first, second)
+            [self._healthy(), self._phase(value, self._delay + 2)] for value in values
         ]
-        return self._test(what, phases, [(self._calm_steps + self._fired, raised)])
+        return self._test(case, phases, [(self._start + self._delay, expected)])
 
     def _two_groups(self) -> dict[str, Any]:
-        beyond = self._alert.level_beyond
-        fine = tuple(
+        healthy = tuple(
             dataclasses.replace(given, series=given.series.replace('"shop"', '"mail"'))
-            for given in self._inputs(self._fine)
+            for given in self._inputs(self._expected.healthy_value)
         )
-        steps = self._fired + 2
-        bad = self._at(beyond, steps)
+        steps = self._delay + 2
         phases = [
-            [self._calm(), bad],
-            [Phase(fine, self._calm_steps + steps)],
+            [self._healthy(), self._phase(self._firing, steps)],
+            [Phase(healthy, self._start + steps)],
         ]
-        raised = self._raised(beyond)
-        checks = [(self._calm_steps + self._fired, raised)]
+        checks = [(self._start + self._delay, self._expected.at(self._firing))]
         return self._test("fires for one group of two", phases, checks, instances=1)
 
-    def _young(self) -> dict[str, Any]:
-        """A process that had counted it all when it was scraped for the first time."""
-        beyond, start = self._alert.level_beyond, self._calm_steps
-        at_once = _at_once(self._inputs(beyond))
-        phases = [Phase(None, start), Phase(at_once, self._memory + 2)]
+    def _before_first_scrape(self) -> dict[str, Any]:
+        inputs = _at_once(self._inputs(self._firing))
+        phases = [Phase(None, self._start), Phase(inputs, self._lookback + 2)]
         checks: list[_Check] = [
-            (start + self._hold, self._raised(beyond)),
-            (start + self._memory, ()),
+            (self._start + self._hold, self._expected.at(self._firing)),
+            (self._start + self._lookback, ()),
         ]
         return self._test("sees what came before the first scrape", [phases], checks)
 
-    def _late(self) -> dict[str, Any]:
-        """A series that is not there before it counts something."""
-        beyond = self._alert.level_beyond
-        inputs = _at_once(self._inputs(beyond))
+    def _late_series(self) -> dict[str, Any]:
+        inputs = _at_once(self._inputs(self._firing))
         before = tuple(given for given in inputs if given.shape != "burst")
-        phases = [Phase(before, self._calm_steps), Phase(inputs, self._fired + 2)]
-        checks = [(self._calm_steps + self._fired, self._raised(beyond))]
-        return self._test("sees what a late series begins with", [phases], checks)
+        phases = [Phase(before, self._start), Phase(inputs, self._delay + 2)]
+        checks = [(self._start + self._delay, self._expected.at(self._firing))]
+        case = "sees the first value of a series that appears late"
+        return self._test(case, [phases], checks)
 
-    def _is_silent(self, quiet: Quiet) -> dict[str, Any]:
-        inputs = self._with_uptime(quiet.inputs(self._alert.level_beyond))
-        steps = self._fired + 12
-        before = quiet.before or quiet.inputs
-        calm = Phase(
-            self._with_uptime(before(self._alert.level_beyond)), self._calm_steps
-        )
-        phases = [calm, Phase(inputs, steps)]
+    def _silent_inputs(self, silent: SilentInputs) -> dict[str, Any]:
+        inputs = self._with_uptime(silent.inputs(self._firing))
+        before = self._with_uptime((silent.before or silent.inputs)(self._firing))
+        steps = self._delay + 12
+        phases = [Phase(before, self._start), Phase(inputs, steps)]
         checks: list[_Check] = [
-            (step, ()) for step in range(self._calm_steps, self._calm_steps + steps, 2)
+            (step, ()) for step in range(self._start, self._start + steps, 2)
         ]
-        return self._test(f"is silent {quiet.what}", [phases], checks)
+        return self._test(f"is silent {silent.case}", [phases], checks)
 
-    def _calm(self) -> Phase:
-        return Phase(
-            self._inputs(self._fine), self._calm_steps, idle=not self._alert.steady
-        )
+    def _healthy(self) -> Phase:
+        inputs = self._inputs(self._expected.healthy_value)
+        idle = not self._data.counters_grow_while_healthy
+        return Phase(inputs, self._start, idle=idle)
 
-    def _at(self, level: float, steps: int) -> Phase:
-        return Phase(self._inputs(level), steps)
+    def _phase(self, value: float, steps: int) -> Phase:
+        return Phase(self._inputs(value), steps)
 
-    def _inputs(self, level: float) -> tuple[Input, ...]:
-        return self._with_uptime(self._alert.inputs(level))
+    def _inputs(self, value: float) -> tuple[Input, ...]:
+        return self._with_uptime(self._data.inputs(value))
 
     def _with_uptime(self, inputs: tuple[Input, ...]) -> tuple[Input, ...]:
-        return (*inputs, Input(UPTIME, "uptime", 0)) if self._alert.early else inputs
+        if not self._data.counts_before_first_scrape:
+            return inputs
+        return (*inputs, Input(UPTIME, "uptime", 0))
 
-    def _while_it_is_remembered(
-        self, start: int, raised: Sequence[Any]
-    ) -> list[_Check]:
-        """Every look until nothing of what was before is in the window."""
-        return [(step, raised) for step in range(start, start + self._memory + 1, 2)]
+    def _checks_in_lookback(self, start: int, expected: Sequence[Any]) -> list[_Check]:
+        """Check each evaluation until all samples before `start` are out of range."""
+        return [
+            (step, expected) for step in range(start, start + self._lookback + 1, 2)
+        ]
 
     def _test(
         self,
-        what: str,
+        case: str,
         processes: Sequence[Sequence[Phase]],
         checks: Sequence[_Check],
         instances: int = 0,
     ) -> dict[str, Any]:
         return {
-            "name": f"{self._alert.name} ({self._alert.severity}) {what}",
+            "name": f"{self._alert.name} ({self._alert.severity}) {case}",
             "interval": f"{STEP}s",
             "input_series": [
                 {"series": _labelled(series, instance), "values": values}
@@ -277,19 +279,20 @@ class _Cases:
                 {
                     "eval_time": duration(step * STEP),
                     "alertname": self._alert.name,
-                    "exp_alerts": list(raised),
+                    "exp_alerts": list(expected),
                 }
-                for step, raised in checks
+                for step, expected in checks
             ],
         }
 
 
 def _steps(seconds: float) -> int:
-    """Samples until an evaluation is that long after another one."""
-    return math.ceil(seconds / _TICK) * _TICK // STEP
+    """Return seconds in steps, rounded up to whole evaluations."""
+    return math.ceil(seconds / _EVALUATION) * _EVALUATION // STEP
 
 
 def _at_once(inputs: tuple[Input, ...]) -> tuple[Input, ...]:
+    """Replace counters by bursts, which reach their value with the first sample."""
     return tuple(
         dataclasses.replace(given, shape="burst") if given.shape == "counter" else given
         for given in inputs

@@ -1,4 +1,4 @@
-"""What is raised in the rules' unit tests, as Prometheus would write it."""
+"""The alerts that a unit test expects, with labels and annotations."""
 
 import re
 import urllib.parse
@@ -8,63 +8,65 @@ from typing import Any, Final
 from evmon._alerting.promql import DESTINATION, GROUP, INSTANCE, JOB
 from evmon._alerting.rules.alert import Alert
 from evmon._alerting.rules_file import RuleOptions, annotations
+from tools.rule_tests.subjects import Subject
 
 INSTANCES: Final = ("a:9464", "b:9464")
 _LABELS: Final = {JOB: "shop", DESTINATION: "shop", GROUP: "shop"}
 
 
-class Expected:
-    """The alerts of one name, which one value may raise together.
+class ExpectedAlerts:
+    """The expected alerts of one name: a critical value raises the warning as well.
 
     Args:
-        alert: one of them.
-        everything: all alerts.
-        options: of the rules.
+        name: name of the alerts.
+        every: all alerts with their test data.
+        options: options of the rules file.
     """
 
     def __init__(
-        self, alert: Alert, everything: Iterable[Alert], options: RuleOptions
+        self, name: str, every: Iterable[Subject], options: RuleOptions
     ) -> None:
-        # A critical value is one to warn of, too.
-        self._same = [other for other in everything if other.name == alert.name]
+        self._subjects = [subject for subject in every if subject.alert.name == name]
         self._options = options
 
     @property
-    def fine(self) -> float:
-        """A value that raises none of them."""
+    def healthy_value(self) -> float:
+        """A value that raises none of the alerts."""
+        values = [subject.silent_value for subject in self._subjects]
         return next(
-            alert.level_within
-            for alert in self._same
-            if not any(other.is_raised_by(alert.level_within) for other in self._same)
+            value
+            for value in values
+            if not any(subject.fires_at(value) for subject in self._subjects)
         )
 
-    def raised(self, *levels: float) -> list[dict[str, Any]]:
-        """What is raised, for the value of each instance."""
+    def at(self, *values: float) -> list[dict[str, Any]]:
+        """Return the expected alerts for the value of each instance."""
         return [
-            self._alert(alert, level, instance)
-            for level, instance in zip(levels, INSTANCES, strict=False)
-            for alert in self._same
-            if alert.is_raised_by(level)
+            self._expected(subject.alert, value, instance)
+            for value, instance in zip(values, INSTANCES, strict=False)
+            for subject in self._subjects
+            if subject.fires_at(value)
         ]
 
-    def _alert(self, alert: Alert, value: float, instance: str) -> dict[str, Any]:
-        every = {**_LABELS, INSTANCE: instance}
-        labels = {name: every[name] for name in alert.by}
-        notes = annotations(alert, self._options)
+    def _expected(self, alert: Alert, value: float, instance: str) -> dict[str, Any]:
+        all_labels = {**_LABELS, INSTANCE: instance}
+        labels = {name: all_labels[name] for name in alert.by}
+        templates = annotations(alert, self._options)
         return {
             "exp_labels": {"severity": alert.severity, **labels},
             "exp_annotations": {
-                key: _rendered(text, labels, value) for key, text in notes.items()
+                key: _render(template, labels, value)
+                for key, template in templates.items()
             },
         }
 
 
-def _rendered(text: str, labels: Mapping[str, str], value: float) -> str:
-    """What Prometheus makes of a template, for the templates that the rules use."""
-    text = text.replace('{{ $value | printf "%.4g" }}', f"{value:.4g}")
+def _render(template: str, labels: Mapping[str, str], value: float) -> str:
+    """Render the template expressions that the rules use as Prometheus does."""
+    text = template.replace('{{ $value | printf "%.4g" }}', f"{value:.4g}")
 
-    def filled(match: re.Match[str]) -> str:
+    def replace(match: re.Match[str]) -> str:
         label = labels.get(match[1], "")
         return urllib.parse.quote_plus(label) if match[2] else label
 
-    return re.sub(r"{{ \$labels\.(\w+)( \| urlquery)? }}", filled, text)
+    return re.sub(r"{{ \$labels\.(\w+)( \| urlquery)? }}", replace, text)

@@ -1,1 +1,1 @@
-"""Alert rules, dashboards and tables, all made from `Thresholds` and the instruments."""
+"""Generates Prometheus rules and Grafana dashboards from `Thresholds`."""

@@ -1,4 +1,4 @@
-"""``--set memory_warning=256MB``: limits as people write them."""
+"""Parses ``--set memory_warning=256MB`` into `Thresholds`."""
 
 import dataclasses
 import re
@@ -21,16 +21,21 @@ _UNITS: Final[Mapping[str, Mapping[str, float]]] = {
     "seconds": {"ms": 1e-3, "s": 1, "m": 60, "h": 3600, "d": 86_400},
     "percent": {"%": 1},
 }
+"""For each unit at the end of a field's name, the accepted units and their factors."""
+
 _VALUE: Final = re.compile(r"\s*([0-9.]+)\s*([A-Za-z%]*)\s*")
 
 
 def with_settings(settings: Iterable[str]) -> Thresholds:
-    """The limits, changed by settings of the form ``name=value``.
+    """Return the default limits with some of them changed.
 
-    The name may leave its unit out, and the value may say one.
+    Args:
+        settings: changes of the form ``name=value``. The name may omit its unit
+            (``memory_warning`` for ``memory_warning_mb``); the value may have one
+            (``2GB``).
 
     Raises:
-        ConfigError: says which setting is wrong and what it may be.
+        ConfigError: names the wrong setting and what is allowed.
 
     Example:
         >>> with_settings(["memory_warning=2GB"]).memory_warning_mb
@@ -44,14 +49,13 @@ def _parse(setting: str) -> tuple[str, float]:
     name, _, text = setting.partition("=")
     field = _field(name.strip())
     match = _VALUE.fullmatch(text)
-    unit = field.name.rpartition("_")[2]
-    known = _UNITS.get(unit, {})
+    factors = _UNITS.get(_unit(field.name), {})
     try:
         if match is None:
             raise ValueError(text)
-        value = float(match[1]) * (known[match[2].lower()] if match[2] else 1)
+        value = float(match[1]) * (factors[match[2].lower()] if match[2] else 1)
     except (ValueError, KeyError):
-        units = f", with or without {', '.join(known)}" if known else ""
+        units = f", with or without {', '.join(factors)}" if factors else ""
         raise ConfigError(f"--set {setting}: must be a number{units}") from None
     if not isinstance(field.default, int):
         return field.name, value
@@ -63,9 +67,13 @@ def _parse(setting: str) -> tuple[str, float]:
 def _field(name: str) -> "dataclasses.Field[object]":
     fields = dataclasses.fields(Thresholds)
     for field in fields:
-        unit = field.name.rpartition("_")[2]
+        unit = _unit(field.name)
         short = field.name.removesuffix(f"_{unit}") if unit in _UNITS else field.name
         if name in (field.name, short):
             return field
     names = ", ".join(field.name for field in fields)
     raise ConfigError(f"--set {name}: must be one of {names}")
+
+
+def _unit(field_name: str) -> str:
+    return field_name.rpartition("_")[2]

@@ -1,4 +1,4 @@
-"""Small pieces of PromQL that the rules and the dashboards share; pure text."""
+"""Builds the PromQL fragments that rules and dashboards share."""
 
 from evmon._telemetry import instruments as i
 from evmon._telemetry.instruments import Instrument
@@ -6,22 +6,29 @@ from evmon._telemetry.naming import prometheus_label, prometheus_name
 
 JOB = "job"
 INSTANCE = "instance"
-PER_INSTANCE = (JOB, INSTANCE)
 DESTINATION = prometheus_label(i.DESTINATION)
 GROUP = prometheus_label(i.GROUP)
+PER_INSTANCE = (JOB, INSTANCE)
 PER_DESTINATION = (JOB, DESTINATION)
 PER_GROUP = (JOB, DESTINATION, GROUP)
 
+ON_INSTANCE = f"on ({', '.join(PER_INSTANCE)})"
+ON_GROUP = f"on ({', '.join(PER_GROUP)})"
+
+CACHE_HIT = f'{prometheus_label(i.CACHE_RESULT)}="hit"'
+WITH_ERROR = f'{prometheus_label(i.ERROR_TYPE)}!=""'
+WITH_HANDLER = f'{prometheus_label(i.HANDLER)}!=""'
+"""Selects evmon's series where other programs follow the same semantic convention."""
 
 UPTIME = prometheus_name(i.UPTIME)
 
 
-def series(row: Instrument, selector: str = "", suffix: str = "") -> str:
-    """The name of an instrument's series, with a selector.
+def series(instrument: Instrument, selector: str = "", suffix: str = "") -> str:
+    """Return the name of an instrument's series, with a selector.
 
     Args:
-        row: of the table.
-        selector: what stands between the braces, if anything.
+        instrument: instrument from the table.
+        selector: label matchers without braces; empty for none.
         suffix: ``_bucket``, ``_sum`` or ``_count`` of a histogram.
 
     Example:
@@ -29,44 +36,54 @@ def series(row: Instrument, selector: str = "", suffix: str = "") -> str:
         'evmon_cache_lookups_total{evmon_cache_result="hit"}'
     """
     braces = f"{{{selector}}}" if selector else ""
-    return f"{prometheus_name(row)}{suffix}{braces}"
+    return f"{prometheus_name(instrument)}{suffix}{braces}"
 
 
 def by(labels: tuple[str, ...], expression: str, operation: str = "sum") -> str:
-    """Aggregate an expression, keeping `labels`."""
+    """Aggregate an expression by labels.
+
+    Args:
+        labels: labels to keep; empty aggregates everything into one series.
+        expression: instant vector to aggregate.
+        operation: aggregation operator.
+    """
     if not labels:
         return f"{operation}({expression})"
     return f"{operation} by ({', '.join(labels)}) ({expression})"
 
 
-def recent(total: str, grown: str, window_seconds: float) -> str:
-    """What a counter of each process counted in the window.
+def increase_or_total(total: str, increase: str, window_seconds: float) -> str:
+    """Return a counter's increase, or its total for a process younger than the window.
 
-    No range of samples shows what came before the first of them, such as a failure while
-    a process starts: what a young process counted, it counted just now.
+    An increase over a range of samples misses what was counted before the first scrape,
+    such as a failure at startup. A process younger than the window counted all of its
+    total within the window.
 
     Args:
-        total: the counter, summed for each process.
-        grown: by how much it grew in the window, summed for each process.
-        window_seconds: how far to look back.
+        total: counter, summed per process.
+        increase: increase of the counter in the window, summed per process.
+        window_seconds: length of the window.
     """
-    young = f"on (job, instance) {UPTIME} < {number(window_seconds)}"
-    return f"(\n{total} and {young}\nor {grown}\n)"
+    young = f"{ON_INSTANCE} {UPTIME} < {number(window_seconds)}"
+    return f"(\n{total} and {young}\nor {increase}\n)"
 
 
-def growth(counter: str, window_seconds: float) -> str:
-    """By how much a counter grew in the window, to the event.
+def exact_increase(counter: str, window_seconds: float) -> str:
+    """Return the increase of a counter between the samples of the window.
 
-    Prometheus' `increase` reaches beyond its samples: of 10 events it makes 10.5, or 12.
-    The least value is the oldest one, unless the process restarted in the window; then it
-    is young, which `recent` knows.
+    `increase` extrapolates: 10 events become 10.5 or 12. Without a restart the minimum
+    is the oldest sample; after one the process is young, see `increase_or_total`.
+
+    Args:
+        counter: counter that does not decrease while its process runs.
+        window_seconds: length of the window.
     """
     window = f"[{duration(window_seconds)}]"
     return f"last_over_time({counter}{window}) - min_over_time({counter}{window})"
 
 
 def duration(seconds: float) -> str:
-    """Seconds as Prometheus writes a duration.
+    """Format seconds as a Prometheus duration.
 
     Example:
         >>> duration(300), duration(90), duration(0.5)
@@ -83,5 +100,10 @@ def duration(seconds: float) -> str:
 
 
 def number(value: float) -> str:
-    """A number as people write it: no ``.0``, no exponent."""
+    """Format a number without exponent and trailing zeros.
+
+    Example:
+        >>> number(300.0), number(0.000001)
+        ('300', '0.000001')
+    """
     return f"{value:.6f}".rstrip("0").rstrip(".")

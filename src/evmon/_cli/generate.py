@@ -1,4 +1,4 @@
-"""``evmon rules`` and ``evmon dashboards``: alerting and Grafana with your own limits."""
+"""``evmon rules`` and ``evmon dashboards``."""
 
 from pathlib import Path
 from typing import Final
@@ -55,17 +55,18 @@ def rules_command(
       evmon rules --set memory_warning=512MB --set retries_warning=50
       evmon rules --format operator --label namespace | kubectl apply -f -
     """
-    from evmon._alerting import rules_file as rules
     from evmon._alerting.limits import with_settings
+    from evmon._alerting.output import GRAFANA_URL, RUNBOOKS_URL
+    from evmon._alerting.rules_file import Format, RuleOptions, rules
 
-    options = rules.RuleOptions(
-        runbooks=runbooks or rules.RUNBOOKS,
-        grafana=grafana or rules.GRAFANA,
+    options = RuleOptions(
+        runbooks=runbooks or RUNBOOKS_URL,
+        grafana=grafana or GRAFANA_URL,
         labels=labels,
     )
     limits = with_settings(settings)
-    chosen: rules.Format = "operator" if form == "operator" else "prometheus"
-    click.echo(rules.rules(limits, options, chosen), nl=False)
+    chosen: Format = "operator" if form == "operator" else "prometheus"
+    click.echo(rules(limits, options, chosen), nl=False)
 
 
 @click.command("dashboards")
@@ -97,23 +98,23 @@ def dashboards_command(
       evmon dashboards --set memory_warning=512MB --out grafana/
       evmon dashboards --format configmap --out k8s/
     """
-    from evmon._alerting import rules_file as rules
     from evmon._alerting.dashboards.boards import boards
     from evmon._alerting.limits import with_settings
+    from evmon._alerting.output import RUNBOOKS_URL
 
     try:
-        from evmon._alerting.dashboards import grafana as dashboards
+        from evmon._alerting.dashboards.grafana import Format, render
     except ImportError as error:
         raise click.ClickException(_NO_SDK) from error
 
-    chosen: dashboards.Format = "configmap" if form == "configmap" else "json"
+    chosen: Format = "configmap" if form == "configmap" else "json"
     suffix = "yaml" if chosen == "configmap" else "json"
-    shown = boards(with_settings(settings))
+    dashboards = boards(with_settings(settings))
     try:
         out.mkdir(parents=True, exist_ok=True)
-        for board in shown:
+        for board in dashboards:
             path = out / f"{board.uid}.{suffix}"
-            text = dashboards.render(board, chosen, runbooks or rules.RUNBOOKS)
+            text = render(board, chosen, runbooks or RUNBOOKS_URL)
             path.write_text(text, "utf-8")
             click.echo(path)
     except OSError as error:

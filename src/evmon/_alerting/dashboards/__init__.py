@@ -1,1 +1,1 @@
-"""Dashboards, described without Grafana's SDK and rendered with it."""
+"""The Grafana dashboards: panels and queries, and their JSON from Grafana's SDK."""

@@ -1,19 +1,20 @@
-"""The dashboard *Events*: lag, pending events and consumers."""
+"""Panels of the dashboard *Events*: lag, pending events and consumers."""
 
 from evmon._alerting.dashboards.panels import (
+    GROUP_LABELS,
     GROUP_LEGEND,
-    OF,
     OF_GROUP,
     PROCESS,
+    PROCESS_LEGEND,
     RATE,
-    TO,
+    TO_DESTINATION,
     Limit,
     Panel,
     Query,
-    at,
     or_zero,
+    per_destination,
+    per_group,
     rate,
-    worst,
 )
 from evmon._alerting.promql import PER_INSTANCE, by, series
 from evmon._settings.thresholds import Thresholds
@@ -22,7 +23,7 @@ from evmon._telemetry.instruments import Instrument
 
 
 def lag(limits: Thresholds) -> tuple[Panel, ...]:
-    """What waits, and for how long."""
+    """Return the panels on unread, pending and scheduled events."""
     return (
         _lag(),
         _time_to_work_off_the_lag(limits),
@@ -39,12 +40,12 @@ def _lag() -> Panel:
         description="Events that a group has not been given yet. A gap means that"
         " the server cannot tell it.",
         unit="short",
-        queries=worst(i.CONSUMER_LAG),
+        queries=per_group(i.CONSUMER_LAG),
     )
 
 
 def _time_to_work_off_the_lag(limits: Thresholds) -> Panel:
-    lag = by(OF, series(i.CONSUMER_LAG, OF_GROUP), "max")
+    lag = by(GROUP_LABELS, series(i.CONSUMER_LAG, OF_GROUP), "max")
     return Panel(
         title="Time to work off the lag",
         description="At the present pace. Above the line, and growing,"
@@ -52,7 +53,8 @@ def _time_to_work_off_the_lag(limits: Thresholds) -> Panel:
         unit="s",
         queries=(
             Query(
-                f"{lag} / ({rate(i.CONSUMED_MESSAGES, OF_GROUP, OF)} > 0)", GROUP_LEGEND
+                f"{lag} / ({rate(i.CONSUMED_MESSAGES, OF_GROUP, GROUP_LABELS)} > 0)",
+                GROUP_LEGEND,
             ),
         ),
         limits=(Limit(limits.drain_warning_seconds, "yellow"),),
@@ -64,7 +66,7 @@ def _oldest_unread_event(limits: Thresholds) -> Panel:
         title="Oldest unread event",
         description="Above the yellow line EvmonConsumerLagOld warns.",
         unit="s",
-        queries=worst(i.CONSUMER_UNREAD_AGE),
+        queries=per_group(i.CONSUMER_UNREAD_AGE),
         limits=(
             Limit(limits.lag_age_warning_seconds, "yellow"),
             Limit(limits.lag_age_critical_seconds, "red"),
@@ -77,7 +79,7 @@ def _pending() -> Panel:
         title="Pending",
         description="Events given to a consumer and not settled.",
         unit="short",
-        queries=worst(i.CONSUMER_PENDING),
+        queries=per_group(i.CONSUMER_PENDING),
     )
 
 
@@ -86,7 +88,7 @@ def _oldest_pending_event(limits: Thresholds) -> Panel:
         title="Oldest pending event",
         description="Above the yellow line EvmonPendingOld warns.",
         unit="s",
-        queries=worst(i.CONSUMER_PENDING_AGE),
+        queries=per_group(i.CONSUMER_PENDING_AGE),
         limits=(
             Limit(limits.pending_age_warning_seconds, "yellow"),
             Limit(limits.pending_age_critical_seconds, "red"),
@@ -99,12 +101,12 @@ def _waiting_for_another_try() -> Panel:
         title="Waiting for another try",
         description="Events in the retry schedule.",
         unit="short",
-        queries=at(i.RETRY_SCHEDULE_SIZE),
+        queries=per_destination(i.RETRY_SCHEDULE_SIZE),
     )
 
 
 def consumers() -> tuple[Panel, ...]:
-    """Who does the work."""
+    """Return the panels on the consumers of a group."""
     return (
         _consumed_by_process(),
         _delivered_again(),
@@ -123,15 +125,15 @@ def _consumed_by_process() -> Panel:
         queries=(
             Query(
                 rate(i.CONSUMED_MESSAGES, OF_GROUP, PER_INSTANCE),
-                "{{job}} {{instance}}",
+                PROCESS_LEGEND,
             ),
         ),
     )
 
 
 def _delivered_again() -> Panel:
-    def events(row: Instrument, name: str) -> Query:
-        return Query(or_zero(f"sum(rate({series(row, OF_GROUP)}[{RATE}]))"), name)
+    def events(counter: Instrument, name: str) -> Query:
+        return Query(or_zero(f"sum(rate({series(counter, OF_GROUP)}[{RATE}]))"), name)
 
     return Panel(
         title="Delivered again",
@@ -153,7 +155,9 @@ def _connections_made_again() -> Panel:
         unit="short",
         queries=(
             Query(
-                or_zero(f"sum(increase({series(i.RECONNECTS, TO)}[{RATE}]))"),
+                or_zero(
+                    f"sum(increase({series(i.RECONNECTS, TO_DESTINATION)}[{RATE}]))"
+                ),
                 "reconnects",
             ),
         ),
@@ -183,7 +187,7 @@ def _ready() -> Panel:
         queries=(
             Query(
                 by(PER_INSTANCE, series(i.CONSUMER_READY, PROCESS), "min"),
-                "{{job}} {{instance}}",
+                PROCESS_LEGEND,
             ),
         ),
     )
@@ -194,5 +198,5 @@ def _lag_known() -> Panel:
         title="Lag known",
         description="Whether the server can tell the lag.",
         unit="bool_yes_no",
-        queries=worst(i.CONSUMER_LAG_KNOWN),
+        queries=per_group(i.CONSUMER_LAG_KNOWN),
     )

@@ -1,4 +1,4 @@
-"""The dashboard *Events*: what fails, is given up or is lost."""
+"""Panels of the dashboard *Events*: failures, dead letters and losses."""
 
 from evmon._alerting.dashboards.panels import (
     OF_GROUP,
@@ -7,12 +7,11 @@ from evmon._alerting.dashboards.panels import (
     Limit,
     Panel,
     Query,
-    at,
     or_zero,
+    per_destination,
     rate,
 )
-from evmon._alerting.promql import by, series
-from evmon._alerting.rules.recording import ERROR
+from evmon._alerting.promql import WITH_ERROR, by, series
 from evmon._settings.thresholds import Thresholds
 from evmon._telemetry import instruments as i
 
@@ -20,7 +19,7 @@ _HANDLER = ("evmon_handler_name",)
 
 
 def failures(limits: Thresholds) -> tuple[Panel, ...]:
-    """What fails, and what becomes of it."""
+    """Return the panels on failed, dead-lettered and lost events."""
     return (
         _share_of_calls_that_fail(limits),
         _failures_by_error(),
@@ -32,7 +31,7 @@ def failures(limits: Thresholds) -> tuple[Panel, ...]:
 
 
 def _share_of_calls_that_fail(limits: Thresholds) -> Panel:
-    failed = rate(i.PROCESS_DURATION, f"{OF_GROUP},{ERROR}", _HANDLER, "_count")
+    failed = rate(i.PROCESS_DURATION, f"{OF_GROUP},{WITH_ERROR}", _HANDLER, "_count")
     calls = rate(i.PROCESS_DURATION, OF_GROUP, _HANDLER, "_count")
     return Panel(
         title="Share of calls that fail",
@@ -53,7 +52,7 @@ def _share_of_calls_that_fail(limits: Thresholds) -> Panel:
 
 def _failures_by_error() -> Panel:
     kind = "error_type"
-    failed = rate(i.PROCESS_DURATION, f"{OF_GROUP},{ERROR}", (kind,), "_count")
+    failed = rate(i.PROCESS_DURATION, f"{OF_GROUP},{WITH_ERROR}", (kind,), "_count")
     return Panel(
         title="Failures by error",
         description="What handlers raised, by the error's class.",
@@ -81,7 +80,7 @@ def _dead_letters_kept() -> Panel:
         title="Dead letters kept",
         description="How many wait for somebody to look.",
         unit="short",
-        queries=at(i.DEAD_LETTER_QUEUE_SIZE),
+        queries=per_destination(i.DEAD_LETTER_QUEUE_SIZE),
     )
 
 
@@ -90,7 +89,7 @@ def _oldest_dead_letter(limits: Thresholds) -> Panel:
         title="Oldest dead letter",
         description="Above the line EvmonDeadLetterQueueOld warns.",
         unit="s",
-        queries=at(i.DEAD_LETTER_QUEUE_AGE),
+        queries=per_destination(i.DEAD_LETTER_QUEUE_AGE),
         limits=(Limit(limits.dead_letter_age_warning_seconds, "yellow"),),
     )
 

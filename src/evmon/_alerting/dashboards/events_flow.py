@@ -1,15 +1,16 @@
-"""The dashboard *Events*: throughput and times."""
+"""Panels of the dashboard *Events*: throughput and durations."""
 
 from evmon._alerting.dashboards.panels import (
     OF_GROUP,
     PROCESS,
+    PROCESS_LEGEND,
     RATE,
-    TO,
+    TO_DESTINATION,
     Limit,
     Panel,
     Query,
-    at,
-    heat,
+    heatmap,
+    per_destination,
     quantiles,
     quantiles_or_zero,
     rate,
@@ -23,7 +24,7 @@ _HANDLER = ("evmon_handler_name",)
 
 
 def throughput(limits: Thresholds) -> tuple[Panel, ...]:
-    """What is published, consumed and under way."""
+    """Return the panels on published, consumed and in-flight events."""
     return (
         _published(),
         _consumed(),
@@ -39,7 +40,9 @@ def _published() -> Panel:
         title="Published",
         description="Events sent in a second, by type; failures included.",
         unit="eps",
-        queries=(Query(rate(i.SENT_MESSAGES, TO, _TYPE), "{{evmon_event_type}}"),),
+        queries=(
+            Query(rate(i.SENT_MESSAGES, TO_DESTINATION, _TYPE), "{{evmon_event_type}}"),
+        ),
     )
 
 
@@ -62,7 +65,7 @@ def _in_flight() -> Panel:
         queries=(
             Query(
                 by(PER_INSTANCE, series(i.EVENTS_IN_FLIGHT, PROCESS)),
-                "{{job}} {{instance}}",
+                PROCESS_LEGEND,
             ),
         ),
     )
@@ -85,7 +88,7 @@ def _publisher_buffer(limits: Thresholds) -> Panel:
         description="Share in use. Above the line EvmonPublisherBufferFull warns;"
         " at 100 % publishers wait.",
         unit="percent",
-        queries=(Query(f"100 * {used} / {room}", "{{job}} {{instance}}"),),
+        queries=(Query(f"100 * {used} / {room}", PROCESS_LEGEND),),
         limits=(Limit(limits.buffer_warning_percent, "yellow"),),
     )
 
@@ -96,12 +99,12 @@ def _stream_length() -> Panel:
         description="Entries in the stream, settled ones included: what `retention`"
         " keeps.",
         unit="short",
-        queries=at(i.STREAM_LENGTH),
+        queries=per_destination(i.STREAM_LENGTH),
     )
 
 
-def time() -> tuple[Panel, ...]:
-    """How long it takes."""
+def durations() -> tuple[Panel, ...]:
+    """Return the panels on durations of handlers, waits and operations."""
     return (
         _time_in_handlers(),
         _time_in_handlers_p95_by_handler(),
@@ -142,7 +145,7 @@ def _time_in_handlers_spread() -> Panel:
         description="How many calls took how long.",
         unit="s",
         kind="heatmap",
-        queries=heat(i.PROCESS_DURATION, OF_GROUP),
+        queries=heatmap(i.PROCESS_DURATION, OF_GROUP),
     )
 
 
@@ -157,7 +160,7 @@ def _wait_in_the_stream() -> Panel:
 
 def _operations_on_the_transport_p95() -> Panel:
     operation = ("messaging_operation_name", "le")
-    buckets = f"rate({series(i.OPERATION_DURATION, TO, '_bucket')}[{RATE}])"
+    buckets = f"rate({series(i.OPERATION_DURATION, TO_DESTINATION, '_bucket')}[{RATE}])"
     return Panel(
         title="Operations on the transport, p95",
         description="Time of a send and of a receive.",

@@ -1,7 +1,7 @@
-"""Dashboards as Grafana imports them, built with Grafana's own SDK."""
+"""Renders dashboards as Grafana's JSON, with Grafana's own SDK."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final, Literal
 
 from grafana_foundation_sdk.builders import (
@@ -20,18 +20,16 @@ from grafana_foundation_sdk.models import heatmap as heatmap_model
 from grafana_foundation_sdk.models import prometheus as prometheus_model
 
 from evmon._alerting.dashboards.panels import PROCESS, Board, Limit, Panel
+from evmon._alerting.output import RUNBOOKS_URL, to_yaml
 from evmon._alerting.promql import DESTINATION, GROUP, series
-from evmon._alerting.rules_file import RUNBOOKS, to_yaml
 from evmon._telemetry import instruments as i
 
 Format = Literal["json", "configmap"]
-_SOURCE: Final = model.DataSourceRef(type_val="prometheus", uid="${datasource}")
-_HEIGHT: Final = 8
-_STAT_HEIGHT: Final = 4
-_TALL: Final = {"alertlist": 7, "stat": _STAT_HEIGHT}
+_DATA_SOURCE: Final = model.DataSourceRef(type_val="prometheus", uid="${datasource}")
+_DEFAULT_HEIGHT: Final = 8
+_HEIGHTS: Final = {"alertlist": 7, "stat": 4}
 _HANDLERS: Final = series(i.DISCOVERY_HANDLERS)
-_ALL: Final = ".+"
-_NOTES: Final = {
+_ANNOTATION_FORMATS: Final = {
     "Restarts": {
         "titleFormat": "Restart",
         "textFormat": "{{job}} {{instance}}",
@@ -43,7 +41,7 @@ _NOTES: Final = {
         "tagKeys": "job,service_version",
     },
 }
-"""How each annotation is shown."""
+"""Title, text and tags of each annotation query; the SDK has no methods for them."""
 
 _ALERT_LIST: Final = {
     "viewMode": "list",
@@ -51,24 +49,24 @@ _ALERT_LIST: Final = {
     "maxItems": 20,
     "sortOrder": 1,
     "alertName": "Evmon",
-    # Several services are a regular expression in Prometheus only.
+    # `:regex` formats several selected services as one regular expression.
     "alertInstanceLabelFilter": '{job=~"${job:regex}"}',
     "stateFilter": {"firing": True, "pending": True},
 }
 
 
-def render(board: Board, form: Format = "json", runbooks: str = RUNBOOKS) -> str:
-    """A dashboard as Grafana imports it, or as its sidecar finds it.
+def render(board: Board, form: Format = "json", runbooks: str = RUNBOOKS_URL) -> str:
+    """Return a dashboard as JSON, or as a ConfigMap with that JSON.
 
     Args:
-        board: what to show.
-        form: JSON, or a ConfigMap of Kubernetes with the JSON in it.
-        runbooks: address of the folder of runbooks.
+        board: dashboard to render.
+        form: ``json`` to import, or ``configmap`` for the sidecar of Grafana's Helm chart.
+        runbooks: URL of the directory of runbooks.
     """
     encoded = JSONEncoder(sort_keys=True, indent=2).encode(_build(board, runbooks))
-    # What is not set must not be said: a null id lets Grafana choose one.
+    # The SDK omits an unset id; Grafana chooses one if it is null.
     document: dict[str, Any] = {"id": None, **json.loads(encoded)}
-    _tidy(document)
+    _adjust(document)
     text = json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
     if form == "json":
         return text
@@ -82,14 +80,14 @@ def render(board: Board, form: Format = "json", runbooks: str = RUNBOOKS) -> str
     )
 
 
-def _tidy(document: dict[str, Any]) -> None:
-    """Take out what the SDK sets unasked, and put in what it has no words for."""
+def _adjust(document: dict[str, Any]) -> None:
+    """Remove fields that the SDK sets by default, and add those it has no method for."""
     for variable in document["templating"]["list"]:
-        # The id is the same for all; the rest is for variables that are intervals.
+        # The id is the same for all variables; the others belong to interval variables.
         for key in ("id", "auto", "auto_count", "auto_min"):
             variable.pop(key, None)
-    for note in document["annotations"]["list"]:
-        note.update(_NOTES[note["name"]])
+    for annotation in document["annotations"]["list"]:
+        annotation.update(_ANNOTATION_FORMATS[annotation["name"]])
 
 
 def _build(board: Board, runbooks: str) -> model.Dashboard:
@@ -103,58 +101,65 @@ def _build(board: Board, runbooks: str) -> model.Dashboard:
         .time("now-1h", "now")
         .tooltip(model.DashboardCursorSync.CROSSHAIR)
         .readonly()
-        .link(
-            dashboard.DashboardLink("evmon")
-            .type(model.DashboardLinkType.DASHBOARDS)
-            .tags(["evmon"])
-            .keep_time(True)
-            .include_vars(True)
-        )
-        .link(
-            dashboard.DashboardLink("Runbooks")
-            .type(model.DashboardLinkType.LINK)
-            .url(runbooks)
-            .target_blank(True)
-        )
-        .with_variable(
-            dashboard.DatasourceVariable("datasource")
-            .label("Data source")
-            .type("prometheus")
-        )
-        .with_variable(_variable("job", "Service", _HANDLERS, "job"))
-        .with_variable(
-            _variable("instance", "Instance", f'{_HANDLERS}{{job=~"$job"}}', "instance")
-        )
     )
-    if board.has_groups:
-        consumed = series(i.CONSUMED_MESSAGES, PROCESS)
-        built.with_variable(
-            _variable("destination", "Destination", consumed, DESTINATION)
-        )
-        built.with_variable(_variable("group", "Group", consumed, GROUP))
-    for note in _annotations():
-        built.annotation(note)
-    number = 0
+    for link in _links(runbooks):
+        built.link(link)
+    for variable in _variables(board):
+        built.with_variable(variable)
+    for annotation in _annotations():
+        built.annotation(annotation)
+    panel_id = 0
     for row in board.rows:
-        number += 1
-        built.with_row(dashboard.Row(row.title).id(number))
+        panel_id += 1
+        built.with_row(dashboard.Row(row.title).id(panel_id))
         for panel in row.panels:
-            number += 1
-            built.with_panel(_panel(panel, number))
+            panel_id += 1
+            built.with_panel(_panel(panel, panel_id))
     return built.build()
 
 
-def _variable(name: str, label: str, metric: str, wanted: str) -> Any:
+def _links(runbooks: str) -> Iterator[Any]:
+    yield (
+        dashboard.DashboardLink("evmon")
+        .type(model.DashboardLinkType.DASHBOARDS)
+        .tags(["evmon"])
+        .keep_time(True)
+        .include_vars(True)
+    )
+    yield (
+        dashboard.DashboardLink("Runbooks")
+        .type(model.DashboardLinkType.LINK)
+        .url(runbooks)
+        .target_blank(True)
+    )
+
+
+def _variables(board: Board) -> Iterator[Any]:
+    yield (
+        dashboard.DatasourceVariable("datasource")
+        .label("Data source")
+        .type("prometheus")
+    )
+    yield _variable("job", "Service", _HANDLERS, "job")
+    of_job = f'{_HANDLERS}{{job=~"$job"}}'
+    yield _variable("instance", "Instance", of_job, "instance")
+    if board.has_groups:
+        consumed = series(i.CONSUMED_MESSAGES, PROCESS)
+        yield _variable("destination", "Destination", consumed, DESTINATION)
+        yield _variable("group", "Group", consumed, GROUP)
+
+
+def _variable(name: str, title: str, metric: str, label: str) -> Any:
     return (
         dashboard.QueryVariable(name)
-        .label(label)
-        .datasource(_SOURCE)
-        .query(f"label_values({metric}, {wanted})")
+        .label(title)
+        .datasource(_DATA_SOURCE)
+        .query(f"label_values({metric}, {label})")
         .refresh(model.VariableRefresh.ON_TIME_RANGE_CHANGED)
         .sort(model.VariableSort.ALPHABETICAL_ASC)
         .multi(True)
         .include_all(True)
-        .all_value(_ALL)
+        .all_value(".+")
         .current(model.VariableOption(text="All", value="$__all", selected=True))
     )
 
@@ -167,20 +172,20 @@ def _annotations() -> Sequence[Any]:
     return (
         dashboard.AnnotationQuery()
         .name("Restarts")
-        .datasource(_SOURCE)
+        .datasource(_DATA_SOURCE)
         .enable(True)
         .icon_color("orange")
         .expr(f"resets({uptime}[$__rate_interval]) > 0"),
         dashboard.AnnotationQuery()
         .name("Deploys")
-        .datasource(_SOURCE)
+        .datasource(_DATA_SOURCE)
         .enable(True)
         .icon_color("blue")
         .expr(f"{versions} unless {before}"),
     )
 
 
-def _panel(panel: Panel, number: int) -> Any:
+def _panel(panel: Panel, panel_id: int) -> Any:
     if panel.kind == "alertlist":
         built: Any = dashboard.Panel().type("alertlist").options(_ALERT_LIST)
     else:
@@ -193,12 +198,12 @@ def _panel(panel: Panel, number: int) -> Any:
     if panel.no_value:
         built.no_value(panel.no_value)
     return (
-        built.id(number)
+        built.id(panel_id)
         .title(panel.title)
         .description(panel.description)
-        .datasource(_SOURCE)
+        .datasource(_DATA_SOURCE)
         .span(panel.width)
-        .height(_TALL.get(panel.kind, _HEIGHT))
+        .height(_HEIGHTS.get(panel.kind, _DEFAULT_HEIGHT))
     )
 
 
@@ -212,20 +217,28 @@ def _visual(panel: Panel) -> Any:
             .thresholds(_thresholds(panel.limits, below=panel.below))
         )
     if panel.kind == "heatmap":
-        return (
-            heatmap.Panel()
-            .calculate(False)
-            .color(
-                heatmap.HeatmapColorOptions()
-                .mode(heatmap_model.HeatmapColorMode.SCHEME)
-                .scheme("Oranges")
-                .steps(64)
-            )
-            .show_tooltip()
-            .y_axis(heatmap.YAxisConfig().unit(panel.unit))
-        )
+        return _heatmap(panel)
     if panel.kind == "table":
         return table.Panel().show_header(True)
+    return _timeseries(panel)
+
+
+def _heatmap(panel: Panel) -> Any:
+    return (
+        heatmap.Panel()
+        .calculate(False)
+        .color(
+            heatmap.HeatmapColorOptions()
+            .mode(heatmap_model.HeatmapColorMode.SCHEME)
+            .scheme("Oranges")
+            .steps(64)
+        )
+        .show_tooltip()
+        .y_axis(heatmap.YAxisConfig().unit(panel.unit))
+    )
+
+
+def _timeseries(panel: Panel) -> Any:
     built = (
         timeseries.Panel()
         .show_points(common_model.VisibilityMode.NEVER)
@@ -254,7 +267,7 @@ def _visual(panel: Panel) -> Any:
 
 
 def _thresholds(limits: Sequence[Limit], *, below: bool) -> Any:
-    """Colours from a limit on; below it, where low is bad."""
+    """Return the colour steps: green first, or green last if low values are bad."""
     steps = [model.Threshold(value=None, color="green")]
     steps += [
         model.Threshold(value=limit.value, color=limit.colour) for limit in limits
@@ -272,7 +285,7 @@ def _thresholds(limits: Sequence[Limit], *, below: bool) -> Any:
 
 
 def _target(panel: Panel, expr: str, legend: str, ref: str) -> Any:
-    query = prometheus.Dataquery().expr(expr).ref_id(ref).datasource(_SOURCE)
+    query = prometheus.Dataquery().expr(expr).ref_id(ref).datasource(_DATA_SOURCE)
     if legend:
         query.legend_format(legend)
     if panel.kind == "heatmap":

@@ -1,4 +1,4 @@
-"""The dashboard *Overview*: the limits, and the parts that they are about."""
+"""The dashboard *Overview*: current values against their limits, and alerts."""
 
 from evmon._alerting.dashboards.overview_rows import (
     cache_and_memory,
@@ -18,8 +18,8 @@ from evmon._alerting.dashboards.queries import (
     HANDLERS,
     batch_average,
     hit_rate,
-    hit_rate_lines,
-    memory_lines,
+    hit_rate_limits,
+    memory_limits,
     recent_retries,
 )
 from evmon._alerting.promql import series
@@ -28,7 +28,7 @@ from evmon._telemetry import instruments as i
 
 
 def overview(limits: Thresholds) -> Board:
-    """The dashboard, with the lines where the limits are."""
+    """Return the dashboard, with a threshold line at each limit."""
     return Board(
         "evmon-overview",
         "evmon / Overview",
@@ -62,7 +62,7 @@ def _cache_hit_rate(limits: Thresholds) -> Panel:
         unit="percent",
         kind="stat",
         queries=(Query(hit_rate(())),),
-        limits=hit_rate_lines(limits),
+        limits=hit_rate_limits(limits),
         below=True,
         width=4,
         no_value="no lookups",
@@ -81,7 +81,7 @@ def _memory(limits: Thresholds) -> Panel:
                 f" and on (job, instance) {HANDLERS})"
             ),
         ),
-        limits=memory_lines(limits),
+        limits=memory_limits(limits),
         width=4,
     )
 

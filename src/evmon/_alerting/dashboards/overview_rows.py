@@ -1,11 +1,12 @@
-"""The dashboard *Overview*: cache, memory, discovery and retries over time."""
+"""Panels of the dashboard *Overview*: cache, memory, discovery and retries over time."""
 
 from evmon._alerting.dashboards.panels import (
     PROCESS,
+    PROCESS_LEGEND,
     Limit,
     Panel,
     Query,
-    heat,
+    heatmap,
     or_zero,
     quantiles,
     quantiles_or_zero,
@@ -13,11 +14,10 @@ from evmon._alerting.dashboards.panels import (
 )
 from evmon._alerting.dashboards.queries import (
     HANDLERS,
-    WHO,
     batch_average,
     hit_rate,
-    hit_rate_lines,
-    memory_lines,
+    hit_rate_limits,
+    memory_limits,
     recent_retries,
 )
 from evmon._alerting.promql import PER_INSTANCE, by, series
@@ -26,7 +26,7 @@ from evmon._telemetry import instruments as i
 
 
 def cache_and_memory(limits: Thresholds) -> tuple[Panel, ...]:
-    """The cache, and what the process uses."""
+    """Return the panels on cache, memory and processor time."""
     return (
         _cache_hit_rate_by_process(limits),
         _cache_lookups(),
@@ -42,8 +42,8 @@ def _cache_hit_rate_by_process(limits: Thresholds) -> Panel:
         title="Cache hit rate by process",
         description="Below the yellow line EvmonCacheHitRateLow warns.",
         unit="percent",
-        queries=(Query(hit_rate(PER_INSTANCE), WHO),),
-        limits=hit_rate_lines(limits),
+        queries=(Query(hit_rate(PER_INSTANCE), PROCESS_LEGEND),),
+        limits=hit_rate_limits(limits),
         below=True,
     )
 
@@ -88,11 +88,11 @@ def _memory_by_process(limits: Thresholds) -> Panel:
             Query(
                 f"{series(i.PROCESS_MEMORY_USAGE, PROCESS)}"
                 f" and on (job, instance) {HANDLERS}",
-                f"{WHO} resident",
+                f"{PROCESS_LEGEND} resident",
             ),
-            Query(unique, f"{WHO} unique"),
+            Query(unique, f"{PROCESS_LEGEND} unique"),
         ),
-        limits=memory_lines(limits),
+        limits=memory_limits(limits),
     )
 
 
@@ -120,7 +120,7 @@ def _scan_of_a_provider() -> Panel:
 
 
 def discovery(limits: Thresholds) -> tuple[Panel, ...]:
-    """How providers are scanned."""
+    """Return the panels on discovery batches and providers."""
     return (
         _batch_duration(limits),
         _batch_duration_spread(),
@@ -132,25 +132,25 @@ def discovery(limits: Thresholds) -> tuple[Panel, ...]:
 
 
 def _batch_duration(limits: Thresholds) -> Panel:
-    row = i.DISCOVERY_BATCH_DURATION
+    instrument = i.DISCOVERY_BATCH_DURATION
     return Panel(
         title="Batch duration",
         description="Percentiles of a batch's time, in seconds."
         " Above the line EvmonDiscoveryBatchP95High warns.",
         unit="s",
-        queries=quantiles(row, PROCESS),
+        queries=quantiles(instrument, PROCESS),
         limits=(Limit(limits.processing_warning_ms / 1000, "yellow"),),
     )
 
 
 def _batch_duration_spread() -> Panel:
-    row = i.DISCOVERY_BATCH_DURATION
+    instrument = i.DISCOVERY_BATCH_DURATION
     return Panel(
         title="Batch duration, spread",
         description="How many batches took how long.",
         unit="s",
         kind="heatmap",
-        queries=heat(row, PROCESS),
+        queries=heatmap(instrument, PROCESS),
     )
 
 
@@ -159,7 +159,7 @@ def _average_batch_duration_by_process(limits: Thresholds) -> Panel:
         title="Average batch duration by process",
         description="Above the line EvmonDiscoveryProcessingSlow warns.",
         unit="ms",
-        queries=(Query(batch_average(PER_INSTANCE), WHO),),
+        queries=(Query(batch_average(PER_INSTANCE), PROCESS_LEGEND),),
         limits=(Limit(limits.processing_warning_ms, "yellow"),),
     )
 
@@ -172,7 +172,7 @@ def _queue() -> Panel:
         queries=(
             Query(
                 by(PER_INSTANCE, series(i.DISCOVERY_QUEUE_SIZE, PROCESS)),
-                WHO,
+                PROCESS_LEGEND,
             ),
         ),
     )
@@ -204,7 +204,7 @@ def _last_run() -> Panel:
 
 
 def retries(limits: Thresholds) -> tuple[Panel, ...]:
-    """What is tried again, and what is given up."""
+    """Return the panels on retries and exhausted retries."""
     return (
         _retries_by_process(limits),
         _retries_by_component_and_error(),
@@ -217,7 +217,7 @@ def _retries_by_process(limits: Thresholds) -> Panel:
         title="Retries by process",
         description="In the last window. Above the line EvmonRetriesHigh warns.",
         unit="short",
-        queries=(Query(recent_retries(), WHO),),
+        queries=(Query(recent_retries(), PROCESS_LEGEND),),
         limits=(Limit(limits.retries_warning, "yellow"),),
     )
 

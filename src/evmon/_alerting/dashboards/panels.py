@@ -1,4 +1,4 @@
-"""What a panel shows, apart from how Grafana writes it down."""
+"""Describes dashboards and panels without Grafana's SDK, and builds their queries."""
 
 import re
 from dataclasses import dataclass
@@ -21,18 +21,19 @@ Unit = Literal[
 ]
 
 PROCESS: Final = 'job=~"$job",instance=~"$instance"'
-"""Which processes a panel is about."""
+"""Selects the processes chosen by the dashboard's variables."""
 
-TO: Final = f'{PROCESS},messaging_destination_name=~"$destination"'
-OF_GROUP: Final = f'{TO},messaging_consumer_group_name=~"$group"'
-OF: Final = (DESTINATION, GROUP)
+TO_DESTINATION: Final = f'{PROCESS},messaging_destination_name=~"$destination"'
+OF_GROUP: Final = f'{TO_DESTINATION},messaging_consumer_group_name=~"$group"'
+GROUP_LABELS: Final = (DESTINATION, GROUP)
+PROCESS_LEGEND: Final = "{{job}} {{instance}}"
 GROUP_LEGEND: Final = f"{{{{{GROUP}}}}} of {{{{{DESTINATION}}}}}"
 RATE: Final = "$__rate_interval"
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """PromQL, and the name of its series in the legend."""
+    """A PromQL query and the legend of its series."""
 
     expr: str
     legend: str = ""
@@ -40,7 +41,7 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """A line in a panel, and the colour beyond it."""
+    """A threshold line of a panel and the colour of values beyond it."""
 
     value: float
     colour: Literal["yellow", "red"]
@@ -48,19 +49,19 @@ class Limit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Panel:
-    """One panel.
+    """A panel of a dashboard.
 
     Attributes:
-        title: what is seen.
-        description: what it means, and what to do when it looks bad.
-        unit: in Grafana's words.
-        queries: what is drawn.
-        kind: of panel.
-        limits: lines, from the mildest on.
-        below: whether it is bad to be below a limit.
-        width: of 24 columns.
-        minimum: of the axis.
-        no_value: what is shown when there is nothing to show.
+        title: title of the panel.
+        description: meaning of the panel, and the alert on its value if there is one.
+        unit: Grafana's name of the unit.
+        queries: queries of the panel.
+        kind: Grafana's type of the panel.
+        limits: threshold lines, from warning to critical.
+        below: whether values below a limit are bad, instead of values above it.
+        width: width in columns; a row has 24.
+        minimum: lower end of the axis; None lets Grafana choose.
+        no_value: text that is shown without data; empty for Grafana's own.
     """
 
     title: str
@@ -77,7 +78,7 @@ class Panel:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """Panels under a heading."""
+    """A row of panels with a heading."""
 
     title: str
     panels: tuple[Panel, ...]
@@ -88,11 +89,11 @@ class Board:
     """A dashboard.
 
     Attributes:
-        uid: under which it is linked to.
-        title: of it.
-        description: what it is for.
-        rows: from the top.
-        has_groups: whether destination and group can be chosen.
+        uid: uid in Grafana, part of the dashboard's URL.
+        title: title of the dashboard.
+        description: purpose of the dashboard.
+        rows: rows from top to bottom.
+        has_groups: whether destination and consumer group are variables.
     """
 
     uid: str
@@ -102,7 +103,7 @@ class Board:
     has_groups: bool = False
 
     def shows(self, metric: str) -> bool:
-        """Whether one of its panels is about a metric, as Prometheus names it."""
+        """Return whether a query uses a metric, given by its name in Prometheus."""
         name = re.compile(rf"\b{metric}(_bucket|_sum|_count)?\b")
         queries = (
             q for row in self.rows for panel in row.panels for q in panel.queries
@@ -111,18 +112,18 @@ class Board:
 
 
 def rate(
-    row: Instrument, selector: str, labels: tuple[str, ...], suffix: str = ""
+    instrument: Instrument, selector: str, labels: tuple[str, ...], suffix: str = ""
 ) -> str:
-    """How often in a second, by labels."""
-    return by(labels, f"rate({series(row, selector, suffix)}[{RATE}])")
+    """Return the rate of a counter per second, summed by labels."""
+    return by(labels, f"rate({series(instrument, selector, suffix)}[{RATE}])")
 
 
 def or_zero(expression: str, label: str = "") -> str:
-    """The expression, and 0 where there is nothing or no number: no fault is no gap.
+    """Return the expression, or 0 where it has no sample or is NaN.
 
     Args:
-        expression: of what is never negative.
-        label: that the legend shows; it says "none" beside the 0.
+        expression: PromQL that is never negative.
+        label: label of the legend, which becomes "none" beside the 0; empty for none.
     """
     zero = "vector(0)"
     if label:
@@ -130,34 +131,36 @@ def or_zero(expression: str, label: str = "") -> str:
     return f"({expression}) >= 0 or on () {zero}"
 
 
-def quantiles_or_zero(row: Instrument, selector: str) -> tuple[Query, ...]:
-    """The same as `quantiles`, of what need not happen at all."""
-    return tuple(
-        Query(or_zero(query.expr), query.legend) for query in quantiles(row, selector)
-    )
-
-
-def quantiles(row: Instrument, selector: str) -> tuple[Query, ...]:
-    """The median, and the 95th and 99th percentile, of a histogram."""
-    buckets = by(("le",), f"rate({series(row, selector, '_bucket')}[{RATE}])")
+def quantiles(instrument: Instrument, selector: str) -> tuple[Query, ...]:
+    """Return queries for the 50th, 95th and 99th percentile of a histogram."""
+    buckets = by(("le",), f"rate({series(instrument, selector, '_bucket')}[{RATE}])")
     return tuple(
         Query(f"histogram_quantile({q}, {buckets})", f"p{q * 100:.0f}")
         for q in (0.5, 0.95, 0.99)
     )
 
 
-def heat(row: Instrument, selector: str) -> tuple[Query, ...]:
-    """The buckets of a histogram, as a heatmap takes them."""
-    buckets = f"increase({series(row, selector, '_bucket')}[{RATE}])"
+def quantiles_or_zero(instrument: Instrument, selector: str) -> tuple[Query, ...]:
+    """Return `quantiles`, or 0 while a healthy service observes nothing."""
+    return tuple(
+        Query(or_zero(query.expr), query.legend)
+        for query in quantiles(instrument, selector)
+    )
+
+
+def heatmap(instrument: Instrument, selector: str) -> tuple[Query, ...]:
+    """Return the query of a heatmap: the increase of each bucket of a histogram."""
+    buckets = f"increase({series(instrument, selector, '_bucket')}[{RATE}])"
     return (Query(by(("le",), buckets), "{{le}}"),)
 
 
-def worst(row: Instrument) -> tuple[Query, ...]:
-    """A gauge that every consumer of a group tells alike."""
-    return (Query(by(OF, series(row, OF_GROUP), "max"), GROUP_LEGEND),)
+def per_group(instrument: Instrument) -> tuple[Query, ...]:
+    """Return the query of a gauge that all consumers of a group report alike."""
+    gauge = by(GROUP_LABELS, series(instrument, OF_GROUP), "max")
+    return (Query(gauge, GROUP_LEGEND),)
 
 
-def at(row: Instrument) -> tuple[Query, ...]:
-    """A gauge that everybody at a destination tells alike."""
-    gauge = by((DESTINATION,), series(row, TO), "max")
+def per_destination(instrument: Instrument) -> tuple[Query, ...]:
+    """Return the query of a gauge that all processes at a destination report alike."""
+    gauge = by((DESTINATION,), series(instrument, TO_DESTINATION), "max")
     return (Query(or_zero(gauge, DESTINATION), f"{{{{{DESTINATION}}}}}"),)

@@ -1,1 +1,1 @@
-"""Recording rules and alert rules."""
+"""The recording rules and alert rules."""

@@ -1,23 +1,32 @@
-"""How events are counted: over the window, to the event, and from before the first scrape."""
+"""Counts events in the window exactly, including those before the first scrape."""
 
-from evmon._alerting.promql import PER_INSTANCE, by, growth, recent, series
+from evmon._alerting.promql import (
+    PER_INSTANCE,
+    by,
+    exact_increase,
+    increase_or_total,
+    series,
+)
 from evmon._settings.thresholds import Thresholds
 from evmon._telemetry.instruments import Instrument
 
 
-def brief(limits: Thresholds) -> float:
-    """Seconds for which a count must be too high: a burst leaves the window again."""
+def count_hold_seconds(limits: Thresholds) -> float:
+    """Return the ``for:`` of an alert on a count in the window, in seconds.
+
+    It is shorter than the window, so that a single burst fires before it leaves it.
+    """
     return min(60.0, limits.window_seconds / 2)
 
 
-def counted(row: Instrument, selector: str, limits: Thresholds) -> str:
-    """How often something happened in the window, where all series are there at first."""
-    counter, window = series(row, selector), limits.window_seconds
-    grown = by(PER_INSTANCE, growth(counter, window))
-    return recent(by(PER_INSTANCE, counter), grown, window)
+def count_in_window(instrument: Instrument, selector: str, limits: Thresholds) -> str:
+    """Count events per process, for a counter whose series exist from the start."""
+    counter, window = series(instrument, selector), limits.window_seconds
+    increase = by(PER_INSTANCE, exact_increase(counter, window))
+    return increase_or_total(by(PER_INSTANCE, counter), increase, window)
 
 
-def counted_in_all(recorded: str, limits: Thresholds) -> str:
-    """The same, of a sum that is recorded because its series come later."""
+def recorded_count_in_window(recorded: str, limits: Thresholds) -> str:
+    """Count events per process from a recorded sum, whose own series may appear late."""
     window = limits.window_seconds
-    return recent(recorded, growth(recorded, window), window)
+    return increase_or_total(recorded, exact_increase(recorded, window), window)

@@ -1,153 +1,151 @@
-"""Recording rules: ``level:metric:operations``, as Prometheus' own guide names them.
+"""The recording rules, named ``level:metric:operations`` as Prometheus recommends.
 
-A series with an ``error.type`` appears with the first failure, at a value that is not 0,
-and `increase` sees nothing of what came before its first sample. So what can appear late
-is summed for each process first, beside something that is there from the start: that sum
-starts at 0, falls to 0 only with the process, and `increase` over it misses nothing.
+A series with an ``error.type`` appears with the first failure, at a value above 0, and
+`increase` ignores a series' first value. Such series are therefore recorded as a sum per
+process that is 0 until the first failure; the increase of that sum misses nothing.
 """
 
 from dataclasses import dataclass
 
 from evmon._alerting.promql import (
-    DESTINATION,
-    GROUP,
+    CACHE_HIT,
     JOB,
+    ON_GROUP,
     PER_GROUP,
     PER_INSTANCE,
+    WITH_ERROR,
+    WITH_HANDLER,
     by,
     duration,
-    recent,
+    increase_or_total,
     series,
 )
 from evmon._settings.thresholds import Thresholds
 from evmon._telemetry import instruments as i
-from evmon._telemetry.naming import prometheus_label
 
 RETRIES = "job_instance:evmon_retry_attempts:sum"
 EXHAUSTED = "job_instance:evmon_retry_exhausted:sum"
 SERVICE = "job:evmon_service:group"
-"""Jobs that are evmon services: for as long as they are scraped, down or not."""
+"""Jobs that are evmon services, for as long as they are scraped, up or down."""
 
 CALLS = "job_instance:evmon_handler_calls:sum"
 FAILED_CALLS = "job_instance:evmon_handler_calls_failed:sum"
 BATCHES = "job_instance:evmon_discovery_batches:sum"
 BATCH_SECONDS = "job_instance:evmon_discovery_batch_duration_seconds:sum"
 LAG = "job_destination_group:evmon_consumer_lag:max"
-_HIT_RATIO = "job_instance:evmon_cache_hit:ratio_increase"
-_ERROR_RATIO = "job_instance:evmon_handler_error:ratio_increase"
-_JOB_ERROR_RATIO = "job:evmon_handler_error:ratio_increase"
-_BATCHES_RECENT = "job_instance:evmon_discovery_batches:increase"
-_SECONDS_RECENT = "job_instance:evmon_discovery_batch_duration_seconds:increase"
-_BATCH_AVERAGE = "job_instance:evmon_discovery_batch_duration_seconds:avg_increase"
-_BATCH_P95 = "job_instance:evmon_discovery_batch_duration_seconds:p95_increase"
-_DRAIN = "job_destination_group:evmon_consumer_drain_seconds:ratio_rate"
 
-OURS = f'{prometheus_label(i.HANDLER)}!=""'
-ERROR = f'{prometheus_label(i.ERROR_TYPE)}!=""'
-HIT = f'{prometheus_label(i.CACHE_RESULT)}="hit"'
-_PER_LAG = f"on (job, {DESTINATION}, {GROUP})"
+# The names below end in the length of the window: see `windowed`.
+HIT_RATIO = "job_instance:evmon_cache_hit:ratio_increase"
+ERROR_RATIO = "job_instance:evmon_handler_error:ratio_increase"
+JOB_ERROR_RATIO = "job:evmon_handler_error:ratio_increase"
+BATCHES_INCREASE = "job_instance:evmon_discovery_batches:increase"
+BATCH_SECONDS_INCREASE = "job_instance:evmon_discovery_batch_duration_seconds:increase"
+BATCH_AVERAGE = "job_instance:evmon_discovery_batch_duration_seconds:avg_increase"
+BATCH_P95 = "job_instance:evmon_discovery_batch_duration_seconds:p95_increase"
+DRAIN_SECONDS = "job_destination_group:evmon_consumer_drain_seconds:ratio_rate"
 
 
 @dataclass(frozen=True, slots=True)
-class Recording:
-    """A recording rule: the name under which an expression's result is kept."""
+class RecordingRule:
+    """A recording rule: the name under which Prometheus stores an expression's result."""
 
     name: str
     expr: str
 
 
-@dataclass(frozen=True, slots=True)
-class Names:
-    """Names of the rules that look back over the window."""
+def windowed(name: str, limits: Thresholds) -> str:
+    """Append the length of the window to the name of a recording rule.
 
-    hit_ratio: str
-    error_ratio: str
-    job_error_ratio: str
-    batches: str
-    batch_seconds: str
-    batch_average: str
-    batch_p95: str
-    drain: str
-
-    @classmethod
-    def of(cls, limits: Thresholds) -> "Names":
-        """The names for a window."""
-        window = duration(limits.window_seconds)
-        named = (
-            *(_HIT_RATIO, _ERROR_RATIO, _JOB_ERROR_RATIO),
-            *(_BATCHES_RECENT, _SECONDS_RECENT, _BATCH_AVERAGE, _BATCH_P95, _DRAIN),
-        )
-        return cls(*(name + window for name in named))
+    Example:
+        >>> windowed(HIT_RATIO, Thresholds(window_seconds=300))
+        'job_instance:evmon_cache_hit:ratio_increase5m'
+    """
+    return f"{name}{duration(limits.window_seconds)}"
 
 
-def recordings(limits: Thresholds) -> tuple[Recording, ...]:
-    """All recording rules, each after those that it rests on."""
+def recording_rules(limits: Thresholds) -> tuple[RecordingRule, ...]:
+    """Return all recording rules, each after those that it uses."""
     window = f"[{duration(limits.window_seconds)}]"
-    names = Names.of(limits)
     consumed = by(PER_GROUP, f"rate({series(i.CONSUMED_MESSAGES)}{window})")
     return (
-        Recording(RETRIES, by(PER_INSTANCE, series(i.RETRY_ATTEMPTS))),
-        Recording(EXHAUSTED, by(PER_INSTANCE, series(i.RETRY_EXHAUSTED))),
-        Recording(
+        RecordingRule(RETRIES, by(PER_INSTANCE, series(i.RETRY_ATTEMPTS))),
+        RecordingRule(EXHAUSTED, by(PER_INSTANCE, series(i.RETRY_EXHAUSTED))),
+        RecordingRule(
             SERVICE,
             f"group by (job) ({series(i.DISCOVERY_HANDLERS)})\n"
             f"or group by (job) (up) and on (job) last_over_time({SERVICE}[1h])",
         ),
-        *_cache(names, window),
-        *_handlers(names, window),
-        *_discovery(names, limits.window_seconds),
-        # Every consumer of a group tells the figures of the whole group.
-        Recording(LAG, by(PER_GROUP, series(i.CONSUMER_LAG), "max")),
-        Recording(names.drain, f"{LAG}\n/ {_PER_LAG} {consumed}"),
-    )
-
-
-def _from_start(expression: str, present: i.Instrument) -> str:
-    present_series = by(PER_INSTANCE, series(present), "max")
-    return f"{by(PER_INSTANCE, expression)}\nor 0 * {present_series}"
-
-
-def _cache(names: Names, window: str) -> tuple[Recording, ...]:
-    lookups = by(PER_INSTANCE, f"increase({series(i.CACHE_LOOKUPS)}{window})")
-    hits = by(PER_INSTANCE, f"increase({series(i.CACHE_LOOKUPS, HIT)}{window})")
-    return (Recording(names.hit_ratio, f"{hits}\n/ ({lookups} > 0)"),)
-
-
-def _handlers(names: Names, window: str) -> tuple[Recording, ...]:
-    # Other programs measure by the same semantic convention.
-    calls = series(i.PROCESS_DURATION, OURS, "_count")
-    failed = series(i.PROCESS_DURATION, f"{OURS},{ERROR}", "_count")
-    part, whole = f"increase({FAILED_CALLS}{window})", f"increase({CALLS}{window})"
-    return (
-        Recording(CALLS, _from_start(calls, i.EVENTS_IN_FLIGHT)),
-        Recording(FAILED_CALLS, _from_start(failed, i.EVENTS_IN_FLIGHT)),
-        Recording(names.error_ratio, f"{part}\n/ ({whole} > 0)"),
-        Recording(
-            names.job_error_ratio, f"{by((JOB,), part)}\n/ ({by((JOB,), whole)} > 0)"
+        _cache(limits),
+        *_handlers(limits),
+        *_discovery(limits),
+        # Every consumer of a group reports the lag of the whole group.
+        RecordingRule(LAG, by(PER_GROUP, series(i.CONSUMER_LAG), "max")),
+        RecordingRule(
+            windowed(DRAIN_SECONDS, limits), f"{LAG}\n/ {ON_GROUP} {consumed}"
         ),
     )
 
 
-def _discovery(names: Names, window_seconds: float) -> tuple[Recording, ...]:
-    window, row = f"[{duration(window_seconds)}]", i.DISCOVERY_BATCH_DURATION
-    buckets, of_bucket = series(row, suffix="_bucket"), (*PER_INSTANCE, "le")
+def _sum_from_zero(counter: str, present: i.Instrument) -> str:
+    """Sum a counter per process; 0 where a process has `present` but no such series."""
+    present_series = by(PER_INSTANCE, series(present), "max")
+    return f"{by(PER_INSTANCE, counter)}\nor 0 * {present_series}"
+
+
+def _cache(limits: Thresholds) -> RecordingRule:
+    window = f"[{duration(limits.window_seconds)}]"
+    lookups = by(PER_INSTANCE, f"increase({series(i.CACHE_LOOKUPS)}{window})")
+    hits = by(PER_INSTANCE, f"increase({series(i.CACHE_LOOKUPS, CACHE_HIT)}{window})")
+    return RecordingRule(windowed(HIT_RATIO, limits), f"{hits}\n/ ({lookups} > 0)")
+
+
+def _handlers(limits: Thresholds) -> tuple[RecordingRule, ...]:
+    window = f"[{duration(limits.window_seconds)}]"
+    calls = series(i.PROCESS_DURATION, WITH_HANDLER, "_count")
+    failed = series(i.PROCESS_DURATION, f"{WITH_HANDLER},{WITH_ERROR}", "_count")
+    failed_increase = f"increase({FAILED_CALLS}{window})"
+    increase = f"increase({CALLS}{window})"
+    return (
+        RecordingRule(CALLS, _sum_from_zero(calls, i.EVENTS_IN_FLIGHT)),
+        RecordingRule(FAILED_CALLS, _sum_from_zero(failed, i.EVENTS_IN_FLIGHT)),
+        RecordingRule(
+            windowed(ERROR_RATIO, limits), f"{failed_increase}\n/ ({increase} > 0)"
+        ),
+        RecordingRule(
+            windowed(JOB_ERROR_RATIO, limits),
+            f"{by((JOB,), failed_increase)}\n/ ({by((JOB,), increase)} > 0)",
+        ),
+    )
+
+
+def _discovery(limits: Thresholds) -> tuple[RecordingRule, ...]:
+    instrument, present = i.DISCOVERY_BATCH_DURATION, i.DISCOVERY_QUEUE_SIZE
+    batches = windowed(BATCHES_INCREASE, limits)
+    batch_seconds = windowed(BATCH_SECONDS_INCREASE, limits)
+    window = f"[{duration(limits.window_seconds)}]"
+    buckets, per_bucket = series(instrument, suffix="_bucket"), (*PER_INSTANCE, "le")
 
     def in_window(recorded: str) -> str:
-        return recent(recorded, f"increase({recorded}{window})", window_seconds)
+        increase = f"increase({recorded}{window})"
+        return increase_or_total(recorded, increase, limits.window_seconds)
 
-    p95 = recent(
-        by(of_bucket, buckets),
-        by(of_bucket, f"increase({buckets}{window})"),
-        window_seconds,
+    buckets_in_window = increase_or_total(
+        by(per_bucket, buckets),
+        by(per_bucket, f"increase({buckets}{window})"),
+        limits.window_seconds,
     )
-    present = i.DISCOVERY_QUEUE_SIZE
+    count = series(instrument, suffix="_count")
+    seconds = series(instrument, suffix="_sum")
     return (
-        Recording(BATCHES, _from_start(series(row, suffix="_count"), present)),
-        Recording(BATCH_SECONDS, _from_start(series(row, suffix="_sum"), present)),
-        Recording(names.batches, in_window(BATCHES)),
-        Recording(names.batch_seconds, in_window(BATCH_SECONDS)),
-        Recording(
-            names.batch_average, f"{names.batch_seconds}\n/ ({names.batches} > 0)"
+        RecordingRule(BATCHES, _sum_from_zero(count, present)),
+        RecordingRule(BATCH_SECONDS, _sum_from_zero(seconds, present)),
+        RecordingRule(batches, in_window(BATCHES)),
+        RecordingRule(batch_seconds, in_window(BATCH_SECONDS)),
+        RecordingRule(
+            windowed(BATCH_AVERAGE, limits), f"{batch_seconds}\n/ ({batches} > 0)"
         ),
-        Recording(names.batch_p95, f"histogram_quantile(0.95, {p95})"),
+        RecordingRule(
+            windowed(BATCH_P95, limits),
+            f"histogram_quantile(0.95, {buckets_in_window})",
+        ),
     )

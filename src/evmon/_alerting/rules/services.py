@@ -1,31 +1,38 @@
-"""Alerts about a process as such: is it there, does it stay, is it ready."""
+"""Alerts on a process itself: scraped, present, ready, not restarting."""
 
-from evmon._alerting.promql import JOB, PER_INSTANCE, UPTIME, by, duration, series
-from evmon._alerting.rules import recording as r
-from evmon._alerting.rules.alert import Alert, Input, Quiet
+from evmon._alerting.promql import (
+    JOB,
+    ON_INSTANCE,
+    PER_INSTANCE,
+    UPTIME,
+    by,
+    duration,
+    series,
+)
+from evmon._alerting.rules import recording
+from evmon._alerting.rules.alert import Alert
 from evmon._telemetry import instruments as i
 from evmon._telemetry.naming import prometheus_label
 
-SERVICE = series(i.DISCOVERY_HANDLERS)
-"""What every service of evmon shows, and nobody else."""
+EVMON_PROCESS = series(i.DISCOVERY_HANDLERS)
+"""A series that every evmon process has, and no other program."""
 
-ON = "on (job, instance)"
-_SEEN = f"last_over_time({r.SERVICE}[1d])"
-_OVERFLOW = prometheus_label("otel.metric.overflow")
-_RESTARTS_OVER = 900.0
+RESTARTS_WINDOW_SECONDS = 900.0
+OVERFLOW = prometheus_label("otel.metric.overflow")
 
 
 def service_alerts() -> tuple[Alert, ...]:
-    """The alerts that have no limit of their own."""
-    return (_down(), _absent(), _restarting(), _overflow(), _not_ready())
+    """Return the alerts on processes, whose limits are fixed."""
+    return (
+        _target_down(),
+        _service_absent(),
+        _restarting(),
+        _cardinality_overflow(),
+        _not_ready(),
+    )
 
 
-def service() -> Input:
-    """What tells that a process is a service of evmon, in a unit test."""
-    return Input(SERVICE, "gauge", 3)
-
-
-def _down() -> Alert:
+def _target_down() -> Alert:
     return Alert(
         name="EvmonTargetDown",
         severity="critical",
@@ -33,89 +40,58 @@ def _down() -> Alert:
         expr="up",
         op="==",
         limit=0,
-        guard=f"on (job) {r.SERVICE}",
+        guard=f"on (job) {recording.SERVICE}",
         hold_seconds=120,
         summary="{{ $labels.instance }} of {{ $labels.job }} cannot be scraped",
-        tells="Nothing is known about this process: its /metrics does not answer.",
-        inputs=lambda level: (Input("up", "gauge", level), service()),
-        quiet=(
-            Quiet("of another program", lambda level: (Input("up", "gauge", level),)),
-        ),
-        beyond=0,
-        within=1,
+        description="Nothing is known about this process: its /metrics does not answer.",
     )
 
 
-def _absent() -> Alert:
-    def inputs(absent: float) -> tuple[Input, ...]:
-        return () if absent else (service(), Input("up", "gauge", 1))
-
+def _service_absent() -> Alert:
+    seen = f"last_over_time({recording.SERVICE}[1d])"
     return Alert(
         name="EvmonServiceAbsent",
         severity="critical",
         metric=i.DISCOVERY_HANDLERS,
-        # Over OTLP there is no `up`; a target that is down shows nothing else.
-        expr=f"({_SEEN} unless on (job) group by (job) (up or {SERVICE}))",
+        # Over OTLP there is no `up`; a target that is down has only `up`.
+        expr=f"({seen} unless on (job) group by (job) (up or {EVMON_PROCESS}))",
         op="==",
         limit=1,
         hold_seconds=300,
         by=(JOB,),
         summary="No process of {{ $labels.job }} is known to Prometheus",
-        tells="A service that was seen in the last day has no target any more."
+        description="A service that was seen in the last day has no target any more."
         " The alert clears by itself after a day.",
-        inputs=inputs,
-        quiet=(
-            Quiet("while it pushes over OTLP", lambda _: (service(),)),
-            Quiet(
-                "while it is down",
-                lambda _: (Input("up", "gauge", 0),),
-                lambda _: inputs(0),
-            ),
-        ),
-        beyond=1,
-        within=0,
     )
 
 
 def _restarting() -> Alert:
+    window = duration(RESTARTS_WINDOW_SECONDS)
     return Alert(
         name="EvmonRestarting",
         severity="warning",
         metric=i.UPTIME,
-        expr=f"resets({UPTIME}[{duration(_RESTARTS_OVER)}])",
+        expr=f"resets({UPTIME}[{window}])",
         limit=2,
         hold_seconds=0,
         summary="{{ $labels.instance }} of {{ $labels.job }} restarts again and again",
-        tells="The process does not stay up.",
-        measure=f"Restarts in the last {duration(_RESTARTS_OVER)}",
-        inputs=lambda level: (Input(UPTIME, "restarts", level),),
-        beyond=3,
-        within=2,
-        onset_seconds=120,
-        looks_back_seconds=_RESTARTS_OVER,
+        description="The process does not stay up.",
+        value_name=f"Restarts in the last {window}",
     )
 
 
-def _overflow() -> Alert:
-    overflowed = f'{{__name__=~"evmon_.+|messaging_.+",{_OVERFLOW}!=""}}'
-    some = tuple(
-        Input(f'{series(row)}{{{_OVERFLOW}="true"}}', "gauge", 5)
-        for row in (i.RETRY_ATTEMPTS, i.CONSUMED_MESSAGES)
-    )
+def _cardinality_overflow() -> Alert:
+    overflowed = f'{{__name__=~"evmon_.+|messaging_.+",{OVERFLOW}!=""}}'
     return Alert(
         name="EvmonCardinalityOverflow",
         severity="warning",
         metric=None,
         expr=by(PER_INSTANCE, overflowed, "count"),
         limit=0,
-        guard=f"{ON} {SERVICE}",
+        guard=f"{ON_INSTANCE} {EVMON_PROCESS}",
         summary="{{ $labels.instance }} has reached its limit of series",
-        tells="Sets of attributes beyond the limit are counted together.",
-        measure="Series that stand for many",
-        inputs=lambda level: (*(some if level else ()), service()),
-        quiet=(Quiet("of another program", lambda _: some),),
-        beyond=len(some),
-        within=0,
+        description="Sets of attributes beyond the limit are counted together.",
+        value_name="Series that stand for many",
     )
 
 
@@ -129,8 +105,5 @@ def _not_ready() -> Alert:
         limit=0,
         hold_seconds=120,
         summary="{{ $labels.instance }} of {{ $labels.job }} is not ready",
-        tells="/readyz says no: the process runs but handles nothing.",
-        inputs=lambda level: (Input(series(i.CONSUMER_READY), "gauge", level),),
-        beyond=0,
-        within=1,
+        description="/readyz says no: the process runs but handles nothing.",
     )

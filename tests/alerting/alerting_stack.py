@@ -1,4 +1,4 @@
-"""The stage of the fire drill: Prometheus, Alertmanager, services, and a receiver."""
+"""Prometheus and Alertmanager with demo services and a webhook receiver."""
 
 import contextlib
 import http.server
@@ -16,24 +16,39 @@ import urllib.request
 import yaml
 
 from evmon import Thresholds
-from evmon._alerting.rules_file import RuleOptions, rules
+from evmon._alerting.promql import duration
+from evmon._alerting.rules_file import alerts, rules
 from evmon._cli.demo_shop import FAULTS, WINDOW_SECONDS
 
 LIMITS = Thresholds(window_seconds=WINDOW_SECONDS, batch_p95_min_runs=5)
-"""Twenty batches would take longer than the demo's window is."""
+"""The demo runs about one discovery batch per second: fewer than 20 in its window."""
 
 
 def free_port():
-    """A port that nobody listens on."""
+    """Return a port on which nobody listens."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         return server.getsockname()[1]
 
 
+def _rules_with_short_for():
+    """Return the rules with each ``for:`` divided by 60."""
+    groups = yaml.safe_load(rules(LIMITS))
+    short = {
+        duration(alert.hold_seconds): duration(alert.hold_seconds / 60)
+        for alert in alerts(LIMITS)
+    }
+    for group in groups["groups"]:
+        for rule in group["rules"]:
+            if "for" in rule:
+                rule["for"] = short[rule["for"]]
+    return yaml.safe_dump(groups)
+
+
 class Receiver(http.server.ThreadingHTTPServer):
-    """Writes down what Alertmanager posts."""
+    """A webhook that collects the notifications of Alertmanager."""
 
     def __init__(self):
-        self.notices = []
+        self.notifications = []
         super().__init__(("127.0.0.1", 0), _Handler)
 
 
@@ -41,7 +56,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def do_POST(self):
         length = int(self.headers["content-length"])
         body = json.loads(self.rfile.read(length))
-        self.server.notices += [
+        self.server.notifications += [
             {**alert, "receiver": body["receiver"]} for alert in body["alerts"]
         ]
         self.send_response(200)
@@ -52,14 +67,14 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
 
 class Watch:
-    """Asks Alertmanager, time and again, which alerts it holds and which it suppresses."""
+    """Polls the alerts of Alertmanager and their state."""
 
     def __init__(self, url):
         self._url = f"{url}/api/v2/alerts"
         self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._look)
-        self.seen = []
-        """What was looked at: the alerts of each look, by their fingerprints."""
+        self._thread = threading.Thread(target=self._poll)
+        self.polls = []
+        """The alerts of each poll, by fingerprint."""
 
     def __enter__(self):
         self._thread.start()
@@ -69,46 +84,46 @@ class Watch:
         self._ended.set()
         self._thread.join()
 
-    def _look(self):
+    def _poll(self):
         while not self._ended.wait(0.5):
             with contextlib.suppress(OSError):
                 found = get(self._url)
-                self.seen.append({alert["fingerprint"]: alert for alert in found})
+                self.polls.append({alert["fingerprint"]: alert for alert in found})
 
     def inhibitions(self):
-        """Pairs of labels: of an alert that was suppressed, and of one that did it."""
-        for look in self.seen:
-            for alert in look.values():
+        """Yield the labels of each inhibited alert and of the alert that inhibits it."""
+        for poll in self.polls:
+            for alert in poll.values():
                 for other in alert["status"]["inhibitedBy"]:
-                    # The other one may have ended while the answer was written.
-                    if alert["status"]["state"] == "suppressed" and other in look:
-                        yield alert["labels"], look[other]["labels"]
+                    # The other alert may have been resolved during the poll.
+                    if alert["status"]["state"] == "suppressed" and other in poll:
+                        yield alert["labels"], poll[other]["labels"]
 
-    def until(self, holds, seconds):
-        """Wait until something holds for the latest look."""
-        until = time.monotonic() + seconds
-        while time.monotonic() < until:
-            if self.seen and holds(self.seen[-1].values()):
+    def wait_until(self, holds, seconds):
+        """Wait until a condition holds for the alerts of the latest poll."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            if self.polls and holds(self.polls[-1].values()):
                 return
             time.sleep(0.2)
-        raise TimeoutError(f"not within {seconds} s: {self.seen[-1:]}")
+        raise TimeoutError(f"not within {seconds} s: {self.polls[-1:]}")
 
 
 def get(url, **parameters):
-    """The JSON at an address."""
+    """Return the JSON at a URL."""
     full = f"{url}?{urllib.parse.urlencode(parameters)}"
     with urllib.request.urlopen(full, timeout=10) as answer:
         return json.load(answer)
 
 
-class Stage:
-    """Runs everything until the end of the ``with`` block.
+class AlertingStack:
+    """Runs Prometheus, Alertmanager, a receiver and demo services in a ``with`` block.
 
     Args:
-        folder: for files and logs.
-        root: of the repository.
-        redis: server of all services; each has a database of its own.
-        services: their names, and the fault of each or None.
+        folder: directory of configuration, data and logs.
+        root: root directory of the repository.
+        redis: Redis server of the services; each has a database of its own.
+        services: faults of the services by name; an unknown fault means none.
     """
 
     def __init__(self, folder, root, redis, services):
@@ -117,7 +132,7 @@ class Stage:
         self._services = services
         self._ports = {name: free_port() for name in services}
         self._numbers = dict(zip(services, itertools.count(), strict=False))
-        self._stack = contextlib.ExitStack()
+        self._exits = contextlib.ExitStack()
         self._running = {}
         self.receiver = Receiver()
         ports = free_port(), free_port()
@@ -128,9 +143,9 @@ class Stage:
     def __enter__(self):
         thread = threading.Thread(target=self.receiver.serve_forever)
         thread.start()
-        self._stack.callback(thread.join)
-        self._stack.callback(self.receiver.server_close)
-        self._stack.callback(self.receiver.shutdown)
+        self._exits.callback(thread.join)
+        self._exits.callback(self.receiver.server_close)
+        self._exits.callback(self.receiver.shutdown)
         folder = self._folder
         self._run(
             "alertmanager",
@@ -147,16 +162,16 @@ class Stage:
             f"--storage.tsdb.path={folder}/data",
             f"--web.listen-address={self.prometheus.removeprefix('http://')}",
         )
-        self.watch = self._stack.enter_context(Watch(self.alertmanager))
+        self.watch = self._exits.enter_context(Watch(self.alertmanager))
         for name, fault in self._services.items():
             self.start(name, fault)
         return self
 
     def __exit__(self, *_):
-        self._stack.close()
+        self._exits.close()
 
     def start(self, name, fault=None):
-        """Start a service, or start it again."""
+        """Start a service, or restart it."""
         port, number = self._ports[name], self._numbers[name]
         self._run(
             name,
@@ -166,7 +181,7 @@ class Stage:
         )
 
     def kill(self, name):
-        """End a service without a warning."""
+        """Kill a service with SIGKILL."""
         self._running[name].kill()
         self._running[name].wait()
 
@@ -174,12 +189,11 @@ class Stage:
         with (self._folder / f"{name}.log").open("a") as output:
             process = subprocess.Popen(command, stdout=output, stderr=output)
         self._running[name] = process
-        self._stack.callback(process.wait, timeout=20)
-        self._stack.callback(process.terminate)
+        self._exits.callback(process.wait, timeout=20)
+        self._exits.callback(process.terminate)
 
     def _write_prometheus(self, alertmanager_port):
-        quick = RuleOptions(pace=1 / 60)
-        (self._folder / "rules.yaml").write_text(rules(LIMITS, quick), "utf-8")
+        (self._folder / "rules.yaml").write_text(_rules_with_short_for(), "utf-8")
         alertmanager = {"targets": [f"127.0.0.1:{alertmanager_port}"]}
         config = {
             "global": {
@@ -200,7 +214,7 @@ class Stage:
         (self._folder / "prometheus.yml").write_text(yaml.safe_dump(config), "utf-8")
 
     def _write_alertmanager(self, root):
-        """What is shipped; only where notices go, and how soon, is the test's."""
+        """Write the committed configuration with other receivers and intervals."""
         config = yaml.safe_load((root / "alerts/alertmanager.yaml").read_text("utf-8"))
         del config["global"]
         for receiver in config["receivers"]:
