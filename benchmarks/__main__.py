@@ -18,7 +18,8 @@ from benchmarks.figures import Figure, Settings
 from benchmarks.redis_server import PrivateRedis
 
 BENCHMARKS: Final = (
-    *("consume", "publish", "latency", "routing", "cache", "scrape", "record"),
+    *("consume", "publish", "latency", "routing", "cache", "context"),
+    *("scrape", "record"),
     *("memory", "discovery", "idle", "imports", "processes"),
 )
 PACKAGES: Final = (

@@ -63,7 +63,7 @@ async def test_an_entry_that_was_read_is_in_flight(in_flight, received, finished
 async def test_an_event_whose_handlers_succeeded_is_acknowledged(
     in_flight, received, finished, transport
 ):
-    await in_flight.finish(Work(received, decode(received.raw), ()))
+    in_flight.acknowledge(received)
 
     assert received not in in_flight
     assert finished.is_set()
@@ -75,7 +75,7 @@ async def test_an_event_with_a_failed_handler_is_dead_lettered(
 ):
     work = Work(received, decode(received.raw), ())
     work.failures.append(("audit", ValueError("x")))
-    await in_flight.finish(work)
+    await in_flight.settle(work.settlement())
 
     assert 0 == len(in_flight)
     assert ["handler_error"] == [dead.letter.reason for dead in transport.dead_letters]

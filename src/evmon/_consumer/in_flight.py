@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from evmon._clock import Clock
-from evmon._consumer.work import Settlement, Work
+from evmon._consumer.work import Settlement
 from evmon._settings.retry_policy import RetryPolicy
 from evmon._telemetry.recorders import ConsumeRecorder
 from evmon._transports.base import Received, Transport
@@ -57,13 +57,10 @@ class InFlight:
         self._entries.pop(received, None)
         self._finished.set()
 
-    async def finish(self, work: Work) -> None:
-        """Acknowledge or settle an event whose handlers are all done."""
-        if work.failures or work.retries:
-            await self.settle(work.settlement())
-        else:
-            self._transport.ack(work.received)
-            self.remove(work.received)
+    def acknowledge(self, received: Received) -> None:
+        """Acknowledge an entry whose handlers all succeeded."""
+        self._transport.ack(received)
+        self.remove(received)
 
     async def settle(self, settlement: Settlement) -> None:
         """Settle an entry, retrying until the transport accepts it."""

@@ -3,11 +3,15 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from contextvars import copy_context
 from functools import partial
-from typing import Any
+from math import inf
+from typing import Any, Final
 
 import anyio
 
+from evmon._consumer.cancellation import forget_cancellation
+from evmon._consumer.clean_context import InContext
 from evmon._consumer.work import Work
 from evmon._events import FIRST_DELIVERY, Delivery
 from evmon._handlers.handlers import Handler
@@ -15,8 +19,12 @@ from evmon._handlers.handlers import Handler
 _log = logging.getLogger("evmon.consumer")
 
 
+STILL_RUNNING: Final = 1.0
+"""Seconds after the timeout at which a coroutine that goes on is named in the log."""
+
+
 class Invoker:
-    """Calls handlers.
+    """Calls handlers, each in a copy of the context in which the invoker was made.
 
     Args:
         timeout: maximum seconds of a call; None does not limit it.
@@ -25,6 +33,7 @@ class Invoker:
 
     def __init__(self, timeout: float | None, max_threads: int) -> None:
         self._timeout = timeout
+        self._context = copy_context()
         self._limiter = anyio.CapacityLimiter(max_threads)
 
     def call(self, handler: Handler, work: Work, attempt: int) -> Awaitable[Any]:
@@ -44,24 +53,66 @@ class Invoker:
             delivery = Delivery(attempt + 1, redelivered)
         else:
             delivery = FIRST_DELIVERY
-        if handler.is_async and self._timeout is None:
-            return handler.call(work.event, delivery)  # type: ignore[no-any-return]
-        return self._limited(handler, partial(handler.call, work.event, delivery))
+        return self._invoke(handler, partial(handler.call, work.event, delivery))
 
     def call_many(self, handler: Handler, works: Sequence[Work]) -> Awaitable[Any]:
         """Call a handler once with many events; raises the same as `call`."""
         assert handler.call_many is not None  # noqa: S101 - for the type checker
         events = [work.event for work in works]
-        return self._limited(handler, partial(handler.call_many, events))
+        return self._invoke(handler, partial(handler.call_many, events))
 
-    async def _limited(self, handler: Handler, call: Callable[[], Any]) -> None:
-        result = call() if handler.is_async else await self._in_thread(handler, call)
-        if not hasattr(result, "__await__"):
+    def _invoke(self, handler: Handler, call: Callable[[], Any]) -> Awaitable[Any]:
+        if not handler.is_async:
+            return self._invoke_plain(handler, call)
+        awaitable = InContext(call, self._context.copy())
+        return awaitable if self._timeout is None else self._limited(handler, awaitable)
+
+    async def _invoke_plain(self, handler: Handler, call: Callable[[], Any]) -> None:
+        context = self._context.copy()
+        result = await self._in_thread(handler, partial(context.run, call))
+        # Asked of the type, because a returned proxy may do anything when it is asked.
+        if hasattr(type(result), "__await__"):
+            await self._limited(handler, InContext(lambda: result, context))
+
+    async def _limited(self, handler: Handler, awaitable: Awaitable[Any]) -> None:
+        """Await, cancelling once at the timeout.
+
+        Not a cancel scope: it would cancel a handler that goes on again and again.
+        """
+        if self._timeout is None:
+            await awaitable
             return
-        with anyio.move_on_after(self._timeout) as scope:
-            await result
-        if scope.cancelled_caught:
-            raise TimeoutError(f"not done within {self._timeout:g} s (handler_timeout)")
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - for the type checker
+        loop = asyncio.get_running_loop()
+        timers: list[asyncio.TimerHandle] = []
+
+        def expire() -> None:
+            late = loop.call_later(STILL_RUNNING, self._log_not_cancelled, handler)
+            timers.append(late)
+            task.cancel()
+
+        timers.append(loop.call_later(self._timeout, expire))
+        try:
+            await awaitable
+        except asyncio.CancelledError:
+            if len(timers) == 1 or anyio.current_effective_deadline() == -inf:
+                raise
+            forget_cancellation(task)
+            raise TimeoutError(
+                f"not done within {self._timeout:g} s (handler_timeout)"
+            ) from None
+        finally:
+            for timer in timers:
+                timer.cancel()
+
+    def _log_not_cancelled(self, handler: Handler) -> None:
+        _log.error(
+            "handler %s goes on after its cancellation (handler_timeout, %g s): let"
+            " CancelledError pass",
+            handler.key,
+            self._timeout,
+        )
 
     async def _in_thread(self, handler: Handler, call: Callable[[], Any]) -> Any:
         # A thread cannot be cancelled. Abandoning it would let it run concurrently with

@@ -12,6 +12,11 @@ from anyio.abc import TaskGroup
 
 from evmon._clock import Clock
 from evmon._consumer.breaker import Breaker
+from evmon._consumer.cancellation import (
+    absorb_cancellation,
+    forget_cancellation,
+    has_pending_cancellation,
+)
 from evmon._consumer.dead_letters import printable, short
 from evmon._consumer.in_flight import InFlight
 from evmon._consumer.invoker import Invoker
@@ -127,7 +132,13 @@ class Workers:
             self._in_flight.update_gauge()
             waiting = loop.create_future()
             self._idle.append(waiting)
-            await waiting
+            try:
+                await waiting
+            except asyncio.CancelledError:
+                if self._must_end():
+                    raise
+                forget_cancellation(task)
+                _log.warning("something cancelled an idle worker: it goes on")
 
     async def _handle(
         self,
@@ -149,6 +160,8 @@ class Workers:
             failure = self._failure_of(error)
         finally:
             del self._running[task]
+        if has_pending_cancellation(task) and not self._must_end():
+            await absorb_cancellation(task)
         if ON:
             reach("after_handler")
         if work.received not in self._in_flight:
@@ -163,7 +176,17 @@ class Workers:
                 return
         work.calls_left -= 1
         if not work.calls_left:
-            await self._in_flight.finish(work)
+            self._finish(work, group)
+
+    def _finish(self, work: Work, group: TaskGroup) -> None:
+        """Acknowledge or settle an event whose handlers are all done.
+
+        Settling waits for the transport, in a task that no handler knows and cancels.
+        """
+        if work.failures or work.retries:
+            group.start_soon(self._in_flight.settle, work.settlement())
+        else:
+            self._in_flight.acknowledge(work.received)
 
     async def _handle_many(
         self, works: Sequence[Work], call: Call, group: TaskGroup
@@ -178,6 +201,9 @@ class Workers:
             await self._invoker.call_many(call.handler, works)
         except BaseException as error:  # noqa: BLE001 - handlers are user code
             failure = self._failure_of(error)
+        task = asyncio.current_task()
+        if task and has_pending_cancellation(task) and not self._must_end():
+            await absorb_cancellation(task)
         if ON:
             reach("after_handler")
         took = self._monotonic() - started
@@ -187,7 +213,7 @@ class Workers:
             for work in self._still_in_flight(works):
                 work.calls_left -= 1
                 if not work.calls_left:
-                    await self._in_flight.finish(work)
+                    self._finish(work, group)
             return
         error_type = self._error_types.of(failure)
         call.series.failed(took, error_type)
@@ -205,14 +231,20 @@ class Workers:
     def _still_in_flight(self, works: Sequence[Work]) -> list[Work]:
         return [work for work in works if work.received in self._in_flight]
 
+    def _must_end(self) -> bool:
+        """Whether a cancellation is meant for the worker."""
+        return self._shutting_down or anyio.current_effective_deadline() == -inf
+
     def _failure_of(self, error: BaseException) -> Exception:
         """The failure of a handler; re-raises what was meant for the worker."""
         if isinstance(error, Exception):
             return error
         if isinstance(error, asyncio.CancelledError):
-            if self._shutting_down or anyio.current_effective_deadline() == -inf:
+            if self._must_end():
                 raise error
-            _forget_cancellation()
+            task = asyncio.current_task()
+            assert task is not None  # noqa: S101 - for the type checker
+            forget_cancellation(task)
             failure = RuntimeError("the handler cancelled its own task")
         elif isinstance(error, (KeyboardInterrupt, GeneratorExit)):
             raise error
@@ -277,10 +309,3 @@ class Workers:
             await self._breaker.wait_to_retry()
         self._queue.append((work, call, attempt))
         self._wake(group)
-
-
-def _forget_cancellation() -> None:
-    """Undo the cancellation by a handler of its own task (Python 3.11)."""
-    task: Any = asyncio.current_task()
-    if hasattr(task, "uncancel"):
-        task.uncancel()
