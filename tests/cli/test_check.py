@@ -254,3 +254,22 @@ def test_the_timeout_covers_a_slow_response(shown, capsys):
         thread.join()
 
     assert "no complete response within 0.3 s" in capsys.readouterr().err
+
+
+HOSTILE = "\x1b[2J\u202e\x9b31m"
+
+
+@pytest.mark.parametrize(
+    ("metrics", "readyz"),
+    [
+        ("", (503, f"cannot reach {HOSTILE}\nCRITICAL forged")),
+        (f'evmon_threshold_value{{alert="{HOSTILE}"}} nonsense{HOSTILE}\n', (200, "")),
+        (f'evmon_threshold_value{{{HOSTILE}="x"}} 1\n', (200, "")),
+    ],
+)
+def test_check_prints_no_control_characters(shown, capsys, metrics, readyz):
+    assert main(["check", shown(f"evmon_uptime_seconds 7\n{metrics}", readyz)]) > 0
+
+    output, error = capsys.readouterr()
+    assert all(line.isprintable() for line in (output + error).split("\n"))
+    assert "\nCRITICAL forged" not in output

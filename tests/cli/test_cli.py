@@ -144,6 +144,58 @@ def test_a_provider_that_cannot_be_scanned_is_reported(app, capsys):
     assert "register an instance instead" in capsys.readouterr().err
 
 
+HOSTILE_APP = """
+from evmon import EventBus, event_handler
+
+class Broken:
+    def __init__(self):
+        raise ValueError("\\x1b[2J\\u202e\\nevmon: forged")
+
+    @event_handler("a")
+    async def handle(self, event): ...
+
+bus = EventBus(service="shop")
+bus.register(Broken)
+"""
+
+
+def test_handlers_prints_no_control_characters(tmp_path, monkeypatch, capsys):
+    (tmp_path / "hostile_app.py").write_text(HOSTILE_APP)
+    monkeypatch.syspath_prepend(tmp_path)
+
+    assert main(["handlers", "hostile_app:bus"]) == 1
+
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.isprintable()
+
+
+def test_handlers_of_one_name_are_told_apart(tmp_path, monkeypatch, capsys):
+    (tmp_path / "twice_app.py").write_text(TWICE_APP)
+    monkeypatch.syspath_prepend(tmp_path)
+
+    assert main(["handlers", "twice_app:bus"]) == 0
+    table = capsys.readouterr().out
+    assert main(["handlers", "twice_app:bus", "--json"]) == 0
+
+    keys = ["twice_app.Orders.handle", "twice_app.Orders.handle#2"]
+    shown = json.loads(capsys.readouterr().out)["handlers"]
+    assert keys == sorted(entry["handler"] for entry in shown)
+    assert keys[1] in table
+
+
+TWICE_APP = """
+from evmon import EventBus, event_handler
+
+class Orders:
+    @event_handler("a")
+    async def handle(self, event): ...
+
+bus = EventBus(service="shop")
+bus.register(Orders())
+bus.register(Orders())
+"""
+
+
 def _commands(command, path=()):
     yield (*path, "--help")
     for name, below in getattr(command, "commands", {}).items():

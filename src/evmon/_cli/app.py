@@ -18,7 +18,8 @@ from evmon._cli.generate import dashboards_command, rules_command
 from evmon._cli.handlers import handlers_table
 from evmon._cli.load import load_bus
 from evmon._cli.options import FiniteRange
-from evmon._cli.output import console
+from evmon._cli.output import console, echo_error
+from evmon._text import one_line
 from evmon.errors import EvmonError
 
 USAGE_ERROR: Final = 2
@@ -184,7 +185,7 @@ def handlers_command(target: str, *, as_json: bool) -> int:
         found = [
             {
                 "pattern": handler.pattern,
-                "handler": handler.name,
+                "handler": handler.key,
                 "kind": "async" if handler.is_async else "sync",
                 "takes_many": handler.call_many is not None,
                 "max_retries": handler.retry.max_retries if handler.retry else None,
@@ -192,14 +193,14 @@ def handlers_command(target: str, *, as_json: bool) -> int:
             for handler in handlers
         ]
         failed = [
-            {"provider": failure.provider, "error": str(failure.error)}
+            {"provider": failure.provider, "error": one_line(failure.error)}
             for failure in discovery.failures
         ]
         click.echo(json.dumps({"handlers": found, "failures": failed}, indent=2))
     else:
         console().print(handlers_table(handlers))
         for failure in discovery.failures:
-            click.echo(f"failed: {failure.provider}: {failure.error}", err=True)
+            echo_error(f"{failure.provider}: {one_line(failure.error)}")
     return 1 if discovery.failures else 0
 
 
@@ -233,5 +234,5 @@ def _lacks_command(error: click.UsageError) -> bool:
 
 
 def _fail(message: str, code: int) -> int:
-    click.echo(f"evmon: {' '.join(message.split())}", err=True)
+    echo_error(message)
     return code

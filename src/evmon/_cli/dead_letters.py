@@ -4,10 +4,9 @@ from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-import click
 from rich.table import Table
-from rich.text import Text
 
+from evmon._cli.output import echo_error, styled
 from evmon._handlers.registry import matches
 from evmon._transports.dead_letters import DeadLetters, StoredDeadLetter
 
@@ -42,7 +41,7 @@ class Selection:
         for letter_id in self.ids:
             letter = await queue.letter(letter_id)
             if letter is None:
-                click.echo(f"evmon: no dead letter {printable(letter_id)}", err=True)
+                echo_error(f"no dead letter {letter_id}")
             else:
                 yield letter
 
@@ -82,10 +81,5 @@ def letters_table(letters: Iterable[StoredDeadLetter]) -> Table:
             facts.get("attempts", ""),
             facts.get("error_message", ""),
         )
-        table.add_row(*(Text(printable(cell)) for cell in cells))
+        table.add_row(*map(styled, cells))
     return table
-
-
-def printable(text: str) -> str:
-    """Untrusted text without terminal control characters."""
-    return "".join(c if c.isprintable() else "?" for c in text)

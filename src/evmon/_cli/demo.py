@@ -10,10 +10,9 @@ import anyio
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.logging import RichHandler
-from rich.text import Text
 
 from evmon._cli.demo_shop import FAULTS, WINDOW_SECONDS, Shop
-from evmon._cli.output import console
+from evmon._cli.output import console, styled
 
 __all__ = ["FAULTS", "run_demo"]
 
@@ -47,16 +46,16 @@ async def run_demo(
     logging.getLogger("evmon.discovery").setLevel(logging.ERROR)
     shop = Shop(rate, fault, transport)
     async with shop.bus:
-        out.print(Text(f"Serving {shop.bus.metrics_url} (Ctrl-C to stop)"))
+        out.print(styled(f"Serving {shop.bus.metrics_url} (Ctrl-C to stop)"))
         if fault:
-            out.print(Text(f"Fault {fault}, from second 5 to 20: {FAULTS[fault]}"))
-            out.print(Text(f"Limits apply to the last {WINDOW_SECONDS:g} s here."))
+            out.print(styled(f"Fault {fault}, from second 5 to 20: {FAULTS[fault]}"))
+            out.print(styled(f"Limits apply to the last {WINDOW_SECONDS:g} s here."))
         async with anyio.create_task_group() as group:
             group.start_soon(shop.live)
             group.start_soon(_show, shop, out)
             await _until(duration)
             group.cancel_scope.cancel()
-    out.print(Text(f"Published {shop.published} events; drained and stopped."))
+    out.print(styled(f"Published {shop.published} events; drained and stopped."))
     return 0
 
 
@@ -86,13 +85,15 @@ async def _show(shop: Shop, out: Console) -> None:
 
 def _view(shop: Shop, rate: float) -> RenderableType:
     monitor = shop.bus.monitor
-    lines: list[RenderableType] = [Text(monitor.get_performance_summary())]
+    lines: list[RenderableType] = [
+        styled(line) for line in monitor.get_performance_summary().split("\n")
+    ]
     if rate:
-        lines.append(Text(f"  Events: {rate:.0f}/s ({shop.published} published)"))
+        lines.append(styled(f"  Events: {rate:.0f}/s ({shop.published} published)"))
     for recommendation in monitor.get_recommendations():
         finding = recommendation.finding
         style = "bold red" if finding.severity == "critical" else "yellow"
         text = f"{finding.severity.upper()} {finding.alert}: {finding.message}"
-        lines.append(Text(text, style=style))
-        lines.append(Text(f"  Next: {recommendation.next_step}", style="dim"))
+        lines.append(styled(text, style=style))
+        lines.append(styled(f"  Next: {recommendation.next_step}", style="dim"))
     return Group(*lines)

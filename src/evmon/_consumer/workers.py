@@ -14,7 +14,6 @@ from anyio.abc import TaskGroup
 
 from evmon._clock import Clock
 from evmon._consumer.breaker import Breaker
-from evmon._consumer.dead_letters import printable, short
 from evmon._events import FIRST_DELIVERY, Delivery, Event
 from evmon._failpoints import ON, reach
 from evmon._handlers.handlers import Handler
@@ -23,6 +22,7 @@ from evmon._settings.configs import ConsumerConfig
 from evmon._settings.retry_policy import RetryPolicy
 from evmon._telemetry.labels import ErrorTypes
 from evmon._telemetry.recorders import HandlerSeries
+from evmon._text import one_line
 from evmon._transports.base import Received
 from evmon.errors import InvalidEventError, Reject, RetryLater, decisive_error
 
@@ -239,7 +239,7 @@ class Workers:
             call.handler.key,
             len(works),
             error_type,
-            short(failure),
+            one_line(failure),
         )
         for work in works:
             self.add(work, call)
@@ -333,8 +333,8 @@ class Workers:
         if delay is not None and delay <= IN_PROCESS_DELAY:
             _log.info(
                 "handler %s failed on event %s, attempt %d, retrying in %.2f s: %s: %s",
-                *(name, printable(work.event.id), n + 1, delay),
-                *(error_type, short(error)),
+                *(name, one_line(work.event.id), n + 1, delay),
+                *(error_type, one_line(error)),
             )
             group.start_soon(self._again, work, call, n + 1, delay, group)
             return
@@ -347,10 +347,10 @@ class Workers:
         _log.error(
             "handler %s gave up on event %s after %d attempts: %s: %s",
             name,
-            printable(work.event.id),
+            one_line(work.event.id),
             n + 1,
             error_type,
-            short(error),
+            one_line(error),
             exc_info=None if isinstance(decisive, Reject) else error,
             extra={"handler": name, "event_id": work.event.id, "attempts": n + 1},
         )
