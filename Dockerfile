@@ -10,6 +10,6 @@ COPY --from=build /opt/evmon /opt/evmon
 ENV PATH=/opt/evmon/bin:$PATH PYTHONUNBUFFERED=1
 USER 10001:10001
 EXPOSE 9464
-HEALTHCHECK --interval=10s --timeout=3s --start-period=10s CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:9464/livez', timeout=2)"]
+HEALTHCHECK --interval=10s --timeout=3s --start-period=10s CMD ["python", "-c", "import urllib.request as r; r.build_opener(r.ProxyHandler({})).open('http://127.0.0.1:9464/livez', timeout=2)"]
 ENTRYPOINT ["evmon"]
 CMD ["demo"]

@@ -273,3 +273,25 @@ def test_check_prints_no_control_characters(shown, capsys, metrics, readyz):
     output, error = capsys.readouterr()
     assert all(line.isprintable() for line in (output + error).split("\n"))
     assert "\nCRITICAL forged" not in output
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "0.0.0.0"])
+def test_a_service_on_this_machine_is_read_without_a_proxy(
+    service, monkeypatch, capsys, host
+):
+    url, _ = service
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+
+    assert main(["check", url.replace("127.0.0.1", host)]) == 0
+
+
+def test_another_machine_is_read_through_the_proxy(shown, monkeypatch, capsys):
+    proxy = shown("").removesuffix("/x/metrics")
+    monkeypatch.setenv("http_proxy", proxy)
+    monkeypatch.delenv("no_proxy", raising=False)
+
+    assert main(["check", "http://service.invalid/metrics"]) == 2
+    assert "Not Found" in capsys.readouterr().err

@@ -1,5 +1,6 @@
 """Reads ``/metrics`` and ``/readyz`` of a running service."""
 
+import ipaddress
 import time
 import urllib.error
 import urllib.request
@@ -95,4 +96,17 @@ def highest(samples: Samples, row: Instrument) -> float | None:
 
 def _open(url: str, timeout: float) -> Any:
     request = urllib.request.Request(url, headers={"Accept": "text/plain"})  # noqa: S310 - `scrape` checks the scheme
-    return urllib.request.urlopen(request, timeout=timeout)  # noqa: S310
+    # A proxy's loopback is another machine, whatever http_proxy says.
+    direct = [urllib.request.ProxyHandler({})] if _is_this_machine(url) else []
+    return urllib.request.build_opener(*direct).open(request, timeout=timeout)
+
+
+def _is_this_machine(url: str) -> bool:
+    host = (urlsplit(url).hostname or "").rstrip(".")
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return address.is_loopback or address.is_unspecified
