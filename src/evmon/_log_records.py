@@ -6,7 +6,13 @@ from typing import Any, Final
 from evmon._text import one_line, traceback_text
 
 LOGGERS: Final = (
-    *("evmon.bus", "evmon.consumer", "evmon.discovery", "evmon.exposition"),
+    *(
+        "evmon.bus",
+        "evmon.cli",
+        "evmon.consumer",
+        "evmon.discovery",
+        "evmon.exposition",
+    ),
     *("evmon.metrics", "evmon.monitor", "evmon.publisher", "evmon.telemetry"),
     "evmon.transport",
 )

@@ -16,7 +16,7 @@ from evmon._cli.demo import FAULTS, run_demo
 from evmon._cli.dlq import dlq
 from evmon._cli.generate import dashboards_command, rules_command
 from evmon._cli.handlers import handlers_table
-from evmon._cli.load import load_bus
+from evmon._cli.load import load_bus, user_line
 from evmon._cli.options import FiniteRange
 from evmon._cli.output import console, echo_error
 from evmon._text import one_line
@@ -143,7 +143,7 @@ def demo_command(
     type=click.Choice(["debug", "info", "warning", "error"]),
     default="info",
     show_default=True,
-    help="Minimum level to log on stderr.",
+    help="Minimum level to log on stderr; debug shows where an import failed.",
 )
 def run_command(
     target: str, metrics_host: str | None, metrics_port: int | None, log_level: str
@@ -200,7 +200,9 @@ def handlers_command(target: str, *, as_json: bool) -> int:
     else:
         console().print(handlers_table(handlers))
         for failure in discovery.failures:
-            echo_error(f"{failure.provider}: {one_line(failure.error)}")
+            error = failure.error
+            line = user_line(error, failure.provider)
+            echo_error(f"{failure.provider}: {one_line(error)}{line}")
     return 1 if discovery.failures else 0
 
 
