@@ -12,6 +12,10 @@ import pytest
 from evmon import __version__
 from evmon._cli.app import cli, main
 from evmon._cli.output import console
+from evmon.errors import ConfigError, TransportError
+
+if sys.version_info < (3, 11):
+    from exceptiongroup import ExceptionGroup
 
 APP = """
 from evmon import Event, EventBus, RetryPolicy, event_handler
@@ -342,6 +346,53 @@ def test_the_demo_runs_and_ends_cleanly(stop):
     assert "Serving http://127.0.0.1:" in output
     assert "Performance Summary (uptime: " in output
     assert "events; drained and stopped." in output
+
+
+def test_the_demo_goes_on_while_its_server_is_away(own_server):
+    server = own_server()
+    quick = {"EVMON_RETRY_MAX_RETRIES": "0", "EVMON_REDIS_TIMEOUT": "0.5"}
+    process = _start(
+        *("demo", "--port", "0", "--transport", server.url), env={**os.environ, **quick}
+    )
+    lines = []
+    try:
+        lines.append(process.stdout.readline())
+        server.stop()
+        while "Cannot publish" not in lines[-1]:
+            lines.append(process.stdout.readline())
+            assert lines[-1], process.stderr.read()
+        server.start()
+        while "Cannot publish" in "".join(lines[-2:]):
+            lines.append(process.stdout.readline())
+        _stops_in_order(process, within=20)
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_the_demo_without_a_server_ends_with_one_line(own_server):
+    server = own_server()
+    server.stop()
+    process = _start(
+        *("demo", "--port", "0", "--transport", server.url),
+        env={**os.environ, "EVMON_REDIS_CONNECT_WITHIN": "0.5"},
+    )
+    _, errors = process.communicate(timeout=30)
+
+    assert process.returncode == 1
+    assert errors.startswith("evmon: server 127.0.0.1:")
+    assert errors.count("\n") == 1
+
+
+@pytest.mark.parametrize("reason", [TransportError("away"), ConfigError("away")])
+def test_a_group_of_errors_is_one_line(monkeypatch, capsys, reason):
+    async def failing(*_):
+        raise ExceptionGroup("two", [reason, ExceptionGroup("one", [reason])])
+
+    monkeypatch.setattr("evmon._cli.app.run_demo", failing)
+
+    assert main(["demo"]) == 1
+    assert "evmon: away\n" == capsys.readouterr().err
 
 
 FAULT_ALERTS = {

@@ -20,7 +20,10 @@ from evmon._cli.load import load_bus, user_line
 from evmon._cli.options import FiniteRange
 from evmon._cli.output import console, echo_error
 from evmon._text import one_line
-from evmon.errors import EvmonError
+from evmon.errors import EvmonError, leaf_errors
+
+if sys.version_info < (3, 11):
+    from exceptiongroup import BaseExceptionGroup
 
 USAGE_ERROR: Final = 2
 _PORT: Final = click.IntRange(0, 65535)
@@ -48,6 +51,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(error.format_message(), 1)
     except EvmonError as error:
         return _fail(str(error), 1)
+    except BaseExceptionGroup as group:
+        first, *others = leaf_errors(group)
+        if all(isinstance(error, EvmonError) for error in (first, *others)):
+            return _fail(str(first), 1)
+        raise
     except (click.Abort, KeyboardInterrupt):
         return 130
     except BrokenPipeError:

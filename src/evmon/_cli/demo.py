@@ -90,6 +90,8 @@ def _view(shop: Shop, rate: float) -> RenderableType:
     ]
     if rate:
         lines.append(styled(f"  Events: {rate:.0f}/s ({shop.published} published)"))
+    if shop.problem:
+        lines.append(styled(f"Cannot publish, retrying: {shop.problem}", "bold red"))
     for recommendation in monitor.get_recommendations():
         finding = recommendation.finding
         style = "bold red" if finding.severity == "critical" else "yellow"

@@ -15,7 +15,8 @@ from evmon._handlers.handlers import event_handler
 from evmon._settings.configs import MetricsConfig, MonitorConfig
 from evmon._settings.retry_policy import RetryPolicy
 from evmon._settings.thresholds import BYTES_PER_MB, Thresholds
-from evmon.errors import Reject
+from evmon._text import one_line
+from evmon.errors import PublishError, Reject
 
 WINDOW_SECONDS: Final = 10.0
 FAULT_STARTS: Final = 5.0
@@ -112,6 +113,9 @@ class Shop:
             metrics=MetricsConfig(),
         )
         self.published = 0
+        self.problem = ""
+        """Why events cannot be published; empty if they can."""
+
         self._rate = rate
         self._fault = fault
         self._payments = Payments()
@@ -141,10 +145,25 @@ class Shop:
         started = time.monotonic()
         for number in itertools.count(1):
             order = {"id": number, "cents": 1999}
-            await self.bus.publish(next(event_types), order)
-            self.published = number
+            await self._publish(next(event_types), order)
             due = started + number / self._rate
             await asyncio.sleep(max(due - time.monotonic(), 0))
+
+    async def _publish(self, event_type: str, order: dict[str, int]) -> None:
+        """Publish an event; repeat it until the transport accepts it."""
+        while problem := await self._refusal(event_type, order):
+            self.problem = problem
+            await asyncio.sleep(1)
+        self.problem = ""
+        self.published += 1
+
+    async def _refusal(self, event_type: str, order: dict[str, int]) -> str:
+        """Publish an event; returns why it was not accepted, empty if it was."""
+        try:
+            await self.bus.publish(event_type, order)
+        except PublishError as error:
+            return one_line(error)
+        return ""
 
     async def _reload(self) -> None:
         """Register the same providers every second, as an application with plug-ins may."""
