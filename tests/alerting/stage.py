@@ -17,7 +17,8 @@ import yaml
 
 from evmon import Thresholds
 from evmon._alerting.rules_file import RuleOptions, rules
-from evmon._cli.demo_shop import FAULTS, WINDOW_SECONDS
+from evmon._cli.demo_shop import WINDOW_SECONDS
+from evmon._cli.faults import FAULTS
 
 LIMITS = Thresholds(window_seconds=WINDOW_SECONDS, batch_p95_min_runs=5)
 """Twenty batches would take longer than the demo's window is."""

@@ -13,7 +13,7 @@ import yaml
 from tests.alerting.stage import LIMITS, Stage, get
 
 from evmon._alerting.rules_file import rules
-from evmon._cli.demo_shop import FAULTS
+from evmon._cli.faults import FAULTS
 
 _FAILS = {
     "EvmonHandlerErrorsHigh",
@@ -96,6 +96,8 @@ def _kill_one(stage):
 
 def test_the_drill_is_about_every_fault_of_the_demo():
     assert set(FAULTS) == OWN_ALERTS.keys() - {"healthy", "killed"}
+    for name, fault in FAULTS.items():
+        assert fault.alert in OWN_ALERTS[name]
 
 
 @pytest.mark.parametrize("service", OWN_ALERTS)

@@ -12,12 +12,13 @@ import click
 
 from evmon import __version__
 from evmon._cli.check import DEFAULT_URL, check
-from evmon._cli.demo import FAULTS, run_demo
+from evmon._cli.demo import run_demo
 from evmon._cli.dlq import dlq
+from evmon._cli.faults import DEFAULT_SECONDS, FAULTS
 from evmon._cli.generate import dashboards_command, rules_command
 from evmon._cli.handlers import handlers_table
 from evmon._cli.load import load_bus, user_line
-from evmon._cli.options import FiniteRange
+from evmon._cli.options import Duration, FiniteRange
 from evmon._cli.output import console, echo_error
 from evmon._text import one_line
 from evmon.errors import EvmonError, leaf_errors
@@ -90,8 +91,8 @@ cli.add_command(dashboards_command)
 @cli.command("demo")
 @click.option(
     "--duration",
-    type=FiniteRange(min=0, min_open=True),
-    help="Seconds to run; by default until Ctrl-C.",
+    type=Duration(),
+    help="Time to run, such as 90s; by default until Ctrl-C.",
 )
 @click.option(
     "--rate",
@@ -109,7 +110,13 @@ cli.add_command(dashboards_command)
 @click.option(
     "--fault",
     type=click.Choice(sorted(FAULTS)),
-    help="Inject a fault for 15 s, so that a warning appears and clears.",
+    help="Inject a fault, so that a warning of the monitor appears and clears.",
+)
+@click.option(
+    "--for",
+    "fault_seconds",
+    type=Duration(),
+    help="How long the fault lasts, such as 90s or 10m; by default 15s.",
 )
 @click.option(
     "--transport",
@@ -123,6 +130,7 @@ def demo_command(
     rate: float,
     port: int | None,
     fault: str | None,
+    fault_seconds: float | None,
     transport: str,
 ) -> int:
     """Run a sample shop service with steady traffic and a live summary.
@@ -131,11 +139,16 @@ def demo_command(
     Examples:
       evmon demo
       evmon demo --duration 60 --fault retries
+      evmon demo --fault memory --for 10m
       evmon demo --transport redis://localhost:6379/0
     """
     if port is not None:
         os.environ["EVMON_METRICS_PORT"] = str(port)
-    return asyncio.run(run_demo(duration, rate, fault, transport))
+    if fault_seconds is None:
+        fault_seconds = DEFAULT_SECONDS
+    elif fault is None:
+        raise click.UsageError("--for needs --fault")
+    return asyncio.run(run_demo(duration, rate, fault, transport, fault_seconds))
 
 
 @cli.command("run")

@@ -10,6 +10,7 @@ import anyio
 from typing_extensions import TypedDict
 
 from evmon._bus.bus import EventBus
+from evmon._cli import faults
 from evmon._events import Event
 from evmon._handlers.handlers import event_handler
 from evmon._settings.configs import MetricsConfig, MonitorConfig
@@ -19,16 +20,6 @@ from evmon._text import one_line
 from evmon.errors import PublishError, Reject
 
 WINDOW_SECONDS: Final = 10.0
-FAULT_STARTS: Final = 5.0
-FAULT_ENDS: Final = 20.0
-
-FAULTS: Final[dict[str, str]] = {
-    "cold-cache": "new providers are registered all the time",
-    "memory": "the process holds more memory than its limit",
-    "slow-discovery": "a provider has a slow constructor",
-    "retries": "payments fail at first and succeed when retried",
-    "failing-handler": "payments fail permanently and are dead-lettered",
-}
 
 
 class OrderData(TypedDict):
@@ -95,8 +86,9 @@ class Shop:
 
     Args:
         rate: events to publish per second.
-        fault: name of one of `FAULTS`, active from second 5 to second 20.
+        fault: name of one of `FAULTS`.
         transport: URL of the transport.
+        fault_seconds: duration of the fault in seconds.
     """
 
     def __init__(
@@ -104,6 +96,7 @@ class Shop:
         rate: float = 20.0,
         fault: str | None = None,
         transport: str = "memory://",
+        fault_seconds: float = faults.DEFAULT_SECONDS,
     ) -> None:
         self.bus = EventBus(
             service="shop",
@@ -118,6 +111,7 @@ class Shop:
 
         self._rate = rate
         self._fault = fault
+        self._fault_seconds = fault_seconds
         self._payments = Payments()
         self._providers: tuple[Any, ...] = (
             self._payments,
@@ -175,8 +169,8 @@ class Shop:
     async def _inject_fault(self) -> None:
         if self._fault is None:
             return
-        await asyncio.sleep(FAULT_STARTS)
-        until = time.monotonic() + FAULT_ENDS - FAULT_STARTS
+        await asyncio.sleep(faults.STARTS)
+        until = time.monotonic() + self._fault_seconds
         if self._fault == "memory":
             ballast = _ballast(2 * Thresholds().memory_warning_mb)
             await asyncio.sleep(until - time.monotonic())
