@@ -5,6 +5,8 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
+from evmon._alerting.promql import duration
+from evmon._alerting.rules.alert import STEP
 from evmon._settings.thresholds import Thresholds
 from evmon.errors import ConfigError
 
@@ -21,6 +23,7 @@ _UNITS: Final[Mapping[str, Mapping[str, float]]] = {
     "seconds": {"ms": 1e-3, "s": 1, "m": 60, "h": 3600, "d": 86_400},
     "percent": {"%": 1},
 }
+_LONGEST_WINDOW: Final = 365 * 86_400.0
 _VALUE: Final = re.compile(r"\s*([0-9.]+)\s*([A-Za-z%]*)\s*")
 
 
@@ -36,7 +39,16 @@ def with_settings(settings: Iterable[str]) -> Thresholds:
         >>> with_settings(["memory_warning=2GB"]).memory_warning_mb
         2000.0
     """
-    changes: dict[str, Any] = dict(map(_parse, settings))
+    changes: dict[str, Any] = {}
+    for setting in settings:
+        name, value = _parse(setting)
+        shortest, longest = 2 * STEP, _LONGEST_WINDOW
+        if name == "window_seconds" and not shortest <= value <= longest:
+            raise ConfigError(
+                f"--set {setting}: must be from {duration(shortest)}, two scrapes,"
+                f" to {duration(longest)}"
+            )
+        changes[name] = value
     return dataclasses.replace(Thresholds(), **changes)
 
 

@@ -17,11 +17,16 @@ from evmon._alerting.rules.recording import recordings
 from evmon._alerting.rules.services import service_alerts
 from evmon._alerting.rules.transports import transport_alerts
 from evmon._settings.thresholds import Thresholds
+from evmon._telemetry.instruments import INSTRUMENTS
+from evmon._telemetry.naming import prometheus_label
 from evmon.errors import ConfigError
 
 RUNBOOKS: Final = "https://github.com/evmon/evmon/blob/main/docs/runbooks"
 GRAFANA: Final = "http://localhost:3000"
 _LABEL: Final = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
+_USED: Final = frozenset(
+    (JOB, INSTANCE, "le", "quantile", "alertname", "severity", "alert")
+) | {prometheus_label(key) for row in INSTRUMENTS for key in row.attributes}
 _BY_JOB: Final = re.compile(r"\(job(?=[,)])")
 Format = Literal["prometheus", "operator"]
 
@@ -46,6 +51,13 @@ class RuleOptions:
         for label in self.labels:
             if not _LABEL.fullmatch(label):
                 raise ConfigError(f"--label {label!r}: must be the name of a label")
+            if label in _USED or label.startswith("__"):
+                raise ConfigError(
+                    f"--label {label!r}: the rules already use it; name one that tells"
+                    " services apart, such as namespace"
+                )
+            if self.labels.count(label) > 1:
+                raise ConfigError(f"--label {label!r}: given twice")
 
     def apart(self, expr: str) -> str:
         """An expression that takes services apart by these labels too.
