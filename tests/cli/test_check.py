@@ -295,3 +295,38 @@ def test_another_machine_is_read_through_the_proxy(shown, monkeypatch, capsys):
 
     assert main(["check", "http://service.invalid/metrics"]) == 2
     assert "Not Found" in capsys.readouterr().err
+
+
+def lag_of(service, system="redis"):
+    labels = f'messaging_destination_name="{service}",messaging_system="{system}"'
+    return f'evmon_consumer_lag{{{labels},messaging_consumer_group_name="g"}} 0\n'
+
+
+@pytest.mark.parametrize(
+    ("samples", "command"),
+    [
+        (lag_of("shop"), "'evmon dlq list --service shop'"),
+        ("", "'evmon dlq list --service SERVICE'"),
+        (lag_of("shop") + lag_of("bank"), "'evmon dlq list --service SERVICE'"),
+        (lag_of("$(reboot)"), "'evmon dlq list --service SERVICE'"),
+        (lag_of("shop", "memory"), "check the log"),
+    ],
+)
+@pytest.mark.parametrize(
+    "problem",
+    ["evmon_dead_letters_recent 3", "evmon_dead_letter_queue_oldest_age_seconds 86401"],
+)
+def test_the_suggested_command_names_the_service(look, samples, command, problem):
+    _, seen = look(f"{problem}\n{samples}")
+    (entry,) = seen["recommendations"]
+
+    assert command in entry["next_step"]
+
+
+def test_a_service_is_named_by_its_own_metrics(running, server, capsys):
+    url, bus = running(transport=server.url)
+    bus.publish_sync("unknown", 1)
+    while main(["check", url]) == 0:
+        time.sleep(0.1)
+
+    assert "evmon dlq list --service shop" in capsys.readouterr().out

@@ -11,7 +11,7 @@ from urllib.parse import urljoin, urlsplit
 from prometheus_client.parser import text_string_to_metric_families
 
 from evmon._telemetry.instruments import Instrument
-from evmon._telemetry.naming import prometheus_name
+from evmon._telemetry.naming import prometheus_label, prometheus_name
 
 _MAX_BYTES: Final = 64 * 1024 * 1024
 _MAX_DETAIL: Final = 500
@@ -92,6 +92,17 @@ def highest(samples: Samples, row: Instrument) -> float | None:
     """The highest sample of an instrument; None if there is none."""
     values = (value for _, value in samples.get(prometheus_name(row), []))
     return max(values, default=None)
+
+
+def label_values(samples: Samples, attribute: str, beside: str = "") -> set[str]:
+    """The values of an attribute, of series that have the attribute `beside` too."""
+    wanted, other = prometheus_label(attribute), prometheus_label(beside or attribute)
+    return {
+        labels[wanted]
+        for series in samples.values()
+        for labels, _ in series
+        if wanted in labels and other in labels
+    }
 
 
 def _open(url: str, timeout: float) -> Any:
