@@ -1,14 +1,34 @@
 """Selects and prints dead letters."""
 
+import re
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from rich.table import Table
 
 from evmon._cli.output import echo_error, styled
+from evmon._handlers.handlers import check_pattern
 from evmon._handlers.registry import matches
 from evmon._transports.dead_letters import DeadLetters, StoredDeadLetter
+from evmon.errors import ConfigError
+
+_ID: Final = re.compile(r"([0-9]{1,20})-([0-9]{1,20})")
+_MAX_PART: Final = 2**64 - 1
+
+
+def check_id(letter_id: str) -> None:
+    """Check that a text is the id of an entry in Redis.
+
+    Raises:
+        ConfigError: it is not.
+    """
+    match = _ID.fullmatch(letter_id)
+    if match is None or any(int(part) > _MAX_PART for part in match.groups()):
+        raise ConfigError(
+            f"{letter_id!r:.200}: not the id of a dead letter, which looks like"
+            " 1700000000000-0; 'evmon dlq list' lists them"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,12 +40,21 @@ class Selection:
         reason: reason for dead-lettering; None selects all.
         limit: maximum number; None selects all.
         ids: ids of dead letters; empty selects all.
+
+    Raises:
+        ConfigError: the pattern or an id is invalid.
     """
 
     event_type: str | None
     reason: str | None
     limit: int | None = None
     ids: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.event_type is not None:
+            check_pattern(self.event_type)
+        for letter_id in self.ids:
+            check_id(letter_id)
 
     async def select(self, queue: DeadLetters) -> AsyncIterator[StoredDeadLetter]:
         """The selected dead letters, oldest first."""

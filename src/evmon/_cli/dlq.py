@@ -12,6 +12,7 @@ from rich.progress import Progress, TextColumn, TimeElapsedColumn
 
 from evmon._cli.dead_letters import (
     Selection,
+    check_id,
     letter_as_json,
     letters_table,
     recorded_facts,
@@ -132,6 +133,7 @@ def show_command(letter_id: str, transport: str, service: str, *, as_json: bool)
     Examples:
       evmon dlq show 1700000000000-0 --service shop
     """
+    check_id(letter_id)
     letter = _with_queue(transport, service, lambda queue: queue.letter(letter_id))
     if letter is None:
         echo_error(f"no dead letter {letter_id} of {service}")
