@@ -2,6 +2,7 @@ FROM python:3.13.1-slim AS build
 WORKDIR /build
 COPY pyproject.toml README.md LICENSE ./
 COPY src src
+COPY docs/runbooks docs/runbooks
 RUN ["python", "-m", "venv", "/opt/evmon"]
 RUN ["/opt/evmon/bin/pip", "install", "--no-cache-dir", "--no-compile", "."]
 

@@ -89,7 +89,7 @@ def test_check_prints_breaches_causes_and_next_steps(service, capsys):
     assert main(["check", url]) == 1
     output = capsys.readouterr().out
     assert "WARNING EvmonMemoryHigh" in output
-    assert "Runbook: docs/runbooks/EvmonMemoryHigh.md" in output
+    assert "Runbook: evmon runbook EvmonMemoryHigh" in output
 
     assert main(["check", url, "--json"]) == 1
     (finding,) = json.loads(capsys.readouterr().out)["warnings"]

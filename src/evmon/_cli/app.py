@@ -20,6 +20,7 @@ from evmon._cli.handlers import handlers_table
 from evmon._cli.load import load_bus, user_line
 from evmon._cli.options import Duration, FiniteRange
 from evmon._cli.output import console, echo_error
+from evmon._cli.runbooks import runbook_command
 from evmon._text import one_line
 from evmon.errors import EvmonError, leaf_errors
 
@@ -77,6 +78,7 @@ def cli() -> None:
       evmon run shop.app:bus          run your own service
       evmon handlers shop.app:bus     list the handlers it would discover
       evmon check                     check the service on this machine
+      evmon runbook EvmonMemoryHigh   print what to do about an alert
       evmon dlq list                  list dead-lettered events and why
       evmon rules                     print alert rules for Prometheus
       evmon dashboards                write dashboards for Grafana
@@ -84,6 +86,7 @@ def cli() -> None:
 
 
 cli.add_command(dlq)
+cli.add_command(runbook_command)
 cli.add_command(rules_command)
 cli.add_command(dashboards_command)
 

@@ -163,4 +163,4 @@ def _print(
         for cause in entry.causes:
             out.print(styled(f"  Likely: {cause}"))
         out.print(styled(f"  Next: {entry.next_step}"))
-        out.print(styled(f"  Runbook: docs/runbooks/{entry.runbook}.md"))
+        out.print(styled(f"  Runbook: evmon runbook {entry.runbook}"))

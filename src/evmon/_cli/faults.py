@@ -55,8 +55,8 @@ def seconds_to_alert(fault: Fault) -> float:
         for alert in alerts(Thresholds())
         if alert.name == fault.alert
     )
-    # Two scrapes show growth; the rules are evaluated up to one interval later.
-    return hold + 3 * STEP
+    # The first scrapes after the start show no growth yet, and are still mixed.
+    return hold + 4 * STEP
 
 
 def expectation(fault: Fault, seconds: float) -> str:
