@@ -1,10 +1,10 @@
 FROM python:3.13.1-slim AS build
 WORKDIR /build
-COPY pyproject.toml README.md LICENSE ./
+COPY pyproject.toml README.md LICENSE stack/constraints.txt ./
 COPY src src
 COPY docs/runbooks docs/runbooks
 RUN ["python", "-m", "venv", "/opt/evmon"]
-RUN ["/opt/evmon/bin/pip", "install", "--no-cache-dir", "--no-compile", "."]
+RUN ["/opt/evmon/bin/python", "-m", "pip", "install", "--no-cache-dir", "--no-compile", "--constraint", "constraints.txt", "."]
 
 FROM python:3.13.1-slim
 COPY --from=build /opt/evmon /opt/evmon
