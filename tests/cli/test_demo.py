@@ -124,7 +124,7 @@ def test_a_long_fault_says_when_to_expect_which_alert():
     text = expectation(FAULTS["memory"], 600)
 
     assert "EvmonMemoryHigh" in text
-    assert "6m after" in text
+    assert "within 6m;" in text
     assert "within 5m of" in text
 
 

@@ -71,6 +71,6 @@ def expectation(fault: Fault, seconds: float) -> str:
         )
     window = Thresholds().window_seconds
     return (
-        f"Expect the alert {fault.alert} of 'evmon rules' {duration(needed)} after the"
-        f" fault starts; it clears within {duration(window)} of the fault's end."
+        f"Expect the alert {fault.alert} of 'evmon rules' within {duration(needed)};"
+        f" it clears within {duration(window)} of the fault's end."
     )
