@@ -9,6 +9,7 @@ from evmon._bus.metrics_app import metrics_app
 from evmon._discovery.discovery import DiscoveryFailure
 from evmon._events import Delivery, Event
 from evmon._handlers.handlers import Handler, event_handler
+from evmon._log_records import clean_records
 from evmon._monitor import Finding, Metrics, Monitor, Recommendation
 from evmon._settings.configs import (
     Batching,
@@ -65,3 +66,5 @@ __all__ = [
     "metrics_app",
 ]
 __version__ = "0.1.0"
+
+clean_records()

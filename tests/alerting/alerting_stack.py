@@ -18,7 +18,8 @@ import yaml
 from evmon import Thresholds
 from evmon._alerting.promql import duration
 from evmon._alerting.rules_file import alerts, rules
-from evmon._cli.demo_shop import FAULTS, WINDOW_SECONDS
+from evmon._cli.demo_shop import WINDOW_SECONDS
+from evmon._cli.faults import FAULTS
 
 LIMITS = Thresholds(window_seconds=WINDOW_SECONDS, batch_p95_min_runs=5)
 """The demo runs about one discovery batch per second: fewer than 20 in its window."""

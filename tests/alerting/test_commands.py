@@ -83,3 +83,41 @@ def test_a_folder_that_cannot_be_made_is_an_error_of_one_line(tmp_path, capsys):
     error = capsys.readouterr().err
     assert 1 == error.count("\n")
     assert "choose another --out" in error or not has_sdk
+
+
+@pytest.mark.parametrize("window", ["0.5s", "29s", "400d"])
+@pytest.mark.parametrize("command", ["rules", "dashboards"])
+def test_a_window_that_no_rule_can_use_is_one_line(tmp_path, capsys, command, window):
+    out = ["--out", str(tmp_path)] if command == "dashboards" else []
+
+    assert 1 == main([command, *out, "--set", f"window={window}"])
+
+    output, error = capsys.readouterr()
+    assert "" == output
+    assert error.startswith(f"evmon: --set window={window}: must be from 30s")
+    assert 1 == error.count("\n")
+
+
+def test_a_window_of_two_scrapes_is_accepted(capsys):
+    assert 0 == main(["rules", "--set", "window=30s"])
+
+
+@pytest.mark.parametrize(
+    "label",
+    [
+        *("job", "instance", "le", "alertname", "severity", "__name__", "__x"),
+        *("error_type", "evmon_cache_result", "messaging_destination_name"),
+    ],
+)
+def test_a_label_that_the_rules_use_is_one_line(capsys, label):
+    assert 1 == main(["rules", "--label", label])
+
+    output, error = capsys.readouterr()
+    assert "" == output
+    assert error.startswith(f"evmon: --label {label!r}: ")
+    assert 1 == error.count("\n")
+
+
+def test_a_label_given_twice_is_one_line(capsys):
+    assert 1 == main(["rules", "--label", "cluster", "--label", "cluster"])
+    assert "--label 'cluster': given twice" in capsys.readouterr().err

@@ -13,7 +13,7 @@ import yaml
 from tests.alerting.alerting_stack import LIMITS, AlertingStack, get
 
 from evmon._alerting.rules_file import rules
-from evmon._cli.demo_shop import FAULTS
+from evmon._cli.faults import FAULTS
 
 HANDLER_FAILURE_ALERTS = {
     "EvmonHandlerErrorsHigh",
@@ -118,6 +118,8 @@ def _kill_and_restart_one(stack):
 
 def test_the_drill_covers_every_fault_of_the_demo():
     assert EXPECTED_ALERTS.keys() - {"healthy", "killed"} == set(FAULTS)
+    for name, fault in FAULTS.items():
+        assert fault.alert in EXPECTED_ALERTS[name]
 
 
 @pytest.mark.parametrize("service", EXPECTED_ALERTS)

@@ -3,10 +3,13 @@
 import shutil
 import subprocess
 import sys
+from importlib.metadata import requires
 from pathlib import Path
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
+from redis import AuthenticationError
 
 
 @pytest.fixture
@@ -50,6 +53,47 @@ def test_every_service_but_the_collector_has_a_health_check(compose, root):
         )
         # The Collector's image has neither shell nor HTTP client.
         assert checked or "otel-collector" == name, name
+
+
+def test_every_service_is_hardened(compose):
+    for name, service in compose["services"].items():
+        assert service["read_only"] is True, name
+        assert ["ALL"] == service["cap_drop"], name
+        assert ["no-new-privileges:true"] == service["security_opt"], name
+        assert "unless-stopped" == service["restart"], name
+
+
+def test_redis_asks_for_a_password_that_only_the_shop_is_given(compose):
+    services = compose["services"]
+    wanted = services["redis"]["environment"]["REDISCLI_AUTH"]
+    holders = {n for n, s in services.items() if wanted in str(s)}
+
+    assert wanted.startswith("${REDIS_PASSWORD:?")
+    assert wanted == services["shop"]["environment"]["EVMON_REDIS_PASSWORD"]
+    assert {"redis", "shop"} == holders
+    assert ["--requirepass", wanted] == services["redis"]["command"][-2:]
+
+
+def test_redis_refuses_whoever_has_no_password(compose, own_server):
+    _, *options, _ = compose["services"]["redis"]["command"]
+    server = own_server(*options, 'a "b" $c')
+
+    with server.client() as stranger, pytest.raises(AuthenticationError):
+        stranger.ping()
+    with server.client(password='a "b" $c') as shop:
+        assert shop.ping()
+
+
+def test_the_image_has_pinned_versions_of_all_dependencies(root):
+    lines = (root / "stack/constraints.txt").read_text("utf-8").splitlines()
+    pins = dict(line.split("==") for line in lines if not line.startswith("#"))
+    dockerfile = (root / "Dockerfile").read_text("utf-8")
+
+    for text in requires("evmon"):
+        wanted = Requirement(text)
+        if wanted.marker is None or wanted.marker.evaluate({"python_version": "3.13"}):
+            assert wanted.specifier.contains(pins[wanted.name]), text
+    assert '"--constraint", "constraints.txt"' in dockerfile
 
 
 def test_grafana_has_no_default_password(compose):

@@ -11,6 +11,38 @@ from evmon._cli.app import main
 from evmon._transports.base import DeadLetter
 from evmon._transports.redis import RedisTransport
 
+APP = """
+from evmon import Event, EventBus, RetryPolicy, event_handler
+
+class Orders:
+    @event_handler("order.created", retry=RetryPolicy(max_retries=5))
+    async def created(self, event: Event) -> None: ...
+
+    @event_handler("order.*")
+    def audit(self, event: Event) -> None: ...
+
+class Needy:
+    def __init__(self, database): ...
+
+    @event_handler("a")
+    def handle(self, event): ...
+
+bus = EventBus(service="shop")
+bus.register(Orders())
+broken = EventBus(service="broken")
+broken.register(Needy)
+number = 7
+"""
+
+
+@pytest.fixture
+def app(tmp_path, monkeypatch):
+    name = f"app_{tmp_path.name.replace('-', '_')}"
+    (tmp_path / f"{name}.py").write_text(APP)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    return name
+
 
 @pytest.fixture
 def running():

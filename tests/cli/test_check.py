@@ -89,7 +89,7 @@ def test_check_prints_breaches_causes_and_next_steps(service, capsys):
     assert 1 == main(["check", url])
     output = capsys.readouterr().out
     assert "WARNING EvmonMemoryHigh" in output
-    assert "Runbook: docs/runbooks/EvmonMemoryHigh.md" in output
+    assert "Runbook: evmon runbook EvmonMemoryHigh" in output
 
     assert 1 == main(["check", url, "--json"])
     (finding,) = json.loads(capsys.readouterr().out)["warnings"]
@@ -254,3 +254,79 @@ def test_the_timeout_covers_a_slow_response(shown, capsys):
         thread.join()
 
     assert "no complete response within 0.3 s" in capsys.readouterr().err
+
+
+HOSTILE = "\x1b[2J\u202e\x9b31m"
+
+
+@pytest.mark.parametrize(
+    ("metrics", "readyz"),
+    [
+        ("", (503, f"cannot reach {HOSTILE}\nCRITICAL forged")),
+        (f'evmon_threshold_value{{alert="{HOSTILE}"}} nonsense{HOSTILE}\n', (200, "")),
+        (f'evmon_threshold_value{{{HOSTILE}="x"}} 1\n', (200, "")),
+    ],
+)
+def test_check_prints_no_control_characters(shown, capsys, metrics, readyz):
+    assert 0 < main(["check", shown(f"evmon_uptime_seconds 7\n{metrics}", readyz)])
+
+    output, error = capsys.readouterr()
+    assert all(line.isprintable() for line in (output + error).split("\n"))
+    assert "\nCRITICAL forged" not in output
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "0.0.0.0"])
+def test_a_service_on_this_machine_is_read_without_a_proxy(
+    service, monkeypatch, capsys, host
+):
+    url, _ = service
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+
+    assert 0 == main(["check", url.replace("127.0.0.1", host)])
+
+
+def test_another_machine_is_read_through_the_proxy(shown, monkeypatch, capsys):
+    proxy = shown("").removesuffix("/x/metrics")
+    monkeypatch.setenv("http_proxy", proxy)
+    monkeypatch.delenv("no_proxy", raising=False)
+
+    assert 2 == main(["check", "http://service.invalid/metrics"])
+    assert "Not Found" in capsys.readouterr().err
+
+
+def lag_of(service, system="redis"):
+    labels = f'messaging_destination_name="{service}",messaging_system="{system}"'
+    return f'evmon_consumer_lag{{{labels},messaging_consumer_group_name="g"}} 0\n'
+
+
+@pytest.mark.parametrize(
+    ("samples", "command"),
+    [
+        (lag_of("shop"), "'evmon dlq list --service shop'"),
+        ("", "'evmon dlq list --service SERVICE'"),
+        (lag_of("shop") + lag_of("bank"), "'evmon dlq list --service SERVICE'"),
+        (lag_of("$(reboot)"), "'evmon dlq list --service SERVICE'"),
+        (lag_of("shop", "memory"), "check the log"),
+    ],
+)
+@pytest.mark.parametrize(
+    "problem",
+    ["evmon_dead_letters_recent 3", "evmon_dead_letter_queue_oldest_age_seconds 86401"],
+)
+def test_the_suggested_command_names_the_service(look, samples, command, problem):
+    _, seen = look(f"{problem}\n{samples}")
+    (entry,) = seen["recommendations"]
+
+    assert command in entry["next_step"]
+
+
+def test_a_service_is_named_by_its_own_metrics(running, server, capsys):
+    url, bus = running(transport=server.url)
+    bus.publish_sync("unknown", 1)
+    while main(["check", url]) == 0:
+        time.sleep(0.1)
+
+    assert "evmon dlq list --service shop" in capsys.readouterr().out

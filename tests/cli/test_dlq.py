@@ -122,6 +122,40 @@ def test_an_unknown_dead_letter_is_one_line_and_exit_code_1(dlq, put, letter_id)
     assert "\x1b" not in errors
 
 
+@pytest.mark.parametrize(
+    "letter_id",
+    [
+        "nope",
+        "-",
+        "1",
+        "1-1-1",
+        "(1-0",
+        "\u0661-0",
+        "99999999999999999999-0",
+        "\x1b[2J",
+    ],
+)
+@pytest.mark.parametrize("command", ["show", "replay"])
+def test_what_is_no_id_is_told_from_an_unknown_one(dlq, put, command, letter_id):
+    put(MIXED[0])
+    code, output, errors = dlq(command, letter_id)
+
+    assert (1, "") == (code, output)
+    assert "not the id of a dead letter, which looks like 1700000000000-0" in errors
+    assert 1 == errors.count("\n")
+
+
+@pytest.mark.parametrize("command", ["list", "replay", "purge"])
+@pytest.mark.parametrize("pattern", ["", "order..x", "**.order", "a\nb"])
+def test_an_invalid_pattern_is_one_line(dlq, put, command, pattern):
+    put(MIXED[0])
+    code, output, errors = dlq(command, "--type", pattern)
+
+    assert (1, "") == (code, output)
+    assert errors.startswith("evmon: ")
+    assert 1 == errors.count("\n")
+
+
 def test_control_characters_in_entries_are_not_printed(dlq, server, client):
     client.xadd(STREAM, {b"event": b"\x1b[2Jhello \xff", "x": "\x1b[31m"})
     client.xadd(STREAM, {"event": raw("b")})

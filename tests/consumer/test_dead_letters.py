@@ -4,7 +4,7 @@ import pytest
 from tests.consumer_harness import raw
 
 from evmon import Event, InvalidEventError, Reject
-from evmon._consumer.dead_letters import MAX_MESSAGE, given_up, printable, undecodable
+from evmon._consumer.dead_letters import given_up, undecodable
 from evmon._events import now
 from evmon._telemetry import instruments as i
 from evmon._transports.base import Received
@@ -92,8 +92,3 @@ def test_an_undecodable_event_keeps_its_attempts():
         letter.attempts,
         letter.event_type,
     )
-
-
-def test_error_messages_are_cut_to_one_printable_line():
-    assert "a b?" == printable("a\r\n  b\x1b")
-    assert MAX_MESSAGE == len(printable("x" * 9999))

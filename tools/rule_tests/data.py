@@ -4,10 +4,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
+from evmon._alerting.promql import SCRAPE_INTERVAL_SECONDS
 from evmon._alerting.rules.alert import Severity
 from evmon._settings.thresholds import Thresholds
 
-STEP: Final = 15
+STEP: Final = SCRAPE_INTERVAL_SECONDS
 """Seconds between two samples of an input series."""
 
 Shape = Literal["gauge", "creep", "counter", "burst", "uptime", "restarts"]

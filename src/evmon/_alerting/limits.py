@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
+from evmon._alerting.promql import SCRAPE_INTERVAL_SECONDS, duration
 from evmon._settings.thresholds import Thresholds
 from evmon.errors import ConfigError
 
@@ -23,6 +24,7 @@ _UNITS: Final[Mapping[str, Mapping[str, float]]] = {
 }
 """For each unit at the end of a field's name, the accepted units and their factors."""
 
+_LONGEST_WINDOW: Final = 365 * 86_400.0
 _VALUE: Final = re.compile(r"\s*([0-9.]+)\s*([A-Za-z%]*)\s*")
 
 
@@ -41,7 +43,16 @@ def with_settings(settings: Iterable[str]) -> Thresholds:
         >>> with_settings(["memory_warning=2GB"]).memory_warning_mb
         2000.0
     """
-    changes: dict[str, Any] = dict(map(_parse, settings))
+    changes: dict[str, Any] = {}
+    for setting in settings:
+        name, value = _parse(setting)
+        shortest, longest = 2 * SCRAPE_INTERVAL_SECONDS, _LONGEST_WINDOW
+        if name == "window_seconds" and not shortest <= value <= longest:
+            raise ConfigError(
+                f"--set {setting}: must be from {duration(shortest)}, two scrapes,"
+                f" to {duration(longest)}"
+            )
+        changes[name] = value
     return dataclasses.replace(Thresholds(), **changes)
 
 

@@ -22,6 +22,9 @@ WITH_HANDLER = f'{prometheus_label(i.HANDLER)}!=""'
 
 UPTIME = prometheus_name(i.UPTIME)
 
+SCRAPE_INTERVAL_SECONDS = 15
+"""The scrape interval that the rules are written and tested for."""
+
 
 def series(instrument: Instrument, selector: str = "", suffix: str = "") -> str:
     """Return the name of an instrument's series, with a selector.

@@ -16,6 +16,8 @@ from evmon._alerting.rules.recording import recording_rules
 from evmon._alerting.rules.services import service_alerts
 from evmon._alerting.rules.transports import transport_alerts
 from evmon._settings.thresholds import Thresholds
+from evmon._telemetry.instruments import INSTRUMENTS
+from evmon._telemetry.naming import prometheus_label
 from evmon.errors import ConfigError
 
 HEADER: Final = (
@@ -30,6 +32,10 @@ _VARIABLES: Final = {
     GROUP: "group",
 }
 """Maps each label of an alert to the dashboard variable that filters by it."""
+
+_USED_LABELS: Final = frozenset(
+    (JOB, INSTANCE, "le", "quantile", "alertname", "severity", "alert")
+) | {prometheus_label(key) for row in INSTRUMENTS for key in row.attributes}
 
 Format = Literal["prometheus", "operator"]
 
@@ -53,6 +59,13 @@ class RuleOptions:
         for label in self.labels:
             if not _LABEL_NAME.fullmatch(label):
                 raise ConfigError(f"--label {label!r}: must be the name of a label")
+            if label in _USED_LABELS or label.startswith("__"):
+                raise ConfigError(
+                    f"--label {label!r}: the rules already use it; name one that tells"
+                    " services apart, such as namespace"
+                )
+            if self.labels.count(label) > 1:
+                raise ConfigError(f"--label {label!r}: given twice")
 
     def add_labels(self, expr: str) -> str:
         """Add `labels` to every grouping and matching of an expression.

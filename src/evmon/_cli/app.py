@@ -12,14 +12,20 @@ import click
 
 from evmon import __version__
 from evmon._cli.check import DEFAULT_URL, check
-from evmon._cli.demo import FAULTS, run_demo
+from evmon._cli.demo import run_demo
 from evmon._cli.dlq import dlq
+from evmon._cli.faults import DEFAULT_SECONDS, FAULTS
 from evmon._cli.generate import dashboards_command, rules_command
 from evmon._cli.handlers import handlers_table
-from evmon._cli.load import load_bus
-from evmon._cli.options import FiniteRange
-from evmon._cli.output import console
-from evmon.errors import EvmonError
+from evmon._cli.load import load_bus, user_line
+from evmon._cli.options import Duration, FiniteRange
+from evmon._cli.output import console, echo_error
+from evmon._cli.runbooks import runbook_command
+from evmon._text import one_line
+from evmon.errors import EvmonError, leaf_errors
+
+if sys.version_info < (3, 11):
+    from exceptiongroup import BaseExceptionGroup
 
 USAGE_ERROR: Final = 2
 _PORT: Final = click.IntRange(0, 65535)
@@ -47,6 +53,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(error.format_message(), 1)
     except EvmonError as error:
         return _fail(str(error), 1)
+    except BaseExceptionGroup as group:
+        first, *others = leaf_errors(group)
+        if all(isinstance(error, EvmonError) for error in (first, *others)):
+            return _fail(str(first), 1)
+        raise
     except (click.Abort, KeyboardInterrupt):
         return 130
     except BrokenPipeError:
@@ -67,6 +78,7 @@ def cli() -> None:
       evmon run shop.app:bus          run your own service
       evmon handlers shop.app:bus     list the handlers it would discover
       evmon check                     check the service on this machine
+      evmon runbook EvmonMemoryHigh   print what to do about an alert
       evmon dlq list                  list dead-lettered events and why
       evmon rules                     print alert rules for Prometheus
       evmon dashboards                write dashboards for Grafana
@@ -74,6 +86,7 @@ def cli() -> None:
 
 
 cli.add_command(dlq)
+cli.add_command(runbook_command)
 cli.add_command(rules_command)
 cli.add_command(dashboards_command)
 
@@ -81,8 +94,8 @@ cli.add_command(dashboards_command)
 @cli.command("demo")
 @click.option(
     "--duration",
-    type=FiniteRange(min=0, min_open=True),
-    help="Seconds to run; by default until Ctrl-C.",
+    type=Duration(),
+    help="Time to run, such as 90s; by default until Ctrl-C.",
 )
 @click.option(
     "--rate",
@@ -100,7 +113,13 @@ cli.add_command(dashboards_command)
 @click.option(
     "--fault",
     type=click.Choice(sorted(FAULTS)),
-    help="Inject a fault for 15 s, so that a warning appears and clears.",
+    help="Inject a fault, so that a warning of the monitor appears and clears.",
+)
+@click.option(
+    "--for",
+    "fault_seconds",
+    type=Duration(),
+    help="How long the fault lasts, such as 90s or 10m; by default 15s.",
 )
 @click.option(
     "--transport",
@@ -114,6 +133,7 @@ def demo_command(
     rate: float,
     port: int | None,
     fault: str | None,
+    fault_seconds: float | None,
     transport: str,
 ) -> int:
     """Run a sample shop service with steady traffic and a live summary.
@@ -122,11 +142,16 @@ def demo_command(
     Examples:
       evmon demo
       evmon demo --duration 60 --fault retries
+      evmon demo --fault memory --for 10m
       evmon demo --transport redis://localhost:6379/0
     """
     if port is not None:
         os.environ["EVMON_METRICS_PORT"] = str(port)
-    return asyncio.run(run_demo(duration, rate, fault, transport))
+    if fault_seconds is None:
+        fault_seconds = DEFAULT_SECONDS
+    elif fault is None:
+        raise click.UsageError("--for needs --fault")
+    return asyncio.run(run_demo(duration, rate, fault, transport, fault_seconds))
 
 
 @cli.command("run")
@@ -142,7 +167,7 @@ def demo_command(
     type=click.Choice(["debug", "info", "warning", "error"]),
     default="info",
     show_default=True,
-    help="Minimum level to log on stderr.",
+    help="Minimum level to log on stderr; debug shows where an import failed.",
 )
 def run_command(
     target: str, metrics_host: str | None, metrics_port: int | None, log_level: str
@@ -184,7 +209,7 @@ def handlers_command(target: str, *, as_json: bool) -> int:
         found = [
             {
                 "pattern": handler.pattern,
-                "handler": handler.name,
+                "handler": handler.key,
                 "kind": "async" if handler.is_async else "sync",
                 "takes_many": handler.call_many is not None,
                 "max_retries": handler.retry.max_retries if handler.retry else None,
@@ -192,14 +217,16 @@ def handlers_command(target: str, *, as_json: bool) -> int:
             for handler in handlers
         ]
         failed = [
-            {"provider": failure.provider, "error": str(failure.error)}
+            {"provider": failure.provider, "error": one_line(failure.error)}
             for failure in discovery.failures
         ]
         click.echo(json.dumps({"handlers": found, "failures": failed}, indent=2))
     else:
         console().print(handlers_table(handlers))
         for failure in discovery.failures:
-            click.echo(f"failed: {failure.provider}: {failure.error}", err=True)
+            error = failure.error
+            line = user_line(error, failure.provider)
+            echo_error(f"{failure.provider}: {one_line(error)}{line}")
     return 1 if discovery.failures else 0
 
 
@@ -233,5 +260,5 @@ def _lacks_command(error: click.UsageError) -> bool:
 
 
 def _fail(message: str, code: int) -> int:
-    click.echo(f"evmon: {' '.join(message.split())}", err=True)
+    echo_error(message)
     return code

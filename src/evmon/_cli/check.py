@@ -6,9 +6,8 @@ from http.client import HTTPException
 from typing import Final
 
 import click
-from rich.text import Text
 
-from evmon._cli.output import console
+from evmon._cli.output import console, echo_error, styled
 from evmon._cli.problems import event_counts, event_counts_line, problems
 from evmon._cli.scrape import Samples, full_url, scrape, total, total_of, why_not_ready
 from evmon._monitor import (
@@ -26,6 +25,7 @@ from evmon._settings.environment import environment, resolve
 from evmon._settings.thresholds import BYTES_PER_MB, Thresholds
 from evmon._telemetry import instruments as i
 from evmon._telemetry.naming import prometheus_label, prometheus_name
+from evmon._text import one_line
 
 DEFAULT_URL: Final = "http://127.0.0.1:9464/metrics"
 BREACHED: Final = 1
@@ -49,14 +49,12 @@ def check(url: str, timeout: float, *, as_json: bool) -> int:
         findings = _findings(samples)
         counts = event_counts(samples)
     except (OSError, HTTPException, ValueError, ArithmeticError, LookupError) as error:
-        reason = " ".join(str(getattr(error, "reason", error)).split())
-        reason = reason or type(error).__name__
+        reason = one_line(getattr(error, "reason", error)) or type(error).__name__
         if as_json:
             click.echo(json.dumps({"url": url, "error": reason}, indent=2))
-        click.echo(
-            f"evmon: cannot read {url!r:.200}: {reason:.200}; check that the service is"
-            " running and serves /metrics there",
-            err=True,
+        echo_error(
+            f"cannot read {url!r:.200}: {reason:.200}; check that the service is"
+            " running and serves /metrics there"
         )
         return UNREACHABLE
     not_ready = why_not_ready(url, timeout)
@@ -150,18 +148,19 @@ def _print(
     summary: str, recommendations: list[Recommendation], *, monitored: bool
 ) -> None:
     out = console()
-    out.print(Text(summary))
+    for line in summary.split("\n"):
+        out.print(styled(line))
     if not monitored:
         text = "The monitor is off (auto_discovery=False): its limits are not checked."
-        out.print(Text(text, style="yellow"))
+        out.print(styled(text, style="yellow"))
     elif not recommendations:
-        out.print(Text("No limit is breached.", style="green"))
+        out.print(styled("No limit is breached.", style="green"))
     for entry in recommendations:
         finding = entry.finding
         style = "bold red" if finding.severity == "critical" else "yellow"
-        out.print(Text(f"{finding.severity.upper()} {finding.alert}", style=style))
-        out.print(Text(f"  Seen: {finding.message}"))
+        out.print(styled(f"{finding.severity.upper()} {finding.alert}", style=style))
+        out.print(styled(f"  Seen: {finding.message}"))
         for cause in entry.causes:
-            out.print(Text(f"  Likely: {cause}"))
-        out.print(Text(f"  Next: {entry.next_step}"))
-        out.print(Text(f"  Runbook: docs/runbooks/{entry.runbook}.md"))
+            out.print(styled(f"  Likely: {cause}"))
+        out.print(styled(f"  Next: {entry.next_step}"))
+        out.print(styled(f"  Runbook: evmon runbook {entry.runbook}"))

@@ -1,15 +1,34 @@
 """Selects and prints dead letters."""
 
+import re
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
-import click
 from rich.table import Table
-from rich.text import Text
 
+from evmon._cli.output import echo_error, styled
+from evmon._handlers.handlers import check_pattern
 from evmon._handlers.registry import matches
 from evmon._transports.dead_letters import DeadLetters, StoredDeadLetter
+from evmon.errors import ConfigError
+
+_ID: Final = re.compile(r"([0-9]{1,20})-([0-9]{1,20})")
+_MAX_PART: Final = 2**64 - 1
+
+
+def check_id(letter_id: str) -> None:
+    """Check that a text is the id of an entry in Redis.
+
+    Raises:
+        ConfigError: it is not.
+    """
+    match = _ID.fullmatch(letter_id)
+    if match is None or any(int(part) > _MAX_PART for part in match.groups()):
+        raise ConfigError(
+            f"{letter_id!r:.200}: not the id of a dead letter, which looks like"
+            " 1700000000000-0; 'evmon dlq list' lists them"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,12 +40,21 @@ class Selection:
         reason: reason for dead-lettering; None selects all.
         limit: maximum number; None selects all.
         ids: ids of dead letters; empty selects all.
+
+    Raises:
+        ConfigError: the pattern or an id is invalid.
     """
 
     event_type: str | None
     reason: str | None
     limit: int | None = None
     ids: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.event_type is not None:
+            check_pattern(self.event_type)
+        for letter_id in self.ids:
+            check_id(letter_id)
 
     async def select(self, queue: DeadLetters) -> AsyncIterator[StoredDeadLetter]:
         """The selected dead letters, oldest first."""
@@ -42,7 +70,7 @@ class Selection:
         for letter_id in self.ids:
             letter = await queue.letter(letter_id)
             if letter is None:
-                click.echo(f"evmon: no dead letter {printable(letter_id)}", err=True)
+                echo_error(f"no dead letter {letter_id}")
             else:
                 yield letter
 
@@ -82,10 +110,5 @@ def letters_table(letters: Iterable[StoredDeadLetter]) -> Table:
             facts.get("attempts", ""),
             facts.get("error_message", ""),
         )
-        table.add_row(*(Text(printable(cell)) for cell in cells))
+        table.add_row(*map(styled, cells))
     return table
-
-
-def printable(text: str) -> str:
-    """Untrusted text without terminal control characters."""
-    return "".join(c if c.isprintable() else "?" for c in text)

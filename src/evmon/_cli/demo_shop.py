@@ -10,24 +10,16 @@ import anyio
 from typing_extensions import TypedDict
 
 from evmon._bus.bus import EventBus
+from evmon._cli import faults
 from evmon._events import Event
 from evmon._handlers.handlers import event_handler
 from evmon._settings.configs import MetricsConfig, MonitorConfig
 from evmon._settings.retry_policy import RetryPolicy
 from evmon._settings.thresholds import BYTES_PER_MB, Thresholds
-from evmon.errors import Reject
+from evmon._text import one_line
+from evmon.errors import PublishError, Reject
 
 WINDOW_SECONDS: Final = 10.0
-FAULT_STARTS: Final = 5.0
-FAULT_ENDS: Final = 20.0
-
-FAULTS: Final[dict[str, str]] = {
-    "cold-cache": "new providers are registered all the time",
-    "memory": "the process holds more memory than its limit",
-    "slow-discovery": "a provider has a slow constructor",
-    "retries": "payments fail at first and succeed when retried",
-    "failing-handler": "payments fail permanently and are dead-lettered",
-}
 
 
 class OrderData(TypedDict):
@@ -94,8 +86,9 @@ class Shop:
 
     Args:
         rate: events to publish per second.
-        fault: name of one of `FAULTS`, active from second 5 to second 20.
+        fault: name of one of `FAULTS`.
         transport: URL of the transport.
+        fault_seconds: duration of the fault in seconds.
     """
 
     def __init__(
@@ -103,6 +96,7 @@ class Shop:
         rate: float = 20.0,
         fault: str | None = None,
         transport: str = "memory://",
+        fault_seconds: float = faults.DEFAULT_SECONDS,
     ) -> None:
         self.bus = EventBus(
             service="shop",
@@ -112,8 +106,12 @@ class Shop:
             metrics=MetricsConfig(),
         )
         self.published = 0
+        self.problem = ""
+        """Why events cannot be published; empty if they can."""
+
         self._rate = rate
         self._fault = fault
+        self._fault_seconds = fault_seconds
         self._payments = Payments()
         self._providers: tuple[Any, ...] = (
             self._payments,
@@ -141,10 +139,25 @@ class Shop:
         started = time.monotonic()
         for number in itertools.count(1):
             order = {"id": number, "cents": 1999}
-            await self.bus.publish(next(event_types), order)
-            self.published = number
+            await self._publish(next(event_types), order)
             due = started + number / self._rate
             await asyncio.sleep(max(due - time.monotonic(), 0))
+
+    async def _publish(self, event_type: str, order: dict[str, int]) -> None:
+        """Publish an event; repeat it until the transport accepts it."""
+        while problem := await self._refusal(event_type, order):
+            self.problem = problem
+            await asyncio.sleep(1)
+        self.problem = ""
+        self.published += 1
+
+    async def _refusal(self, event_type: str, order: dict[str, int]) -> str:
+        """Publish an event; returns why it was not accepted, empty if it was."""
+        try:
+            await self.bus.publish(event_type, order)
+        except PublishError as error:
+            return one_line(error)
+        return ""
 
     async def _reload(self) -> None:
         """Register the same providers every second, as an application with plug-ins may."""
@@ -156,8 +169,8 @@ class Shop:
     async def _inject_fault(self) -> None:
         if self._fault is None:
             return
-        await asyncio.sleep(FAULT_STARTS)
-        until = time.monotonic() + FAULT_ENDS - FAULT_STARTS
+        await asyncio.sleep(faults.STARTS)
+        until = time.monotonic() + self._fault_seconds
         if self._fault == "memory":
             ballast = _ballast(2 * Thresholds().memory_warning_mb)
             await asyncio.sleep(until - time.monotonic())

@@ -12,14 +12,15 @@ from rich.progress import Progress, TextColumn, TimeElapsedColumn
 
 from evmon._cli.dead_letters import (
     Selection,
+    check_id,
     letter_as_json,
     letters_table,
-    printable,
     recorded_facts,
 )
 from evmon._cli.options import FiniteRange
-from evmon._cli.output import console
+from evmon._cli.output import console, echo_error
 from evmon._settings.environment import environment
+from evmon._text import printable
 from evmon._transports import open_dead_letters
 from evmon._transports.dead_letters import DeadLetters, StoredDeadLetter
 from evmon.errors import DEAD_LETTER_REASONS, ConfigError
@@ -132,11 +133,10 @@ def show_command(letter_id: str, transport: str, service: str, *, as_json: bool)
     Examples:
       evmon dlq show 1700000000000-0 --service shop
     """
+    check_id(letter_id)
     letter = _with_queue(transport, service, lambda queue: queue.letter(letter_id))
     if letter is None:
-        click.echo(
-            f"evmon: no dead letter {printable(letter_id)} of {service}", err=True
-        )
+        echo_error(f"no dead letter {letter_id} of {service}")
         return 1
     payload = letter.raw.decode(errors="backslashreplace")
     if as_json:
@@ -202,7 +202,7 @@ def replay_command(
     count, too_large = _with_queue(transport, service, run)
     click.echo(f"{count} dead letters {'would be ' if dry_run else ''}replayed")
     if too_large:
-        click.echo(f"evmon: {too_large} have too many fields to be replayed", err=True)
+        echo_error(f"{too_large} have too many fields to be replayed")
     return 1 if too_large or count < len(letter_ids) else 0
 
 

@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 
 from rich.table import Table
-from rich.text import Text
 
+from evmon._cli.output import styled
 from evmon._handlers.handlers import Handler
 
 
@@ -18,6 +18,6 @@ def handlers_table(handlers: Iterable[Handler]) -> Table:
         kind = "async" if handler.is_async else "thread"
         if handler.call_many:
             kind += ", many"
-        cells = (handler.pattern, handler.name, kind, retries)
-        table.add_row(*(Text(cell) for cell in cells))
+        cells = (handler.pattern, handler.key, kind, retries)
+        table.add_row(*map(styled, cells))
     return table

@@ -1,13 +1,17 @@
 """What ``evmon check`` checks besides the monitor's limits: readiness and events."""
 
+import re
 from typing import Final
 
-from evmon._cli.scrape import Samples, highest, total, total_of
+from evmon._cli.scrape import Samples, highest, label_values, total, total_of
 from evmon._monitor import Finding, Recommendation
 from evmon._monitor.findings import MonitoredLimit, Reading, finding_of
 from evmon._settings.thresholds import Thresholds
 from evmon._telemetry import instruments as i
 from evmon._telemetry.naming import prometheus_label
+
+DLQ_LIST: Final = "evmon dlq list"
+_SHELL_WORD: Final = re.compile(r"[\w@%+:,./][\w@%+:,./-]*", re.ASCII)
 
 NOT_READY: Final = MonitoredLimit(
     "EvmonNotReady",
@@ -82,7 +86,7 @@ def problems(
     if not_ready:
         message = f"/readyz reports: {not_ready}"
         finding = Finding(NOT_READY.alert, "critical", 0, 1, "", message)
-        found.append(_recommendation(NOT_READY, finding))
+        found.append(_recommendation(NOT_READY, finding, samples))
     outcome = prometheus_label(i.DISCOVERY_OUTCOME)
     for reading in (
         Reading(
@@ -111,7 +115,7 @@ def problems(
     ):
         breach = finding_of(reading)
         if breach is not None:
-            found.append(_recommendation(reading.monitored, breach))
+            found.append(_recommendation(reading.monitored, breach, samples))
     return found
 
 
@@ -144,7 +148,22 @@ def event_counts_line(counts: dict[str, int | None]) -> str:
     return f"  Events: {', '.join(known)}" if known else ""
 
 
-def _recommendation(monitored: MonitoredLimit, finding: Finding) -> Recommendation:
-    return Recommendation(
-        finding, monitored.causes, monitored.next_step, monitored.alert
-    )
+def _recommendation(
+    monitored: MonitoredLimit, finding: Finding, samples: Samples
+) -> Recommendation:
+    next_step = monitored.next_step
+    if DLQ_LIST in next_step:
+        if {"memory"} == label_values(samples, i.SYSTEM):
+            next_step = "check the log: with memory://, only the process can list them"
+        else:
+            service = _service(samples) or "SERVICE"
+            next_step = next_step.replace(DLQ_LIST, f"{DLQ_LIST} --service {service}")
+    return Recommendation(finding, monitored.causes, next_step, monitored.alert)
+
+
+def _service(samples: Samples) -> str:
+    """The service whose events are handled; empty if unknown or unfit for a shell."""
+    names = label_values(samples, i.DESTINATION, beside=i.GROUP)
+    if len(names) != 1 or not all(map(_SHELL_WORD.fullmatch, names)):
+        return ""
+    return names.pop()

@@ -1,5 +1,6 @@
 """Reads ``/metrics`` and ``/readyz`` of a running service."""
 
+import ipaddress
 import time
 import urllib.error
 import urllib.request
@@ -10,7 +11,7 @@ from urllib.parse import urljoin, urlsplit
 from prometheus_client.parser import text_string_to_metric_families
 
 from evmon._telemetry.instruments import Instrument
-from evmon._telemetry.naming import prometheus_name
+from evmon._telemetry.naming import prometheus_label, prometheus_name
 
 _MAX_BYTES: Final = 64 * 1024 * 1024
 _MAX_DETAIL: Final = 500
@@ -93,6 +94,30 @@ def highest(samples: Samples, row: Instrument) -> float | None:
     return max(values, default=None)
 
 
+def label_values(samples: Samples, attribute: str, beside: str = "") -> set[str]:
+    """The values of an attribute, of series that have the attribute `beside` too."""
+    wanted, other = prometheus_label(attribute), prometheus_label(beside or attribute)
+    return {
+        labels[wanted]
+        for series in samples.values()
+        for labels, _ in series
+        if wanted in labels and other in labels
+    }
+
+
 def _open(url: str, timeout: float) -> Any:
     request = urllib.request.Request(url, headers={"Accept": "text/plain"})  # noqa: S310 - `scrape` checks the scheme
-    return urllib.request.urlopen(request, timeout=timeout)  # noqa: S310
+    # A proxy's loopback is another machine, whatever http_proxy says.
+    direct = [urllib.request.ProxyHandler({})] if _is_this_machine(url) else []
+    return urllib.request.build_opener(*direct).open(request, timeout=timeout)
+
+
+def _is_this_machine(url: str) -> bool:
+    host = (urlsplit(url).hostname or "").rstrip(".")
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return address.is_loopback or address.is_unspecified

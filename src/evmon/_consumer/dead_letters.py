@@ -1,9 +1,10 @@
 """Dead letters: the record of why an event was dead-lettered."""
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any
 
 from evmon._events import Event
+from evmon._text import MAX_LENGTH, one_line
 from evmon._transports.base import DeadLetter, Received
 from evmon.errors import (
     DeadLetterReason,
@@ -11,8 +12,6 @@ from evmon.errors import (
     Reject,
     decisive_error,
 )
-
-MAX_MESSAGE: Final = 1024
 
 
 def undecodable(error: InvalidEventError, received: Received) -> DeadLetter:
@@ -39,21 +38,6 @@ def given_up(
     )
 
 
-def short(error: BaseException) -> str:
-    """The message of an error on one printable line."""
-    try:
-        text = str(error)
-    except Exception:  # noqa: BLE001 - user code
-        text = "error without a message: its __str__ failed"
-    return printable(text)
-
-
-def printable(text: str) -> str:
-    """Untrusted text on one printable line, short enough for a log."""
-    line = " ".join(text.split())[:MAX_MESSAGE]
-    return "".join(c if c.isprintable() else "?" for c in line)
-
-
 def _reason(error: BaseException) -> DeadLetterReason:
     if isinstance(error, InvalidEventError):
         return error.reason
@@ -62,7 +46,7 @@ def _reason(error: BaseException) -> DeadLetterReason:
 
 def _describe(error: BaseException) -> tuple[str, str]:
     kind = type(error)
-    return f"{kind.__module__}.{kind.__qualname__}"[:MAX_MESSAGE], short(error)
+    return f"{kind.__module__}.{kind.__qualname__}"[:MAX_LENGTH], one_line(error)
 
 
 def _attributes(event: "Event[Any]") -> tuple[str, str, str]:

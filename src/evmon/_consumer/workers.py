@@ -17,7 +17,6 @@ from evmon._consumer.cancellation import (
     forget_cancellation,
     has_pending_cancellation,
 )
-from evmon._consumer.dead_letters import printable, short
 from evmon._consumer.in_flight import InFlight
 from evmon._consumer.invoker import Invoker
 from evmon._consumer.work import Call, Work
@@ -25,6 +24,7 @@ from evmon._failpoints import ON, reach
 from evmon._retry import Retrier
 from evmon._settings.configs import ConsumerConfig
 from evmon._telemetry.labels import ErrorTypes
+from evmon._text import one_line
 from evmon._transports.base import Received
 from evmon.errors import InvalidEventError, Reject, RetryLater, decisive_error
 
@@ -222,7 +222,7 @@ class Workers:
             call.handler.key,
             len(works),
             error_type,
-            short(failure),
+            one_line(failure),
         )
         for work in works:
             self._queue.append((work, call, 0))
@@ -279,8 +279,8 @@ class Workers:
         else:
             _log.info(
                 "handler %s failed on event %s, attempt %d, retrying in %.2f s: %s: %s",
-                *(name, printable(work.event.id), attempt + 1, delay),
-                *(self._error_types.of(error), short(error)),
+                *(name, one_line(work.event.id), attempt + 1, delay),
+                *(self._error_types.of(error), one_line(error)),
             )
             group.start_soon(self._queue_later, work, call, attempt + 1, delay, group)
             return True
@@ -293,10 +293,10 @@ class Workers:
         _log.error(
             "handler %s gave up on event %s after %d attempts: %s: %s",
             name,
-            printable(work.event.id),
+            one_line(work.event.id),
             attempts,
             self._error_types.of(error),
-            short(error),
+            one_line(error),
             exc_info=None if isinstance(decisive_error(error), Reject) else error,
             extra={"handler": name, "event_id": work.event.id, "attempts": attempts},
         )

@@ -145,7 +145,7 @@ class Monitor:
                 self.check()
                 if self._clock.monotonic() >= next_summary:
                     next_summary += self._config.summary_interval_seconds
-                    _log.info("%s", self.get_performance_summary())
+                    _log.info(self.get_performance_summary())
             except Exception:  # noqa: BLE001 - a failing monitor must not stop the bus
                 _log.exception("the monitor check failed; it is retried")
 
