@@ -13,6 +13,7 @@ from evmon._settings.fields import (
     at_least,
     between,
     documented,
+    refuse_url,
     setting,
     validate,
 )
@@ -131,6 +132,7 @@ class ConsumerConfig:
 
     def __post_init__(self) -> None:
         validate(self)
+        refuse_url("ConsumerConfig.group", self.group, "a URL is given as transport=")
 
 
 _NAMES = Rule(

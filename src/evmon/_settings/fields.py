@@ -126,6 +126,17 @@ def validate(settings: Any, name: str = "") -> None:
             raise ConfigError(f"{label}={value!r:.100}: must be {words}")
 
 
+def refuse_url(name: str, value: str, instead: str) -> None:
+    """Refuse a URL where a name belongs, without showing the password in it.
+
+    Raises:
+        ConfigError: the value has a scheme.
+    """
+    scheme, separator, _ = value.partition("://")
+    if separator:
+        raise ConfigError(f"{name}='{scheme}://…' is a URL, not a name; {instead}")
+
+
 def section_fields(settings_type: Any) -> Iterable["dataclasses.Field[Any]"]:
     """The fields that hold another settings class, the metadata's ``section``."""
     return [f for f in dataclasses.fields(settings_type) if "section" in f.metadata]

@@ -18,6 +18,7 @@ from evmon._settings.fields import (
     NOT_EMPTY,
     Rule,
     optional_section,
+    refuse_url,
     section,
     section_fields,
     setting,
@@ -62,6 +63,8 @@ class Settings:
 
     def __post_init__(self) -> None:
         validate(self, "EventBus")
+        example = 'EventBus(service="shop", transport="redis://localhost:6379/0")'
+        refuse_url("EventBus.service", self.service, f"the right call is {example}")
 
 
 CONFIGS: Final[Mapping[type, str]] = {
