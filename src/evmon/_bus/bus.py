@@ -2,20 +2,20 @@
 
 import asyncio
 import dataclasses
+import os
 import weakref
-from collections.abc import Callable
-from types import ModuleType, TracebackType
-from typing import Any
+from types import TracebackType
 
 from typing_extensions import Self
 
 from evmon._bus.publish import PublishMethods
+from evmon._bus.register import RegisterMethods
 from evmon._bus.registrations import Registrations
 from evmon._bus.run import check_can_run, run_until_signal, serve_until_signal
 from evmon._bus.runtime import Runtime, preview
 from evmon._clock import SYSTEM_CLOCK, Clock
 from evmon._discovery.discovery import Discovery
-from evmon._handlers.handlers import Handler, handler_of
+from evmon._handlers.handlers import Handler
 from evmon._handlers.registry import Registry
 from evmon._http.exposition import Routes
 from evmon._monitor import Monitor
@@ -39,8 +39,11 @@ from evmon.errors import BusStateError
 running_buses: "weakref.WeakSet[EventBus]" = weakref.WeakSet()
 """The started buses of this process, for `metrics_app`."""
 
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=running_buses.clear)
 
-class EventBus(PublishMethods):
+
+class EventBus(PublishMethods, RegisterMethods):
     """Routes published events to handlers, retries failures and measures everything.
 
     Every setting can be overridden by an ``EVMON_*`` environment variable
@@ -111,7 +114,8 @@ class EventBus(PublishMethods):
         self._clock = clock
         self._registry = Registry()
         self._registrations = Registrations(enabled=self._settings.auto_discovery)
-        self._runtime: Runtime | None = None
+        self._own_runtime: Runtime | None = None
+        self._pid = 0
         self._stopping = False
         self._stopped = False
 
@@ -160,80 +164,6 @@ class EventBus(PublishMethods):
         """Answers ``/metrics``, ``/livez`` and ``/readyz``; None before `start`."""
         return self._runtime.routes if self._runtime else None
 
-    def register(self, provider: Any) -> None:
-        """Queue a provider of handlers for discovery; thread-safe, returns at once.
-
-        A class with instance methods as handlers is instantiated without arguments.
-        The bus keeps a reference to the provider until `unregister`.
-
-        Args:
-            provider: an instance, class, module or function with handlers declared by
-                `event_handler`.
-
-        Raises:
-            BusStateError: the bus has ``auto_discovery=False``, or was stopped.
-
-        Example:
-            >>> bus.register(Orders())
-        """
-        self._registrations.register(provider)
-
-    def discover(self, package: str | ModuleType) -> None:
-        """Queue a package and its modules for discovery; thread-safe, returns at once.
-
-        Abstract classes and protocols are skipped, and so are classes of which an
-        instance is registered.
-
-        Args:
-            package: a module or package, or its dotted name.
-
-        Raises:
-            BusStateError: the bus has ``auto_discovery=False``, or was stopped.
-
-        Example:
-            >>> bus.discover("shop.handlers")
-        """
-        self._registrations.discover(package)
-
-    def unregister(self, provider: Any) -> int:
-        """Remove the handlers of a provider, or withdraw it from the queue.
-
-        Args:
-            provider: the same object that was passed to `register`.
-
-        Returns:
-            Number of handlers removed; 0 if none had been registered yet.
-
-        Example:
-            >>> bus.unregister(orders)
-            2
-        """
-        return self._registrations.unregister(provider)
-
-    def add_handler(
-        self,
-        pattern: str,
-        function: Callable[..., Any],
-        *,
-        retry: RetryPolicy | None = None,
-    ) -> None:
-        """Register a function as a handler at once, without discovery.
-
-        Args:
-            pattern: an event type or a pattern, as for `event_handler`.
-            function: any callable; its annotations decide what it receives, as for
-                `event_handler`.
-            retry: retry policy of this handler; by default that of the bus.
-
-        Raises:
-            ConfigError: the pattern or the policy is invalid.
-            DiscoveryError: a parameter cannot be filled from an event.
-
-        Example:
-            >>> bus.add_handler("order.created", print)
-        """
-        self._registry.add([handler_of(function, pattern, retry)])
-
     async def start(self) -> None:
         """Start discovery, consumer and monitor; ``async with bus`` does it for you.
 
@@ -252,7 +182,7 @@ class EventBus(PublishMethods):
         if self._runtime is not None:
             raise BusStateError("the bus was already started: make a new EventBus")
         runtime = Runtime(self._settings, self._registry, self._clock)
-        self._runtime = runtime
+        self._own_runtime, self._pid = runtime, os.getpid()
         self._registrations.pass_to(runtime.discovery)
         running_buses.add(self)
         try:
@@ -277,15 +207,16 @@ class EventBus(PublishMethods):
             >>> await bus.stop()
         """
         running_buses.discard(self)
-        if self._runtime is None:
+        runtime = self._runtime
+        if runtime is None:
             return
         if self._stopping:
-            await self._runtime.wait()
+            await runtime.wait()
             return
         self._stopping = True
         self._registrations.close()
         try:
-            await self._runtime.stop()
+            await runtime.stop()
         finally:
             self._stopped = True
 
@@ -370,6 +301,7 @@ class EventBus(PublishMethods):
             >>> [handler.pattern for handler in handlers], discovery.failures
             (['order.created'], ())
         """
+        self._check_process()
         registry = Registry()
         registry.add(self._registry.handlers)
         discovery = await preview(
@@ -388,12 +320,26 @@ class EventBus(PublishMethods):
     def _event_loop(self) -> asyncio.AbstractEventLoop:
         return self._live().loop
 
+    @property
+    def _runtime(self) -> Runtime | None:
+        self._check_process()
+        return self._own_runtime
+
+    def _check_process(self) -> None:
+        if self._own_runtime is not None and self._pid != os.getpid():
+            raise BusStateError(
+                f"the bus was started in process {self._pid}, and this is a fork of it:"
+                " make a new EventBus after the fork"
+            )
+
     def _started(self) -> Runtime:
-        if self._runtime is None:
+        runtime = self._runtime
+        if runtime is None:
             raise BusStateError("the bus is not running: use 'async with bus'")
-        return self._runtime
+        return runtime
 
     def _live(self) -> Runtime:
+        self._check_process()
         if self._stopped:
             raise BusStateError("the bus has stopped: make a new EventBus")
         return self._started()

@@ -2,7 +2,8 @@
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Coroutine, Iterable
+from concurrent.futures import wait
 from datetime import datetime
 from typing import Any, Final
 
@@ -12,6 +13,8 @@ from evmon._publisher import Publisher
 from evmon.errors import BusStateError, PublishError
 
 _NOTHING_GIVEN: Final = (None, None, None, None)
+_LOOP_CHECK_INTERVAL: Final = 1.0
+"""Seconds between checks, while a thread waits, whether the event loop still runs."""
 
 
 class PublishMethods(ABC):
@@ -114,7 +117,8 @@ class PublishMethods(ABC):
             InvalidEventError: the type is invalid, or the event is too large, too deep
                 or not representable in JSON.
             PublishError: the transport did not accept it, after all retries.
-            BusStateError: the bus is not running, or the caller is on an event loop.
+            BusStateError: the bus or its event loop is not running, or the caller is on
+                an event loop.
 
         Example:
             >>> @event_handler("order.created")
@@ -127,8 +131,7 @@ class PublishMethods(ABC):
             raise BusStateError(
                 "publish_sync() would block the event loop; use await publish()"
             )
-        publishing = publisher.publish(event)
-        asyncio.run_coroutine_threadsafe(publishing, self._event_loop()).result()
+        _wait_on(self._event_loop(), publisher.publish(event))
         return event
 
     def publish_nowait(self, type: str, data: Any = None) -> "Event[Any]":  # noqa: A002
@@ -177,3 +180,21 @@ class PublishMethods(ABC):
         given = (event_id, source, time, traceparent)
         # Generated attributes are valid.
         return event if given == _NOTHING_GIVEN else check_event(event)
+
+
+def _wait_on(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, None]) -> None:
+    """Run a coroutine on the loop of another thread and wait for it.
+
+    Raises:
+        BusStateError: the loop does not run, or stops meanwhile.
+    """
+    stopped = BusStateError("the event loop of the bus does not run: nothing is sent")
+    if not loop.is_running():
+        work.close()
+        raise stopped
+    future = asyncio.run_coroutine_threadsafe(work, loop)
+    while not wait([future], _LOOP_CHECK_INTERVAL).done:
+        if not loop.is_running():
+            future.cancel()
+            raise stopped
+    future.result()
