@@ -274,8 +274,11 @@ class EventBus(PublishMethods, RegisterMethods):
     async def serve(self) -> None:
         """Do the same as `run` on the current event loop, for your own main function.
 
+        Several buses may be served at once: one signal drains all of them.
+
         Raises:
-            BusStateError: the bus was already started.
+            BusStateError: not called from the main thread, or the bus was already
+                started.
             ConfigError: the metrics address is not available, or the server's
                 configuration is refused.
             TransportError: the transport cannot be opened.
