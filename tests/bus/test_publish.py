@@ -9,14 +9,16 @@ import pytest
 from evmon import Event, EventBus, InvalidEventError, RetryPolicy, TransportError
 from evmon._events import now
 
+TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
 
 async def test_publish_takes_all_attributes_of_an_event(bus):
     async with bus:
         event = await bus.publish(
-            "order.created", id="1", source="/other", traceparent="00-a-b-01"
+            "order.created", id="1", source="/other", traceparent=TRACEPARENT
         )
 
-    assert (event.id, event.source, event.traceparent) == ("1", "/other", "00-a-b-01")
+    assert (event.id, event.source, event.traceparent) == ("1", "/other", TRACEPARENT)
 
 
 async def test_publish_many_takes_events_and_pairs(bus, orders):
@@ -54,7 +56,21 @@ async def test_publishing_is_retried_regardless_of_retry_on(bus, monkeypatch):
         ({"source": 5}, "source 5 must be"),
         ({"time": "yesterday"}, "time 'yesterday' must be a datetime with a time zone"),
         ({"time": datetime(2026, 1, 1)}, "with a time zone"),  # noqa: DTZ001
-        ({"traceparent": 5}, "traceparent 5 must be a string"),
+        ({"traceparent": 5}, "traceparent 5 must be a W3C traceparent"),
+        ({"traceparent": "zzz"}, "traceparent 'zzz' must be a W3C traceparent"),
+        ({"traceparent": ""}, "traceparent '' must be"),
+        ({"traceparent": TRACEPARENT.upper()}, "must be a W3C traceparent"),
+        ({"traceparent": f"ff{TRACEPARENT[2:]}"}, "must be a W3C traceparent"),
+        ({"traceparent": f"{TRACEPARENT}-more"}, "must be a W3C traceparent"),
+        ({"traceparent": f"{TRACEPARENT}\n"}, "must be a W3C traceparent"),
+        (
+            {"traceparent": f"00-{'0' * 32}-b7ad6b7169203331-01"},
+            "must be a W3C traceparent",
+        ),
+        (
+            {"traceparent": f"00-0af7651916cd43dd8448eb211c80319c-{'0' * 16}-01"},
+            "must be a W3C traceparent",
+        ),
     ],
 )
 async def test_attributes_that_cloudevents_forbids_are_refused(
@@ -63,6 +79,38 @@ async def test_attributes_that_cloudevents_forbids_are_refused(
     async with bus:
         with pytest.raises(InvalidEventError, match=re.escape(message)):
             await bus.publish("order.created", **attributes)
+
+
+async def test_a_traceparent_of_a_later_version_may_have_more_fields(bus):
+    later = f"cc{TRACEPARENT[2:]}-what-comes"
+    async with bus:
+        assert later == (await bus.publish("a", traceparent=later)).traceparent
+
+
+async def test_an_event_given_as_the_type_is_refused_with_the_right_call(bus):
+    event = Event(id="1", source="shop", type="a", time=now())
+    async with bus:
+        with pytest.raises(InvalidEventError, match=r"publish_many\(\[event\]\)"):
+            await bus.publish(event)
+        with pytest.raises(InvalidEventError, match=r"publish_many\(\[event\]\)"):
+            bus.publish_nowait(event)
+
+
+@pytest.mark.parametrize("item", ["ab", ("a",), ("a", 1, "id"), None, {"a": 1, "b": 2}])
+async def test_publish_many_refuses_what_is_no_event_and_no_pair(bus, item):
+    async with bus:
+        with pytest.raises(
+            InvalidEventError, match=r"must be an Event or a pair \(type, data\)"
+        ):
+            await bus.publish_many([item])
+
+
+async def test_publish_many_refuses_a_lone_event_or_pair(bus):
+    async with bus:
+        event = await bus.publish("order.created")
+        for alone in (event, ("order.created", 1), "order.created"):
+            with pytest.raises(InvalidEventError, match="an Event"):
+                await bus.publish_many(alone)
 
 
 async def test_an_event_object_with_an_invalid_type_is_refused(bus):

@@ -10,9 +10,12 @@ from typing import Any, Final
 from evmon._bus.run import in_event_loop
 from evmon._events import Event, check_event, check_type, new_id, now
 from evmon._publisher import Publisher
-from evmon.errors import BusStateError, PublishError
+from evmon.errors import BusStateError, InvalidEventError, PublishError
 
 _NOTHING_GIVEN: Final = (None, None, None, None)
+_AS_ONE: Final = (
+    "an Event is given instead of a type or list: publish it with publish_many([event])"
+)
 _LOOP_CHECK_INTERVAL: Final = 1.0
 """Seconds between checks, while a thread waits, whether the event loop still runs."""
 
@@ -90,18 +93,17 @@ class PublishMethods(ABC):
             One entry for each event, in order: None, or why it was refused.
 
         Raises:
-            InvalidEventError: an attribute of an event is invalid; those before it were
-                sent.
+            InvalidEventError: an attribute of an event is invalid, or something is neither
+                an event nor a pair; those before it were sent.
             BusStateError: the bus is not running, or runs on another event loop.
 
         Example:
             >>> await bus.publish_many([("order.created", {"id": n}) for n in (7, 8)])
             [None, None]
         """
-        return await self._publisher().publish_many(
-            check_event(event) if isinstance(event, Event) else self._event(*event)
-            for event in events
-        )
+        if isinstance(events, Event):
+            raise InvalidEventError("decode_error", _AS_ONE)
+        return await self._publisher().publish_many(map(self._checked, events))
 
     def publish_sync(self, type: str, data: Any = None) -> "Event[Any]":  # noqa: A002
         """Publish from a thread, such as that of a plain handler; blocks until sent.
@@ -160,6 +162,15 @@ class PublishMethods(ABC):
         self._publisher().publish_nowait(event)
         return event
 
+    def _checked(self, event: Any) -> "Event[Any]":
+        if isinstance(event, Event):
+            return check_event(event)
+        if not isinstance(event, (tuple, list)) or len(event) != 2:
+            raise InvalidEventError(
+                "decode_error", f"{event!r:.80} must be an Event or a pair (type, data)"
+            )
+        return self._event(*event)
+
     def _event(
         self,
         event_type: str,
@@ -169,6 +180,8 @@ class PublishMethods(ABC):
         time: datetime | None = None,
         traceparent: str | None = None,
     ) -> "Event[Any]":
+        if isinstance(event_type, Event):
+            raise InvalidEventError("decode_error", _AS_ONE)
         event = Event(
             id=new_id() if event_id is None else event_id,
             source=self.service if source is None else source,

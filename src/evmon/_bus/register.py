@@ -36,6 +36,7 @@ class RegisterMethods(ABC):
                 `event_handler`.
 
         Raises:
+            ConfigError: the provider can hold no handlers, such as None or a name.
             BusStateError: the bus has ``auto_discovery=False``, or was stopped, or this
                 is a fork of the process that started it.
 
@@ -55,6 +56,7 @@ class RegisterMethods(ABC):
             package: a module or package, or its dotted name.
 
         Raises:
+            ConfigError: the package is neither a module nor a name.
             BusStateError: the bus has ``auto_discovery=False``, or was stopped, or this
                 is a fork of the process that started it.
 
