@@ -8,6 +8,7 @@ from types import TracebackType
 
 from typing_extensions import Self
 
+from evmon._bus.names import claim_names, release_names
 from evmon._bus.publish import PublishMethods
 from evmon._bus.register import RegisterMethods
 from evmon._bus.registrations import Registrations
@@ -67,7 +68,8 @@ class EventBus(PublishMethods, RegisterMethods):
         clock: source of time and jitter, for tests.
 
     Raises:
-        ConfigError: a setting has an invalid value.
+        ConfigError: a setting has an invalid value, or a variable gives the bus the names
+            of another one in this process.
 
     Example:
         >>> bus = EventBus(service="shop")
@@ -111,6 +113,7 @@ class EventBus(PublishMethods, RegisterMethods):
         )
         self._settings = resolve(settings, environ)
         check_transport(self._settings)
+        claim_names(self, settings, self._settings, environ)
         self._clock = clock
         self._registry = Registry()
         self._registrations = Registrations(enabled=self._settings.auto_discovery)
@@ -189,6 +192,7 @@ class EventBus(PublishMethods, RegisterMethods):
             await runtime.start()
         except BaseException:
             running_buses.discard(self)
+            release_names(self)
             self._registrations.close()
             self._stopping = self._stopped = True
             raise
@@ -219,6 +223,7 @@ class EventBus(PublishMethods, RegisterMethods):
             await runtime.stop()
         finally:
             self._stopped = True
+            release_names(self)
 
     async def wait(self) -> None:
         """Wait until the bus has stopped, by `stop` or because it failed.

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 
 import anyio
 
+from evmon._bus.endpoint import MetricsEndpoint
 from evmon._bus.health import HealthChecks
 from evmon._bus.registrations import Registrations
 from evmon._clock import Clock
@@ -17,7 +18,6 @@ from evmon._discovery.discovery import Discovery
 from evmon._handlers.handlers import HandlerSpec
 from evmon._handlers.registry import Registry
 from evmon._http.exposition import Exposition, Routes
-from evmon._http.server import MetricsServer
 from evmon._monitor import Monitor
 from evmon._publisher import Publisher
 from evmon._retry import Retrier
@@ -96,7 +96,7 @@ class Runtime:
             Exposition(telemetry.scrape, cache_seconds, clock.monotonic),
             {"/livez": health.livez, "/readyz": health.readyz},
         )
-        self._server = MetricsServer(metrics, self.routes) if metrics else None
+        self._endpoint = MetricsEndpoint(settings.service, metrics, self.routes)
         self.loop: asyncio.AbstractEventLoop
         """The event loop of the bus; set by `start`."""
         self._left_unfinished = False
@@ -137,7 +137,7 @@ class Runtime:
     @property
     def metrics_url(self) -> str | None:
         """URL of ``/metrics``; None if it is not served."""
-        return f"{self._server.url}/metrics" if self._server else None
+        return self._endpoint.url
 
     async def start(self) -> None:
         """Start everything; returns when all queued providers have been scanned once.
@@ -185,8 +185,7 @@ class Runtime:
 
     async def _main(self, started: "asyncio.Future[None]") -> None:
         try:
-            if self._server is not None:
-                self._server.start()
+            self._endpoint.start()
             # A bus that only publishes creates no group: its lag would grow forever.
             reads = len(self._registry) > 0 or self.discovery.pending > 0
             await self.transport.open(reads=reads)
@@ -201,8 +200,7 @@ class Runtime:
             self._uncount_handlers()
             self._count_handlers(-len(self._registry))
             self._cache.clear()
-            if self._server is not None:
-                await anyio.to_thread.run_sync(self._server.stop)
+            await anyio.to_thread.run_sync(self._endpoint.stop)
             await anyio.to_thread.run_sync(self.telemetry.shutdown)
 
     async def _run_parts(self, started: "asyncio.Future[None]") -> None:
