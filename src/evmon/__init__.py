@@ -17,6 +17,7 @@ from evmon._settings.configs import (
     EventLimits,
     MetricsConfig,
     MonitorConfig,
+    PublishRetry,
     RedisConfig,
 )
 from evmon._settings.retry_policy import RetryPolicy
@@ -54,6 +55,7 @@ __all__ = [
     "Monitor",
     "MonitorConfig",
     "PublishError",
+    "PublishRetry",
     "Recommendation",
     "RedisConfig",
     "Reject",

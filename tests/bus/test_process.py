@@ -15,7 +15,7 @@ def test_publish_sync_is_refused_while_the_event_loop_does_not_run():
     loop.run_until_complete(bus.start())
     try:
         with pytest.raises(BusStateError, match="event loop of the bus does not run"):
-            bus.publish_sync("a")
+            bus.publish_sync("a", timeout=1)
     finally:
         loop.run_until_complete(bus.stop())
         loop.close()

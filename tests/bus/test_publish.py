@@ -1,12 +1,22 @@
 """Events are valid by CloudEvents, or refused before they are sent."""
 
+import asyncio
 import re
 from datetime import datetime, timezone
 
 import pydantic
 import pytest
 
-from evmon import Event, EventBus, InvalidEventError, RetryPolicy, TransportError
+from evmon import (
+    ConfigError,
+    Event,
+    EventBus,
+    InvalidEventError,
+    PublishError,
+    PublishRetry,
+    RetryPolicy,
+    TransportError,
+)
 from evmon._events import now
 
 TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -33,19 +43,73 @@ async def test_an_invalid_event_type_is_refused(bus):
             await bus.publish("order.*")
 
 
-async def test_publishing_is_retried_regardless_of_retry_on(bus, monkeypatch):
-    bus = EventBus(retry=RetryPolicy(retry_on=(KeyError,), base_delay=0.001))
+async def test_publishing_has_a_retry_policy_of_its_own(monkeypatch):
+    never = RetryPolicy(max_retries=0)
+    bus = EventBus(retry=never, publish_retry=PublishRetry(base_delay=0.001))
     async with bus:
         transport = bus._runtime.transport
-        publish, failures = transport.publish, [TransportError("away")]
+        publish, failures = transport.publish, [TransportError("away")] * 10
 
-        async def fail_once(*args):
+        async def fail_ten_times(*args):
             if failures:
                 raise failures.pop()
             return await publish(*args)
 
-        monkeypatch.setattr(transport, "publish", fail_once)
+        monkeypatch.setattr(transport, "publish", fail_ten_times)
         await bus.publish("a")
+
+
+def test_publishing_outlasts_a_short_absence_of_the_server():
+    retry = PublishRetry()
+    delays = [retry.policy.delay(n) for n in range(retry.max_retries)]
+
+    assert (10, 2) == (len(delays), max(delays))
+    assert 10 < sum(delays) < retry.deadline
+
+
+def test_variables_set_the_retries_of_publishing(monkeypatch):
+    monkeypatch.setenv("EVMON_PUBLISH_RETRY_DEADLINE", "7")
+
+    assert 7 == EventBus()._settings.publish_retry.deadline
+
+
+@pytest.fixture
+def hanging(bus, monkeypatch):
+    async def hang(*_):
+        await asyncio.sleep(60)
+
+    async def start():
+        await bus.start()
+        monkeypatch.setattr(bus._runtime.transport, "publish", hang)
+        return bus
+
+    return start
+
+
+async def test_a_publish_fails_once_its_timeout_has_passed(hanging):
+    bus = await hanging()
+    with pytest.raises(PublishError, match=r"not accepted within 0\.05 s"):
+        await bus.publish("a", timeout=0.05)
+    with pytest.raises(PublishError, match=r"not accepted within 0\.05 s"):
+        await asyncio.to_thread(bus.publish_sync, "a", timeout=0.05)
+    stopping = asyncio.create_task(bus.stop())
+    await pytest.settle()
+    stopping.cancel()
+    await asyncio.gather(stopping, return_exceptions=True)
+
+
+async def test_a_publish_in_time_returns_its_event(bus):
+    async with bus:
+        assert "a" == (await bus.publish("a", timeout=5)).type
+        in_thread = await asyncio.to_thread(bus.publish_sync, "a", timeout=5)
+        assert "a" == in_thread.type
+
+
+@pytest.mark.parametrize("timeout", [-1, float("nan"), "5", True])
+async def test_an_invalid_timeout_is_refused(bus, timeout):
+    async with bus:
+        with pytest.raises(ConfigError, match="must be seconds, 0 or more"):
+            await bus.publish("a", timeout=timeout)
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,7 @@ from evmon._settings.configs import (
     EventLimits,
     MetricsConfig,
     MonitorConfig,
+    PublishRetry,
     RedisConfig,
 )
 from evmon._settings.environment import environment, resolve, warn_of_slips
@@ -57,9 +58,10 @@ class EventBus(PublishMethods, RegisterMethods):
         auto_discovery: run discovery and the monitor.
         discovery: how providers are scanned.
         batching: how published events are batched.
+        publish_retry: how a publish is retried that the transport did not accept.
         consumer: how events are read and handled.
         redis: how the Redis transport behaves.
-        retry: policy for discovery, publishing, and handlers without their own.
+        retry: policy for discovery, and for handlers without their own.
         thresholds: the limits that the monitor checks.
         monitor: how often the monitor checks limits and logs a summary.
         metrics: where ``/metrics`` is served. None serves it only from `run` and
@@ -86,6 +88,7 @@ class EventBus(PublishMethods, RegisterMethods):
         auto_discovery: bool = True,
         discovery: DiscoveryConfig = DiscoveryConfig(),
         batching: Batching = Batching(),
+        publish_retry: PublishRetry = PublishRetry(),
         consumer: ConsumerConfig = ConsumerConfig(),
         redis: RedisConfig = RedisConfig(),
         retry: RetryPolicy = RetryPolicy(),
@@ -103,6 +106,7 @@ class EventBus(PublishMethods, RegisterMethods):
             auto_discovery=auto_discovery,
             discovery=discovery,
             batching=batching,
+            publish_retry=publish_retry,
             consumer=consumer,
             redis=redis,
             retry=retry,

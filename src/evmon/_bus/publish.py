@@ -7,10 +7,12 @@ from concurrent.futures import wait
 from datetime import datetime
 from typing import Any, Final
 
+import anyio
+
 from evmon._bus.run import in_event_loop
 from evmon._events import Event, check_event, check_type, new_id, now
 from evmon._publisher import Publisher
-from evmon.errors import BusStateError, InvalidEventError, PublishError
+from evmon.errors import BusStateError, ConfigError, InvalidEventError, PublishError
 
 _NOTHING_GIVEN: Final = (None, None, None, None)
 _AS_ONE: Final = (
@@ -49,6 +51,7 @@ class PublishMethods(ABC):
         source: str | None = None,
         time: datetime | None = None,
         traceparent: str | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109 - for callers without anyio
     ) -> "Event[Any]":
         """Publish an event and wait until the transport has accepted it.
 
@@ -62,6 +65,8 @@ class PublishMethods(ABC):
             source: by default the name of the service.
             time: with a time zone; by default now.
             traceparent: W3C Trace Context to pass on; none by default.
+            timeout: seconds after which to raise `PublishError`; by default that takes as
+                long as the retries (`PublishRetry`). The event may still be sent.
 
         Returns:
             The published event.
@@ -69,8 +74,9 @@ class PublishMethods(ABC):
         Raises:
             InvalidEventError: an attribute is invalid by CloudEvents 1.0, or the event
                 is too large, too deep or not representable in JSON.
-            PublishError: the transport did not accept it, after all retries.
+            PublishError: the transport did not accept it, after all retries or in time.
             BusStateError: the bus is not running, or runs on another event loop.
+            ConfigError: the timeout is not a number of seconds.
 
         Example:
             >>> event = await bus.publish("order.created", {"id": 7})
@@ -78,7 +84,7 @@ class PublishMethods(ABC):
             'order.created'
         """
         event = self._event(type, data, id, source, time, traceparent)
-        await self._publisher().publish(event)
+        await _publish_within(timeout, self._publisher(), event)
         return event
 
     async def publish_many(
@@ -105,12 +111,19 @@ class PublishMethods(ABC):
             raise InvalidEventError("decode_error", _AS_ONE)
         return await self._publisher().publish_many(map(self._checked, events))
 
-    def publish_sync(self, type: str, data: Any = None) -> "Event[Any]":  # noqa: A002
+    def publish_sync(
+        self,
+        type: str,  # noqa: A002 - CloudEvents' word
+        data: Any = None,
+        *,
+        timeout: float | None = None,
+    ) -> "Event[Any]":
         """Publish from a thread, such as that of a plain handler; blocks until sent.
 
         Args:
             type: words joined by dots, for example ``order.created``.
             data: as for `publish`; None by default.
+            timeout: as for `publish`; none by default.
 
         Returns:
             The published event.
@@ -118,7 +131,8 @@ class PublishMethods(ABC):
         Raises:
             InvalidEventError: the type is invalid, or the event is too large, too deep
                 or not representable in JSON.
-            PublishError: the transport did not accept it, after all retries.
+            PublishError: the transport did not accept it, after all retries or in time.
+            ConfigError: the timeout is not a number of seconds.
             BusStateError: the bus or its event loop is not running, or the caller is on
                 an event loop.
 
@@ -133,7 +147,8 @@ class PublishMethods(ABC):
             raise BusStateError(
                 "publish_sync() would block the event loop; use await publish()"
             )
-        _wait_on(self._event_loop(), publisher.publish(event))
+        publishing = _publish_within(timeout, publisher, event)
+        _wait_on(self._event_loop(), publishing)
         return event
 
     def publish_nowait(self, type: str, data: Any = None) -> "Event[Any]":  # noqa: A002
@@ -193,6 +208,24 @@ class PublishMethods(ABC):
         given = (event_id, source, time, traceparent)
         # Generated attributes are valid.
         return event if given == _NOTHING_GIVEN else check_event(event)
+
+
+async def _publish_within(
+    timeout: float | None,  # noqa: ASYNC109 - it is implemented here
+    publisher: Publisher,
+    event: "Event[Any]",
+) -> None:
+    """Publish, and fail once `timeout` has passed, if it is not None."""
+    if timeout is None:
+        return await publisher.publish(event)
+    is_number = isinstance(timeout, (int, float)) and not isinstance(timeout, bool)
+    if not is_number or not timeout >= 0:
+        raise ConfigError(f"timeout={timeout!r:.80}: must be seconds, 0 or more")
+    with anyio.move_on_after(timeout):
+        return await publisher.publish(event)
+    raise PublishError(
+        event.id, f"not accepted within {timeout:g} s; it may still be sent"
+    )
 
 
 def _wait_on(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, None]) -> None:

@@ -1,7 +1,6 @@
 """The parts of a running bus, started and stopped in order."""
 
 import asyncio
-import dataclasses
 import logging
 import sys
 from collections.abc import Awaitable, Callable
@@ -33,7 +32,6 @@ from evmon._telemetry.recorders import (
     RetryRecorder,
 )
 from evmon._transports import open_transport
-from evmon.errors import TransportError
 
 if sys.version_info < (3, 11):
     from exceptiongroup import BaseExceptionGroup
@@ -108,8 +106,7 @@ class Runtime:
         return Publisher(
             transport,
             settings.batching,
-            # `retry_on` is about handlers; publishing retries transport errors.
-            dataclasses.replace(settings.retry, retry_on=(TransportError,)),
+            settings.publish_retry,
             Retrier(self._clock, RetryRecorder(meter, "publish")),
             PublishRecorder(meter, transport.system, transport.destination),
             lambda event_type: self._registry.match(event_type).label,

@@ -17,7 +17,8 @@ from evmon._settings.fields import (
     setting,
     validate,
 )
-from evmon.errors import ConfigError
+from evmon._settings.retry_policy import RetryPolicy
+from evmon.errors import ConfigError, TransportError
 
 _STREAM_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
@@ -74,6 +75,41 @@ class Batching:
 
     def __post_init__(self) -> None:
         validate(self)
+
+
+@documented
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublishRetry:
+    """How a publish is retried that the transport did not accept.
+
+    The delays are those of a `RetryPolicy` with full jitter.
+
+    Example:
+        >>> PublishRetry(deadline=5).max_retries
+        10
+    """
+
+    max_retries: int = setting(
+        10, at_least(0), "Maximum retries after the first attempt; 0 disables retries."
+    )
+    base_delay: float = setting(0.1, at_least(0), "Seconds before the first retry.")
+    max_delay: float = setting(2.0, at_least(0), "Maximum seconds before a retry.")
+    deadline: float = setting(
+        30.0, at_least(0), "Seconds since the publish after which no retry begins."
+    )
+
+    def __post_init__(self) -> None:
+        validate(self)
+
+    @property
+    def policy(self) -> RetryPolicy:
+        """The same without the deadline."""
+        return RetryPolicy(
+            max_retries=self.max_retries,
+            base_delay=self.base_delay,
+            max_delay=self.max_delay,
+            retry_on=(TransportError,),
+        )
 
 
 @documented

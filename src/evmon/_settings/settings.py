@@ -11,6 +11,7 @@ from evmon._settings.configs import (
     EventLimits,
     MetricsConfig,
     MonitorConfig,
+    PublishRetry,
     RedisConfig,
 )
 from evmon._settings.fields import (
@@ -53,6 +54,7 @@ class Settings:
     auto_discovery: bool = setting(True, ANY, "Run discovery and the monitor.")
     discovery: DiscoveryConfig = section(DiscoveryConfig)
     batching: Batching = section(Batching)
+    publish_retry: PublishRetry = section(PublishRetry)
     consumer: ConsumerConfig = section(ConsumerConfig)
     redis: RedisConfig = section(RedisConfig)
     monitor: MonitorConfig = section(MonitorConfig)
