@@ -192,6 +192,7 @@ class Runtime:
                 with anyio.CancelScope(shield=True):
                     await self.transport.close()
         finally:
+            self.health.stopped()
             # Also after a failure: release callers that wait for unsent events.
             self.publisher.abandon()
             self._uncount_handlers()
