@@ -55,7 +55,7 @@ class HealthChecks:
 
     def stopped(self) -> None:
         """Report that the bus has stopped or failed."""
-        self._state = "stopped"
+        self._state = self._problem = "stopped"
         self._set_ready(0)
 
     def livez(self) -> Health:

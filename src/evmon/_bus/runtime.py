@@ -1,9 +1,11 @@
 """The parts of a running bus, started and stopped in order."""
 
 import asyncio
+import functools
 import logging
 import sys
 from collections.abc import Awaitable, Callable
+from typing import Final
 
 import anyio
 
@@ -32,9 +34,12 @@ from evmon._telemetry.recorders import (
     RetryRecorder,
 )
 from evmon._transports import open_transport
+from evmon.errors import BusStateError
 
 if sys.version_info < (3, 11):
     from exceptiongroup import BaseExceptionGroup
+
+_CANCELLED: Final = "the bus was cancelled before it was stopped"
 
 _log = logging.getLogger("evmon.bus")
 
@@ -147,7 +152,7 @@ class Runtime:
         started = self.loop.create_future()
         # One task owns all others, independent of the task that starts the bus.
         task = self._task = asyncio.create_task(self._main(started), name="evmon")
-        task.add_done_callback(lambda task: _pass_on(task, started))
+        task.add_done_callback(lambda task: self._pass_on(task, started))
         try:
             await started
         except asyncio.CancelledError:
@@ -159,6 +164,23 @@ class Runtime:
             await self.stop()
             raise
 
+    def _pass_on(
+        self, task: "asyncio.Task[None]", started: "asyncio.Future[None]"
+    ) -> None:
+        """Raise a failure in `start`; log it if the bus had already started."""
+        if not task.cancelled():
+            error = _innermost(task.exception())
+        elif started.cancelled() or self._stop.is_set():  # by the caller
+            return
+        else:
+            error = BusStateError(_CANCELLED)
+        if error is None:
+            return
+        if started.done():
+            _log.critical("the bus failed: %s: %s", type(error).__name__, error)
+        else:
+            started.set_exception(error)
+
     async def stop(self) -> None:
         """Drain and stop; raises the error that made the bus fail, if any."""
         self._stop.set()
@@ -166,14 +188,19 @@ class Runtime:
             return
         task = self._task
         try:
-            await asyncio.shield(task)
+            await asyncio.wait([task])
         except asyncio.CancelledError:
             if not task.done():  # the caller is cancelled: stop without draining
                 task.cancel()
                 await asyncio.wait([task])
             raise
-        except BaseExceptionGroup as group:
-            raise _innermost(group) from group  # type: ignore[misc]
+        if task.cancelled():
+            raise BusStateError(_CANCELLED)
+        error = task.exception()
+        if isinstance(error, BaseExceptionGroup):
+            raise _innermost(error) from error  # type: ignore[misc]
+        if error is not None:
+            raise error
 
     async def wait(self) -> None:
         """Wait until the bus has stopped, by `stop` or by a failure."""
@@ -205,15 +232,24 @@ class Runtime:
         async with anyio.create_task_group() as parts:
             publisher_done = asyncio.Event()
             consumer_done = asyncio.Event()
-            parts.start_soon(self.transport.run)
-            parts.start_soon(_and_then, self.publisher.run, publisher_done)
-            discovering = anyio.CancelScope()
+            whole, discovering = parts.cancel_scope, anyio.CancelScope()
+
+            def part(
+                name: str, run: Callable[[], Awaitable[None]]
+            ) -> Callable[[], Awaitable[None]]:
+                return functools.partial(self._run_part, whole, name, run)
+
+            parts.start_soon(part("transport", self.transport.run))
+            publishing = part("publisher", self.publisher.run)
+            parts.start_soon(_and_then, publishing, publisher_done)
             if self._settings.auto_discovery:
-                parts.start_soon(_within, discovering, self.discovery.run)
+                finding = part("discovery", self.discovery.run)
+                parts.start_soon(_within, discovering, finding)
                 await self.discovery.wait_until_quiet()
-            parts.start_soon(_and_then, self.consumer.run, consumer_done)
+            consuming = part("consumer", self.consumer.run)
+            parts.start_soon(_and_then, consuming, consumer_done)
             if self.monitor is not None:
-                parts.start_soon(self.monitor.run)
+                parts.start_soon(part("monitor", self.monitor.run))
             if not started.done():
                 started.set_result(None)
             self.health.started()
@@ -229,6 +265,27 @@ class Runtime:
             await self._drain(consumer_done, publisher_done)
             parts.cancel_scope.cancel()
             _log.info("%s stopped", self._settings.service)
+
+    async def _run_part(
+        self, whole: anyio.CancelScope, name: str, run: Callable[[], Awaitable[None]]
+    ) -> None:
+        """Run a part that must not end before the bus is stopped.
+
+        Args:
+            whole: scope of all parts.
+            name: name of the part in the error.
+            run: runs the part.
+
+        Raises:
+            BusStateError: it returned, or was cancelled alone.
+        """
+        try:
+            await run()
+        except asyncio.CancelledError:
+            if self._stop.is_set() or whole.cancel_called:
+                raise
+        if not self._stop.is_set():
+            raise BusStateError(f"the {name} ended before the bus was stopped")
 
     async def _drain(
         self, consumer_done: asyncio.Event, publisher_done: asyncio.Event
@@ -276,8 +333,10 @@ async def preview(
 
 
 async def _and_then(run: Callable[[], Awaitable[None]], done: asyncio.Event) -> None:
-    await run()
-    done.set()
+    try:
+        await run()
+    finally:  # cancelled alone, it would hold up the stop
+        done.set()
 
 
 async def _within(scope: anyio.CancelScope, run: Callable[[], Awaitable[None]]) -> None:
@@ -290,17 +349,3 @@ def _innermost(error: BaseException | None) -> BaseException | None:
     while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]
     return error
-
-
-def _pass_on(task: "asyncio.Task[None]", started: "asyncio.Future[None]") -> None:
-    """Raise a failure in `start`; log it if the bus had already started."""
-    if task.cancelled():
-        started.cancel()
-        return
-    error = _innermost(task.exception())
-    if error is None:
-        return
-    if started.done():
-        _log.critical("the bus failed: %s: %s", type(error).__name__, error)
-    else:
-        started.set_exception(error)
