@@ -3,6 +3,7 @@
 import asyncio
 import functools
 import logging
+import math
 import sys
 from collections.abc import Awaitable, Callable
 from typing import Final
@@ -232,24 +233,22 @@ class Runtime:
         async with anyio.create_task_group() as parts:
             publisher_done = asyncio.Event()
             consumer_done = asyncio.Event()
-            whole, discovering = parts.cancel_scope, anyio.CancelScope()
-
-            def part(
-                name: str, run: Callable[[], Awaitable[None]]
-            ) -> Callable[[], Awaitable[None]]:
-                return functools.partial(self._run_part, whole, name, run)
-
-            parts.start_soon(part("transport", self.transport.run))
-            publishing = part("publisher", self.publisher.run)
+            discovering = anyio.CancelScope()
+            parts.start_soon(self._run_part, "transport", self.transport.run)
+            publishing = functools.partial(
+                self._run_part, "publisher", self.publisher.run
+            )
             parts.start_soon(_and_then, publishing, publisher_done)
             if self._settings.auto_discovery:
-                finding = part("discovery", self.discovery.run)
+                finding = functools.partial(
+                    self._run_part, "discovery", self.discovery.run
+                )
                 parts.start_soon(_within, discovering, finding)
                 await self.discovery.wait_until_quiet()
-            consuming = part("consumer", self.consumer.run)
+            consuming = functools.partial(self._run_part, "consumer", self.consumer.run)
             parts.start_soon(_and_then, consuming, consumer_done)
             if self.monitor is not None:
-                parts.start_soon(part("monitor", self.monitor.run))
+                parts.start_soon(self._run_part, "monitor", self.monitor.run)
             if not started.done():
                 started.set_result(None)
             self.health.started()
@@ -266,24 +265,18 @@ class Runtime:
             parts.cancel_scope.cancel()
             _log.info("%s stopped", self._settings.service)
 
-    async def _run_part(
-        self, whole: anyio.CancelScope, name: str, run: Callable[[], Awaitable[None]]
-    ) -> None:
+    async def _run_part(self, name: str, run: Callable[[], Awaitable[None]]) -> None:
         """Run a part that must not end before the bus is stopped.
 
-        Args:
-            whole: scope of all parts.
-            name: name of the part in the error.
-            run: runs the part.
-
         Raises:
-            BusStateError: it returned, or was cancelled alone.
+            BusStateError: it returned, or was cancelled by something else than the bus.
         """
         try:
             await run()
         except asyncio.CancelledError:
-            if self._stop.is_set() or whole.cancel_called:
+            if anyio.current_effective_deadline() == -math.inf:  # by a scope of the bus
                 raise
+            raise BusStateError(f"the {name} was cancelled from outside") from None
         if not self._stop.is_set():
             raise BusStateError(f"the {name} ended before the bus was stopped")
 
@@ -333,10 +326,8 @@ async def preview(
 
 
 async def _and_then(run: Callable[[], Awaitable[None]], done: asyncio.Event) -> None:
-    try:
-        await run()
-    finally:  # cancelled alone, it would hold up the stop
-        done.set()
+    await run()
+    done.set()
 
 
 async def _within(scope: anyio.CancelScope, run: Callable[[], Awaitable[None]]) -> None:
