@@ -85,6 +85,15 @@ async def test_a_variable_may_name_buses_that_the_code_does_not_tell_apart(monke
     assert ["all", "all"] == [bus.service for bus in buses]
 
 
+def test_a_bus_in_a_reference_cycle_that_nobody_uses_has_no_name(monkeypatch):
+    monkeypatch.setenv("EVMON_SERVICE", "all")
+    cycle = [EventBus("first")]
+    cycle.append(cycle)
+    del cycle
+
+    assert "all" == EventBus("second").service
+
+
 async def test_a_variable_may_name_one_bus_after_the_other(monkeypatch):
     monkeypatch.setenv("EVMON_SERVICE", "all")
     first = EventBus("first")

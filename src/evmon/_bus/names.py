@@ -1,5 +1,6 @@
 """Buses of one process that a variable would give the same name."""
 
+import gc
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 from weakref import WeakKeyDictionary
@@ -41,20 +42,29 @@ def claim_names(
     given = _place(in_code)
     if place.transport == "memory://":  # never shared, so not what tells buses apart
         given = given._replace(transport=place.transport)
-    for other_given, other_place in _buses.values():
-        if place == other_place and given != other_given:
-            names = " and ".join(name for name in _VARIABLES if name in environ)
-            raise ConfigError(
-                f"{names} would make this bus and another one of this process the same:"
-                f" service {place.service!r}, group {place.group!r}, on one transport;"
-                " unset it, and name each bus in code"
-            )
+    if _confused(given, place):
+        gc.collect()  # buses in reference cycles, that nobody uses any more
+    if _confused(given, place):
+        names = " and ".join(name for name in _VARIABLES if name in environ)
+        raise ConfigError(
+            f"{names} would make this bus and another one of this process the same:"
+            f" service {place.service!r}, group {place.group!r}, on one transport;"
+            " unset it, and name each bus in code"
+        )
     _buses[bus] = given, place
 
 
 def release_names(bus: object) -> None:
     """Forget a bus that has stopped."""
     _buses.pop(bus, None)
+
+
+def _confused(given: _Place, place: _Place) -> bool:
+    """Whether another bus has the same place, and not in code."""
+    return any(
+        place == other_place and given != other_given
+        for other_given, other_place in list(_buses.values())
+    )
 
 
 def _place(settings: Settings) -> _Place:
