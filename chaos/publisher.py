@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from chaos.journal import POISON, Journal
-from evmon import Batching, Event, EventBus, RedisConfig, RetryPolicy
+from evmon import Batching, Event, EventBus, PublishRetry, RedisConfig
 
 
 def arguments() -> argparse.Namespace:
@@ -56,7 +56,7 @@ async def main(args: argparse.Namespace) -> None:
         redis=RedisConfig(
             timeout=args.timeout, connect_within=30, min_replicas=args.min_replicas
         ),
-        retry=RetryPolicy(max_retries=3, base_delay=0.05, max_delay=0.5),
+        publish_retry=PublishRetry(max_retries=3, base_delay=0.05, max_delay=0.5),
     )
     accepted = Journal(args.folder / f"published-{args.name}")
     refused = Journal(args.folder / f"refused-{args.name}")

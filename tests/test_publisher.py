@@ -11,7 +11,7 @@ from evmon import (
     Event,
     InvalidEventError,
     PublishError,
-    RetryPolicy,
+    PublishRetry,
     TransportError,
 )
 from evmon._events import now
@@ -57,12 +57,12 @@ def wire():
 
 @pytest.fixture
 def make(wire, measured, instant_clock):
-    def make(**batching):
+    def make(retry=PublishRetry(max_retries=2), **batching):
         meter = measured.meter
         return Publisher(
             wire,
             Batching(**batching),
-            policy=RetryPolicy(max_retries=2, jitter="none"),
+            retry=retry,
             retrier=Retrier(instant_clock, RetryRecorder(meter, "publish")),
             recorder=PublishRecorder(meter, "test", "shop"),
             type_label=lambda event_type: event_type,
@@ -172,6 +172,38 @@ async def test_a_failed_batch_is_retried(running, wire, measured, instant_clock)
     assert 1 == sent(measured)
     errors = {"error.type": "TransportError"}
     assert 2 == measured.snapshot.distribution(i.OPERATION_DURATION, errors).count
+
+
+async def test_no_retry_begins_after_the_deadline(make, wire, measured, instant_clock):
+    wire.failures = [TransportError("gone")] * 9
+    publisher = make(PublishRetry(base_delay=2, deadline=5))
+    task = asyncio.create_task(publisher.run())
+    with pytest.raises(PublishError, match="gone"):
+        await publisher.publish(event())
+    publisher.close()
+    await task
+
+    assert [2, 2, 1] == instant_clock.slept
+    assert [1, 1, 1, 1] == wire.batches
+    assert 1 == measured.total(i.RETRY_EXHAUSTED)
+
+
+async def test_the_deadline_counts_from_when_an_event_was_published(
+    make, wire, instant_clock
+):
+    wire.failures = [TransportError("gone")] * 5
+    publisher = make(PublishRetry(base_delay=2, deadline=5), max_size=1)
+    first = asyncio.create_task(publisher.publish(event(1)))
+    second = asyncio.create_task(publisher.publish(event(2)))
+    await let_tasks_run()
+    task = asyncio.create_task(publisher.run())
+    results = await asyncio.gather(first, second, return_exceptions=True)
+    publisher.close()
+    await task
+
+    assert [PublishError, PublishError] == [type(result) for result in results]
+    assert 5 == sum(instant_clock.slept)
+    assert 5 == len(wire.batches)
 
 
 async def test_only_the_refused_events_of_a_batch_are_retried(running, wire):

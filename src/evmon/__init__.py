@@ -18,6 +18,7 @@ from evmon._settings.configs import (
     EventLimits,
     MetricsConfig,
     MonitorConfig,
+    PublishRetry,
     RedisConfig,
 )
 from evmon._settings.retry_policy import RetryPolicy
@@ -55,6 +56,7 @@ __all__ = [
     "Monitor",
     "MonitorConfig",
     "PublishError",
+    "PublishRetry",
     "Recommendation",
     "RedisConfig",
     "Reject",

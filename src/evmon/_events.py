@@ -6,7 +6,6 @@ import math
 import os
 import re
 import secrets
-import types
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -21,6 +20,12 @@ T = TypeVar("T")
 
 MAX_TYPE_LENGTH: Final = 255
 _TYPE: Final = re.compile(r"[^\s.*\x00-\x1f\x7f]+(?:\.[^\s.*\x00-\x1f\x7f]+)*")
+_TRACE_FIELDS: Final = "-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
+_TRACEPARENT: Final = re.compile(
+    rf"00{_TRACE_FIELDS}|(?!00|ff)[0-9a-f]{{2}}{_TRACE_FIELDS}(?:-[!-~]*)?"
+)
+"""W3C Trace Context: versions after ``00`` may add fields."""
+_EXAMPLE: Final = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
 class Event(
@@ -129,9 +134,13 @@ def check_event(event: "Event[Any]") -> "Event[Any]":
             "decode_error",
             f"time {event.time!r:.80} must be a datetime with a time zone",
         )
-    if not isinstance(event.traceparent, (str, types.NoneType)):
+    trace = event.traceparent
+    if trace is not None and not (
+        isinstance(trace, str) and _TRACEPARENT.fullmatch(trace)
+    ):
         raise InvalidEventError(
-            "decode_error", f"traceparent {event.traceparent!r:.80} must be a string"
+            "decode_error",
+            f"traceparent {trace!r:.80} must be a W3C traceparent, for example {_EXAMPLE}",
         )
     return event
 

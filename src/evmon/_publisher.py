@@ -13,8 +13,12 @@ import anyio
 from evmon._clock import Clock
 from evmon._events import Event, encode
 from evmon._retry import Retrier
-from evmon._settings.configs import DEFAULT_LIMITS, Batching, EventLimits
-from evmon._settings.retry_policy import RetryPolicy
+from evmon._settings.configs import (
+    DEFAULT_LIMITS,
+    Batching,
+    EventLimits,
+    PublishRetry,
+)
 from evmon._telemetry.recorders import PublishRecorder
 from evmon._transports.base import Transport
 from evmon.errors import (
@@ -54,6 +58,7 @@ class _Batch:
     ids: list[str] = field(default_factory=list)
     types: list[str] = field(default_factory=list)
     unawaited: list[int] = field(default_factory=list)
+    created_at: float = 0.0
     ticket: int = field(default_factory=_tickets.__next__)
     size: int = 0
     urgent: bool = False
@@ -68,8 +73,8 @@ class Publisher:
     Args:
         transport: transport that the batches are sent to.
         batching: sizes of batches and of the buffer.
-        policy: retry policy for batches, or parts of them, that fail.
-        retrier: retrier that applies the policy.
+        retry: how batches, or parts of them, are retried.
+        retrier: retrier that applies its policy.
         recorder: recorder of metrics.
         type_label: function that returns the metric label of an event type.
         clock: source of time.
@@ -81,7 +86,7 @@ class Publisher:
         transport: Transport,
         batching: Batching,
         *,
-        policy: RetryPolicy,
+        retry: PublishRetry,
         retrier: Retrier,
         recorder: PublishRecorder,
         type_label: Callable[[str], str],
@@ -91,7 +96,8 @@ class Publisher:
         self._transport = transport
         self._max_size = batching.max_size
         self._batching = batching
-        self._policy = policy
+        self._policy = retry.policy
+        self._deadline = retry.deadline
         self._retrier = retrier
         self._recorder = recorder
         self._type_label = type_label
@@ -243,7 +249,8 @@ class Publisher:
             raise BusStateError("the bus is stopping: it accepts no more events")
         batch = self._batches[-1] if self._batches else None
         if batch is None or self._is_full(batch):
-            batch = _Batch(asyncio.get_running_loop().create_future())
+            done = asyncio.get_running_loop().create_future()
+            batch = _Batch(done, created_at=self._clock.monotonic())
             self._batches.append(batch)
             self._wake.set()
             self._count_buffer()
@@ -290,10 +297,12 @@ class Publisher:
                 error = results[unsent[0]] if unsent else None
                 if error is None:
                     break
-                delay = self._retrier.next_delay(self._policy, n, error)
+                left = batch.created_at + self._deadline - self._clock.monotonic()
+                retry = n if left > 0 else self._policy.max_retries
+                delay = self._retrier.next_delay(self._policy, retry, error)
                 if delay is None:
                     break
-                await self._clock.sleep(delay)
+                await self._clock.sleep(min(delay, left))
                 n += 1
         finally:
             self._resolve(batch, results)

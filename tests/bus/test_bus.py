@@ -1,12 +1,20 @@
 """The methods of the bus: start, register, publish, stop."""
 
+import re
 import sys
 
 import pytest
 from tests.shop import Orders
 from tests.waiting import eventually
 
-from evmon import BusStateError, ConfigError, DiscoveryError, EventBus, RetryPolicy
+from evmon import (
+    BusStateError,
+    ConfigError,
+    ConsumerConfig,
+    DiscoveryError,
+    EventBus,
+    RetryPolicy,
+)
 
 
 async def test_published_events_reach_handlers_registered_before_the_start(bus, orders):
@@ -103,6 +111,40 @@ async def test_an_invalid_setting_is_named(arguments, message):
     with pytest.raises(ConfigError, match=message):
         async with EventBus(**arguments):
             pass
+
+
+@pytest.mark.parametrize("service", ["redis://:secret@localhost:6379/0", "memory://"])
+def test_a_url_as_the_name_of_the_service_is_refused(service, monkeypatch):
+    right_call = re.escape('EventBus(service="shop", transport="redis://')
+    with pytest.raises(ConfigError, match=right_call) as in_code:
+        EventBus(service)
+    monkeypatch.setenv("EVMON_SERVICE", service)
+    with pytest.raises(ConfigError, match=right_call) as in_variable:
+        EventBus()
+
+    assert "secret" not in str(in_code.value) + str(in_variable.value)
+
+
+def test_a_url_as_the_name_of_the_group_is_refused():
+    with pytest.raises(ConfigError, match=r"ConsumerConfig.group='redis://…' is a URL"):
+        ConsumerConfig(group="redis://:secret@localhost:6379/0")
+
+
+@pytest.mark.parametrize(
+    ("transport", "shown"),
+    [
+        ("memory", "'memory'"),
+        ("shop", "'shop'"),
+        ("localhost:6379", "'localhost:6379'"),
+        ("redis:localhost", "'redis:localhost'"),
+        (":secret@localhost:6379", "'…@localhost:6379'"),
+    ],
+)
+def test_a_transport_that_is_no_url_is_shown_as_written(transport, shown):
+    with pytest.raises(ConfigError) as caught:
+        EventBus(transport=transport)
+
+    assert str(caught.value).startswith(f"transport={shown}: must be one of memory://")
 
 
 def test_a_repr_never_shows_a_password():

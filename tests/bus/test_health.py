@@ -95,6 +95,64 @@ async def test_not_alive_while_the_event_loop_is_blocked(health, clock):
     assert health.livez().ok
 
 
+async def test_not_ready_while_the_event_loop_is_blocked(
+    health, clock, measured, caplog
+):
+    caplog.set_level("INFO")
+    health.started()
+    assert (True, "ready") == answers(health)
+    clock.now += ALIVE_FOR + 1
+    assert (False, "the event loop does not respond") == answers(health)
+    for _ in range(3):
+        clock.now += 15
+        health.update_gauges()
+    assert 0 == measured.total(i.CONSUMER_READY)
+    assert 1 == caplog.text.count("not ready: the event loop does not respond")
+    await let_tasks_run()
+    health.update_gauges()
+
+    assert (True, "ready") == answers(health)
+    assert 1 == measured.total(i.CONSUMER_READY)
+
+
+async def test_collecting_metrics_alone_notices_a_blocked_event_loop(
+    health, clock, measured
+):
+    health.started()
+    await let_tasks_run()
+    health.update_gauges()
+    clock.now += ALIVE_FOR + 1
+    health.update_gauges()
+
+    assert 0 == measured.total(i.CONSUMER_READY)
+    assert not health.livez().ok
+
+
+async def test_the_problem_of_a_state_comes_before_the_event_loop(health, clock):
+    health.started()
+    health.livez()
+    health.draining()
+    clock.now += ALIVE_FOR + 1
+
+    assert (False, "draining") == answers(health)
+
+
+async def test_a_bus_that_failed_is_not_ready(monkeypatch):
+    async def fail(_):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("evmon._monitor.Monitor.run", fail)
+    bus = EventBus()
+    with pytest.raises(ZeroDivisionError):
+        await bus.start()
+        await bus.wait()
+        answer = bus.routes.answer("GET", "/readyz", {})
+        assert 503 == answer.status
+        await bus.stop()
+
+    assert 503 == bus.routes.answer("GET", "/readyz", {}).status
+
+
 async def test_nothing_is_scheduled_between_checks(health):
     loop = asyncio.get_running_loop()
     health.started()

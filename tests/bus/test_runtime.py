@@ -136,6 +136,78 @@ async def test_the_error_of_a_failed_part_is_logged_and_raised_by_stop(
     assert "the bus failed: ZeroDivisionError" in caplog.text
 
 
+PARTS = [
+    ("publisher", "evmon._publisher.Publisher.run"),
+    ("consumer", "evmon._consumer.consumer.Consumer.run"),
+    ("discovery", "evmon._discovery.discovery.Discovery.run"),
+    ("monitor", "evmon._monitor.Monitor.run"),
+    ("transport", "evmon._transports.memory.MemoryTransport.run"),
+]
+
+
+async def _failure_of(bus):
+    """What a bus raises whose parts do not run until it is stopped."""
+
+    async def run():
+        await bus.start()
+        await bus.wait()
+        await bus.stop()
+
+    with pytest.raises(BusStateError) as caught:
+        await asyncio.wait_for(run(), 3)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(("part", "run"), PARTS)
+async def test_a_part_that_returns_before_the_stop_makes_the_bus_fail(
+    bus, monkeypatch, part, run
+):
+    async def return_at_once(_):
+        await asyncio.sleep(0)
+
+    monkeypatch.setattr(run, return_at_once)
+
+    assert f"the {part} ended before the bus was stopped" == await _failure_of(bus)
+
+
+@pytest.mark.parametrize(("part", "run"), PARTS)
+async def test_a_part_that_is_cancelled_from_outside_makes_the_bus_fail(
+    bus, monkeypatch, part, run
+):
+    async def cancel_itself(_):
+        asyncio.current_task().cancel()
+        await asyncio.sleep(60)
+
+    monkeypatch.setattr(run, cancel_itself)
+
+    assert f"the {part} was cancelled from outside" == await _failure_of(bus)
+
+
+@pytest.mark.parametrize(("part", "run"), PARTS[:2])
+async def test_a_part_that_is_cancelled_while_draining_makes_the_stop_fail(
+    bus, monkeypatch, part, run
+):
+    async def cancel_itself_when_stopped(_):
+        await bus._runtime._stop.wait()
+        asyncio.current_task().cancel()
+        await asyncio.sleep(60)
+
+    monkeypatch.setattr(run, cancel_itself_when_stopped)
+    await bus.start()
+    with pytest.raises(BusStateError, match=f"the {part} was cancelled from outside"):
+        await asyncio.wait_for(bus.stop(), 5)
+
+
+async def test_a_bus_that_is_cancelled_from_outside_says_so(bus, caplog):
+    await bus.start()
+    bus._runtime._task.cancel()
+    await asyncio.wait_for(bus.wait(), 5)
+    with pytest.raises(BusStateError, match="was cancelled before it was stopped"):
+        await bus.stop()
+
+    assert "the bus was cancelled before it was stopped" in caplog.text
+
+
 async def _broken(*_):
     raise ZeroDivisionError
 

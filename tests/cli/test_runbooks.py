@@ -13,7 +13,7 @@ from evmon._cli import problems
 from evmon._cli.app import main
 from evmon._monitor.findings import MONITORED_LIMITS, MonitoredLimit
 
-ALERTS = [*{alert.name for alert in alerts(Thresholds()})]
+ALERTS = sorted({alert.name for alert in alerts(Thresholds())})
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ def test_every_field_is_an_argument_of_the_bus():
 def test_prefixes_are_the_names_of_the_fields():
     assert "EVMON_DISCOVERY" == CONFIGS[type(Settings().discovery)]
     assert "EVMON_METRICS" == CONFIGS[MetricsConfig]
-    assert 9 == len(CONFIGS)
+    assert 10 == len(CONFIGS)
 
 
 @pytest.mark.parametrize(

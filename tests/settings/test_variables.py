@@ -7,6 +7,7 @@ from evmon import (
     ConfigError,
     ConsumerConfig,
     MetricsConfig,
+    RedisConfig,
     RetryPolicy,
     Thresholds,
 )
@@ -64,6 +65,20 @@ def test_an_invalid_variable_is_refused_with_the_allowed_values(
         resolve(kind(), {variable: text})
 
     assert f"{variable}={text!r}: must be {allowed}" == str(caught.value)
+
+
+def test_a_secret_is_read_as_it_is_and_other_text_without_spaces_around_it():
+    environ = {"EVMON_REDIS_PASSWORD": " open sesame ", "EVMON_REDIS_USERNAME": " me "}
+    config = resolve(RedisConfig(), environ)
+
+    assert (" open sesame ", "me") == (config.password, config.username)
+
+
+def test_a_secret_of_the_wrong_type_is_not_shown():
+    with pytest.raises(ConfigError) as caught:
+        RedisConfig(password=b"sesame")
+
+    assert "RedisConfig.password: must be a string" == str(caught.value)
 
 
 def test_a_value_that_is_not_a_choice_is_refused():

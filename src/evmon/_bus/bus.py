@@ -2,20 +2,21 @@
 
 import asyncio
 import dataclasses
+import os
 import weakref
-from collections.abc import Callable
-from types import ModuleType, TracebackType
-from typing import Any
+from types import TracebackType
 
 from typing_extensions import Self
 
+from evmon._bus.names import claim_names, release_names
 from evmon._bus.publish import PublishMethods
+from evmon._bus.register import RegisterMethods
 from evmon._bus.registrations import Registrations
 from evmon._bus.run import check_can_run, run_until_signal, serve_until_signal
 from evmon._bus.runtime import Runtime, preview
 from evmon._clock import SYSTEM_CLOCK, Clock
 from evmon._discovery.discovery import Discovery
-from evmon._handlers.handlers import Handler, handler_of
+from evmon._handlers.handlers import Handler
 from evmon._handlers.registry import Registry
 from evmon._http.exposition import Routes
 from evmon._monitor import Monitor
@@ -27,6 +28,7 @@ from evmon._settings.configs import (
     EventLimits,
     MetricsConfig,
     MonitorConfig,
+    PublishRetry,
     RedisConfig,
 )
 from evmon._settings.environment import environment, resolve, warn_of_slips
@@ -39,8 +41,11 @@ from evmon.errors import BusStateError
 running_buses: "weakref.WeakSet[EventBus]" = weakref.WeakSet()
 """The started buses of this process, for `metrics_app`."""
 
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=running_buses.clear)
 
-class EventBus(PublishMethods):
+
+class EventBus(PublishMethods, RegisterMethods):
     """Routes published events to handlers, retries failures and measures everything.
 
     Every setting can be overridden by an ``EVMON_*`` environment variable
@@ -53,9 +58,10 @@ class EventBus(PublishMethods):
         auto_discovery: run discovery and the monitor.
         discovery: how providers are scanned.
         batching: how published events are batched.
+        publish_retry: how a publish is retried that the transport did not accept.
         consumer: how events are read and handled.
         redis: how the Redis transport behaves.
-        retry: policy for discovery, publishing, and handlers without their own.
+        retry: policy for discovery, and for handlers without their own.
         thresholds: the limits that the monitor checks.
         monitor: how often the monitor checks limits and logs a summary.
         metrics: where ``/metrics`` is served. None serves it only from `run` and
@@ -64,7 +70,8 @@ class EventBus(PublishMethods):
         clock: source of time and jitter, for tests.
 
     Raises:
-        ConfigError: a setting has an invalid value.
+        ConfigError: a setting has an invalid value, or a variable gives the bus the names
+            of another one in this process.
 
     Example:
         >>> bus = EventBus(service="shop")
@@ -81,6 +88,7 @@ class EventBus(PublishMethods):
         auto_discovery: bool = True,
         discovery: DiscoveryConfig = DiscoveryConfig(),
         batching: Batching = Batching(),
+        publish_retry: PublishRetry = PublishRetry(),
         consumer: ConsumerConfig = ConsumerConfig(),
         redis: RedisConfig = RedisConfig(),
         retry: RetryPolicy = RetryPolicy(),
@@ -98,6 +106,7 @@ class EventBus(PublishMethods):
             auto_discovery=auto_discovery,
             discovery=discovery,
             batching=batching,
+            publish_retry=publish_retry,
             consumer=consumer,
             redis=redis,
             retry=retry,
@@ -108,10 +117,12 @@ class EventBus(PublishMethods):
         )
         self._settings = resolve(settings, environ)
         check_transport(self._settings)
+        claim_names(self, settings, self._settings, environ)
         self._clock = clock
         self._registry = Registry()
         self._registrations = Registrations(enabled=self._settings.auto_discovery)
-        self._runtime: Runtime | None = None
+        self._own_runtime: Runtime | None = None
+        self._pid = 0
         self._stopping = False
         self._stopped = False
 
@@ -160,80 +171,6 @@ class EventBus(PublishMethods):
         """Answers ``/metrics``, ``/livez`` and ``/readyz``; None before `start`."""
         return self._runtime.routes if self._runtime else None
 
-    def register(self, provider: Any) -> None:
-        """Queue a provider of handlers for discovery; thread-safe, returns at once.
-
-        A class with instance methods as handlers is instantiated without arguments.
-        The bus keeps a reference to the provider until `unregister`.
-
-        Args:
-            provider: an instance, class, module or function with handlers declared by
-                `event_handler`.
-
-        Raises:
-            BusStateError: the bus has ``auto_discovery=False``, or was stopped.
-
-        Example:
-            >>> bus.register(Orders())
-        """
-        self._registrations.register(provider)
-
-    def discover(self, package: str | ModuleType) -> None:
-        """Queue a package and its modules for discovery; thread-safe, returns at once.
-
-        Abstract classes and protocols are skipped, and so are classes of which an
-        instance is registered.
-
-        Args:
-            package: a module or package, or its dotted name.
-
-        Raises:
-            BusStateError: the bus has ``auto_discovery=False``, or was stopped.
-
-        Example:
-            >>> bus.discover("shop.handlers")
-        """
-        self._registrations.discover(package)
-
-    def unregister(self, provider: Any) -> int:
-        """Remove the handlers of a provider, or withdraw it from the queue.
-
-        Args:
-            provider: the same object that was passed to `register`.
-
-        Returns:
-            Number of handlers removed; 0 if none had been registered yet.
-
-        Example:
-            >>> bus.unregister(orders)
-            2
-        """
-        return self._registrations.unregister(provider)
-
-    def add_handler(
-        self,
-        pattern: str,
-        function: Callable[..., Any],
-        *,
-        retry: RetryPolicy | None = None,
-    ) -> None:
-        """Register a function as a handler at once, without discovery.
-
-        Args:
-            pattern: an event type or a pattern, as for `event_handler`.
-            function: any callable; its annotations decide what it receives, as for
-                `event_handler`.
-            retry: retry policy of this handler; by default that of the bus.
-
-        Raises:
-            ConfigError: the pattern or the policy is invalid.
-            DiscoveryError: a parameter cannot be filled from an event.
-
-        Example:
-            >>> bus.add_handler("order.created", print)
-        """
-        self._registry.add([handler_of(function, pattern, retry)])
-
     async def start(self) -> None:
         """Start discovery, consumer and monitor; ``async with bus`` does it for you.
 
@@ -252,13 +189,14 @@ class EventBus(PublishMethods):
         if self._runtime is not None:
             raise BusStateError("the bus was already started: make a new EventBus")
         runtime = Runtime(self._settings, self._registry, self._clock)
-        self._runtime = runtime
+        self._own_runtime, self._pid = runtime, os.getpid()
         self._registrations.pass_to(runtime.discovery)
         running_buses.add(self)
         try:
             await runtime.start()
         except BaseException:
             running_buses.discard(self)
+            release_names(self)
             self._registrations.close()
             self._stopping = self._stopped = True
             raise
@@ -277,17 +215,19 @@ class EventBus(PublishMethods):
             >>> await bus.stop()
         """
         running_buses.discard(self)
-        if self._runtime is None:
+        runtime = self._runtime
+        if runtime is None:
             return
         if self._stopping:
-            await self._runtime.wait()
+            await runtime.wait()
             return
         self._stopping = True
         self._registrations.close()
         try:
-            await self._runtime.stop()
+            await runtime.stop()
         finally:
             self._stopped = True
+            release_names(self)
 
     async def wait(self) -> None:
         """Wait until the bus has stopped, by `stop` or because it failed.
@@ -343,8 +283,11 @@ class EventBus(PublishMethods):
     async def serve(self) -> None:
         """Do the same as `run` on the current event loop, for your own main function.
 
+        Several buses may be served at once: one signal drains all of them.
+
         Raises:
-            BusStateError: the bus was already started.
+            BusStateError: not called from the main thread, or the bus was already
+                started.
             ConfigError: the metrics address is not available, or the server's
                 configuration is refused.
             TransportError: the transport cannot be opened.
@@ -370,6 +313,7 @@ class EventBus(PublishMethods):
             >>> [handler.pattern for handler in handlers], discovery.failures
             (['order.created'], ())
         """
+        self._check_process()
         registry = Registry()
         registry.add(self._registry.handlers)
         discovery = await preview(
@@ -388,12 +332,26 @@ class EventBus(PublishMethods):
     def _event_loop(self) -> asyncio.AbstractEventLoop:
         return self._live().loop
 
+    @property
+    def _runtime(self) -> Runtime | None:
+        self._check_process()
+        return self._own_runtime
+
+    def _check_process(self) -> None:
+        if self._own_runtime is not None and self._pid != os.getpid():
+            raise BusStateError(
+                f"the bus was started in process {self._pid}, and this is a fork of it:"
+                " make a new EventBus after the fork"
+            )
+
     def _started(self) -> Runtime:
-        if self._runtime is None:
+        runtime = self._runtime
+        if runtime is None:
             raise BusStateError("the bus is not running: use 'async with bus'")
-        return self._runtime
+        return runtime
 
     def _live(self) -> Runtime:
+        self._check_process()
         if self._stopped:
             raise BusStateError("the bus has stopped: make a new EventBus")
         return self._started()

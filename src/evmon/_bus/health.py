@@ -53,33 +53,51 @@ class HealthChecks:
         self._state = "draining"
         self.update_gauges()
 
+    def stopped(self) -> None:
+        """Report that the bus has stopped or failed."""
+        self._state = self._problem = "stopped"
+        self._set_ready(0)
+
     def livez(self) -> Health:
         """Whether the event loop responds."""
-        now = self._clock.monotonic()
-        sent = self._probe_sent_at
-        if sent is not None and now - sent > ALIVE_FOR:
-            detail = f"the event loop has not responded for {now - sent:.0f} s"
+        silence = self._silence()
+        if silence:
+            detail = f"the event loop has not responded for {silence:.0f} s"
             return Health(ok=False, detail=detail)
-        if sent is None and self._loop is not None and not self._loop.is_closed():
-            self._probe_sent_at = now
-            self._loop.call_soon_threadsafe(self._probe_answered)
         return Health(ok=True, detail="alive")
 
     def readyz(self) -> Health:
-        """Whether events are accepted and handled."""
-        reason = self._state or self._transport.problem
-        if reason:
-            return Health(ok=False, detail=reason)
-        return Health(ok=True, detail="ready")
+        """Whether events are accepted and handled; not while the loop is blocked."""
+        reason = self._reason()
+        return Health(ok=not reason, detail=reason or "ready")
 
     def update_gauges(self) -> None:
         """Update the uptime and readiness gauges; log a change of readiness."""
         self._set_uptime(self._clock.monotonic() - self._started_at)
-        problem = self._state or self._transport.problem
+        problem = self._reason()
         if problem != self._problem:
             _log.info("not ready: %s" if problem else "ready%s", problem)
         self._problem = problem
         self._set_ready(0 if problem else 1)
+
+    def _reason(self) -> str:
+        """Why events are not accepted and handled; empty if they are."""
+        if self._state:
+            return self._state
+        if self._silence():
+            return "the event loop does not respond"
+        return self._transport.problem
+
+    def _silence(self) -> float:
+        """Seconds for which the event loop is blocked; 0 while it counts as running."""
+        now = self._clock.monotonic()
+        sent = self._probe_sent_at
+        if sent is not None:
+            return now - sent if now - sent > ALIVE_FOR else 0.0
+        if self._loop is not None and not self._loop.is_closed():
+            self._probe_sent_at = now
+            self._loop.call_soon_threadsafe(self._probe_answered)
+        return 0.0
 
     def _probe_answered(self) -> None:
         self._probe_sent_at = None

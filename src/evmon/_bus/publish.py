@@ -2,16 +2,24 @@
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Coroutine, Iterable
+from concurrent.futures import wait
 from datetime import datetime
 from typing import Any, Final
+
+import anyio
 
 from evmon._bus.run import in_event_loop
 from evmon._events import Event, check_event, check_type, new_id, now
 from evmon._publisher import Publisher
-from evmon.errors import BusStateError, PublishError
+from evmon.errors import BusStateError, ConfigError, InvalidEventError, PublishError
 
 _NOTHING_GIVEN: Final = (None, None, None, None)
+_AS_ONE: Final = (
+    "an Event is given instead of a type or list: publish it with publish_many([event])"
+)
+_LOOP_CHECK_INTERVAL: Final = 1.0
+"""Seconds between checks, while a thread waits, whether the event loop still runs."""
 
 
 class PublishMethods(ABC):
@@ -43,6 +51,7 @@ class PublishMethods(ABC):
         source: str | None = None,
         time: datetime | None = None,
         traceparent: str | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109 - for callers without anyio
     ) -> "Event[Any]":
         """Publish an event and wait until the transport has accepted it.
 
@@ -56,6 +65,8 @@ class PublishMethods(ABC):
             source: by default the name of the service.
             time: with a time zone; by default now.
             traceparent: W3C Trace Context to pass on; none by default.
+            timeout: seconds after which to raise `PublishError`; by default that takes as
+                long as the retries (`PublishRetry`). The event may still be sent.
 
         Returns:
             The published event.
@@ -63,8 +74,9 @@ class PublishMethods(ABC):
         Raises:
             InvalidEventError: an attribute is invalid by CloudEvents 1.0, or the event
                 is too large, too deep or not representable in JSON.
-            PublishError: the transport did not accept it, after all retries.
+            PublishError: the transport did not accept it, after all retries or in time.
             BusStateError: the bus is not running, or runs on another event loop.
+            ConfigError: the timeout is not a number of seconds.
 
         Example:
             >>> event = await bus.publish("order.created", {"id": 7})
@@ -72,7 +84,7 @@ class PublishMethods(ABC):
             'order.created'
         """
         event = self._event(type, data, id, source, time, traceparent)
-        await self._publisher().publish(event)
+        await _publish_within(timeout, self._publisher(), event)
         return event
 
     async def publish_many(
@@ -87,25 +99,31 @@ class PublishMethods(ABC):
             One entry for each event, in order: None, or why it was refused.
 
         Raises:
-            InvalidEventError: an attribute of an event is invalid; those before it were
-                sent.
+            InvalidEventError: an attribute of an event is invalid, or something is neither
+                an event nor a pair; those before it were sent.
             BusStateError: the bus is not running, or runs on another event loop.
 
         Example:
             >>> await bus.publish_many([("order.created", {"id": n}) for n in (7, 8)])
             [None, None]
         """
-        return await self._publisher().publish_many(
-            check_event(event) if isinstance(event, Event) else self._event(*event)
-            for event in events
-        )
+        if isinstance(events, Event):
+            raise InvalidEventError("decode_error", _AS_ONE)
+        return await self._publisher().publish_many(map(self._checked, events))
 
-    def publish_sync(self, type: str, data: Any = None) -> "Event[Any]":  # noqa: A002
+    def publish_sync(
+        self,
+        type: str,  # noqa: A002 - CloudEvents' word
+        data: Any = None,
+        *,
+        timeout: float | None = None,
+    ) -> "Event[Any]":
         """Publish from a thread, such as that of a plain handler; blocks until sent.
 
         Args:
             type: words joined by dots, for example ``order.created``.
             data: as for `publish`; None by default.
+            timeout: as for `publish`; none by default.
 
         Returns:
             The published event.
@@ -113,8 +131,10 @@ class PublishMethods(ABC):
         Raises:
             InvalidEventError: the type is invalid, or the event is too large, too deep
                 or not representable in JSON.
-            PublishError: the transport did not accept it, after all retries.
-            BusStateError: the bus is not running, or the caller is on an event loop.
+            PublishError: the transport did not accept it, after all retries or in time.
+            ConfigError: the timeout is not a number of seconds.
+            BusStateError: the bus or its event loop is not running, or the caller is on
+                an event loop.
 
         Example:
             >>> @event_handler("order.created")
@@ -127,8 +147,8 @@ class PublishMethods(ABC):
             raise BusStateError(
                 "publish_sync() would block the event loop; use await publish()"
             )
-        publishing = publisher.publish(event)
-        asyncio.run_coroutine_threadsafe(publishing, self._event_loop()).result()
+        publishing = _publish_within(timeout, publisher, event)
+        _wait_on(self._event_loop(), publishing)
         return event
 
     def publish_nowait(self, type: str, data: Any = None) -> "Event[Any]":  # noqa: A002
@@ -157,6 +177,15 @@ class PublishMethods(ABC):
         self._publisher().publish_nowait(event)
         return event
 
+    def _checked(self, event: Any) -> "Event[Any]":
+        if isinstance(event, Event):
+            return check_event(event)
+        if not isinstance(event, (tuple, list)) or len(event) != 2:
+            raise InvalidEventError(
+                "decode_error", f"{event!r:.80} must be an Event or a pair (type, data)"
+            )
+        return self._event(*event)
+
     def _event(
         self,
         event_type: str,
@@ -166,6 +195,8 @@ class PublishMethods(ABC):
         time: datetime | None = None,
         traceparent: str | None = None,
     ) -> "Event[Any]":
+        if isinstance(event_type, Event):
+            raise InvalidEventError("decode_error", _AS_ONE)
         event = Event(
             id=new_id() if event_id is None else event_id,
             source=self.service if source is None else source,
@@ -177,3 +208,39 @@ class PublishMethods(ABC):
         given = (event_id, source, time, traceparent)
         # Generated attributes are valid.
         return event if given == _NOTHING_GIVEN else check_event(event)
+
+
+async def _publish_within(
+    timeout: float | None,  # noqa: ASYNC109 - it is implemented here
+    publisher: Publisher,
+    event: "Event[Any]",
+) -> None:
+    """Publish, and fail once `timeout` has passed, if it is not None."""
+    if timeout is None:
+        return await publisher.publish(event)
+    is_number = isinstance(timeout, (int, float)) and not isinstance(timeout, bool)
+    if not is_number or not timeout >= 0:
+        raise ConfigError(f"timeout={timeout!r:.80}: must be seconds, 0 or more")
+    with anyio.move_on_after(timeout):
+        return await publisher.publish(event)
+    raise PublishError(
+        event.id, f"not accepted within {timeout:g} s; it may still be sent"
+    )
+
+
+def _wait_on(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, None]) -> None:
+    """Run a coroutine on the loop of another thread and wait for it.
+
+    Raises:
+        BusStateError: the loop does not run, or stops meanwhile.
+    """
+    stopped = BusStateError("the event loop of the bus does not run: nothing is sent")
+    if not loop.is_running():
+        work.close()
+        raise stopped
+    future = asyncio.run_coroutine_threadsafe(work, loop)
+    while not wait([future], _LOOP_CHECK_INTERVAL).done:
+        if not loop.is_running():
+            future.cancel()
+            raise stopped
+    future.result()

@@ -1,11 +1,20 @@
 """Providers and packages to be discovered, before and after the bus starts."""
 
 import threading
+import types
 from types import ModuleType
-from typing import Any
+from typing import Any, Final
 
 from evmon._discovery.discovery import Discovery
-from evmon.errors import BusStateError
+from evmon.errors import BusStateError, ConfigError
+
+_HOLD_NO_HANDLERS: Final = frozenset(
+    {
+        *(types.NoneType, bool, int, float, complex, str, bytes, bytearray),
+        *(tuple, list, dict, set, frozenset),
+    }
+)
+"""Types whose instances hold no handlers; those of subclasses may."""
 
 
 class Registrations:
@@ -29,9 +38,11 @@ class Registrations:
         """Queue a provider.
 
         Raises:
+            ConfigError: it can hold no handlers.
             BusStateError: the bus runs no discovery, or was stopped.
         """
         self._check("register")
+        _check_provider(provider)
         with self._lock:
             if self._discovery is None:
                 self._providers.append(provider)
@@ -42,9 +53,14 @@ class Registrations:
         """Queue a package and its modules.
 
         Raises:
+            ConfigError: it is neither a module nor a name.
             BusStateError: the bus runs no discovery, or was stopped.
         """
         self._check("discover")
+        if not package or not isinstance(package, (str, ModuleType)):
+            raise ConfigError(
+                f"discover({package!r:.80}): must be a module or its dotted name"
+            )
         with self._lock:
             if self._discovery is None:
                 name = package if isinstance(package, str) else package.__name__
@@ -90,3 +106,12 @@ class Registrations:
             discovery.register(provider)
         for package in self._packages:
             discovery.discover(package)
+
+
+def _check_provider(provider: Any) -> None:
+    if type(provider) in _HOLD_NO_HANDLERS:
+        hint = f"; use discover({provider!r:.80})" if type(provider) is str else ""
+        raise ConfigError(
+            f"register({provider!r:.80}): must be an instance, class, module or function"
+            f" with handlers{hint}"
+        )

@@ -1,16 +1,13 @@
 """Running as a standalone service: until a signal or a failure."""
 
 import asyncio
-import os
-import signal
 import threading
 from collections.abc import Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
+from evmon._bus.signals import SHUTDOWN
 from evmon.errors import BusStateError
-
-_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
 
 class Service(AbstractAsyncContextManager[Any], Protocol):
@@ -62,26 +59,17 @@ def _runner() -> Callable[[Coroutine[Any, Any, None]], None]:
 
 
 async def serve_until_signal(service: Service) -> None:
-    """Run a service on the current event loop: start, wait for a signal, drain."""
-    loop = asyncio.get_running_loop()
-    stop = asyncio.Event()
+    """Run a service on the current event loop: start, wait for a signal, drain.
 
-    def on_signal(number: int) -> None:
-        if stop.is_set():
-            os._exit(128 + number)
-        stop.set()
-
-    for number in _SIGNALS:
-        loop.add_signal_handler(number, on_signal, number)
-    try:
+    Raises:
+        BusStateError: this is not the main thread.
+    """
+    with SHUTDOWN.requested() as stop:
         async with AsyncExitStack() as stack:
             # Handle signals during startup too: it may be waiting for a server.
             await _first(stack.enter_async_context(service), stop.wait())
             if not stop.is_set():
                 await _first(service.wait(), stop.wait())
-    finally:
-        for number in _SIGNALS:
-            loop.remove_signal_handler(number)
 
 
 async def _first(*coroutines: Coroutine[Any, Any, Any]) -> None:

@@ -1,13 +1,16 @@
 """The parts of a running bus, started and stopped in order."""
 
 import asyncio
-import dataclasses
+import functools
 import logging
+import math
 import sys
 from collections.abc import Awaitable, Callable
+from typing import Final
 
 import anyio
 
+from evmon._bus.endpoint import MetricsEndpoint
 from evmon._bus.health import HealthChecks
 from evmon._bus.registrations import Registrations
 from evmon._clock import Clock
@@ -17,7 +20,6 @@ from evmon._discovery.discovery import Discovery
 from evmon._handlers.handlers import HandlerSpec
 from evmon._handlers.registry import Registry
 from evmon._http.exposition import Exposition, Routes
-from evmon._http.server import MetricsServer
 from evmon._monitor import Monitor
 from evmon._publisher import Publisher
 from evmon._retry import Retrier
@@ -33,10 +35,12 @@ from evmon._telemetry.recorders import (
     RetryRecorder,
 )
 from evmon._transports import open_transport
-from evmon.errors import TransportError
+from evmon.errors import BusStateError
 
 if sys.version_info < (3, 11):
     from exceptiongroup import BaseExceptionGroup
+
+_CANCELLED: Final = "the bus was cancelled before it was stopped"
 
 _log = logging.getLogger("evmon.bus")
 
@@ -96,7 +100,7 @@ class Runtime:
             Exposition(telemetry.scrape, cache_seconds, clock.monotonic),
             {"/livez": health.livez, "/readyz": health.readyz},
         )
-        self._server = MetricsServer(metrics, self.routes) if metrics else None
+        self._endpoint = MetricsEndpoint(settings.service, metrics, self.routes)
         self.loop: asyncio.AbstractEventLoop
         """The event loop of the bus; set by `start`."""
         self._left_unfinished = False
@@ -108,8 +112,7 @@ class Runtime:
         return Publisher(
             transport,
             settings.batching,
-            # `retry_on` is about handlers; publishing retries transport errors.
-            policy=dataclasses.replace(settings.retry, retry_on=(TransportError,)),
+            retry=settings.publish_retry,
             retrier=Retrier(self._clock, RetryRecorder(meter, "publish")),
             recorder=PublishRecorder(meter, transport.system, transport.destination),
             type_label=lambda event_type: self._registry.match(event_type).label,
@@ -139,7 +142,7 @@ class Runtime:
     @property
     def metrics_url(self) -> str | None:
         """URL of ``/metrics``; None if it is not served."""
-        return f"{self._server.url}/metrics" if self._server else None
+        return self._endpoint.url
 
     async def start(self) -> None:
         """Start everything; returns when all queued providers have been scanned once.
@@ -152,7 +155,7 @@ class Runtime:
         started = self.loop.create_future()
         # One task owns all others, independent of the task that starts the bus.
         task = self._task = asyncio.create_task(self._main(started), name="evmon")
-        task.add_done_callback(lambda task: _pass_on(task, started))
+        task.add_done_callback(lambda task: self._pass_on(task, started))
         try:
             await started
         except asyncio.CancelledError:
@@ -164,6 +167,23 @@ class Runtime:
             await self.stop()
             raise
 
+    def _pass_on(
+        self, task: "asyncio.Task[None]", started: "asyncio.Future[None]"
+    ) -> None:
+        """Raise a failure in `start`; log it if the bus had already started."""
+        if not task.cancelled():
+            error = _innermost(task.exception())
+        elif started.cancelled() or self._stop.is_set():  # by the caller
+            return
+        else:
+            error = BusStateError(_CANCELLED)
+        if error is None:
+            return
+        if started.done():
+            _log.critical("the bus failed: %s: %s", type(error).__name__, error)
+        else:
+            started.set_exception(error)
+
     async def stop(self) -> None:
         """Drain and stop; raises the error that made the bus fail, if any."""
         self._stop.set()
@@ -171,14 +191,19 @@ class Runtime:
             return
         task = self._task
         try:
-            await asyncio.shield(task)
+            await asyncio.wait([task])
         except asyncio.CancelledError:
             if not task.done():  # the caller is cancelled: stop without draining
                 task.cancel()
                 await asyncio.wait([task])
             raise
-        except BaseExceptionGroup as group:
-            raise _innermost(group) from group  # type: ignore[misc]
+        if task.cancelled():
+            raise BusStateError(_CANCELLED)
+        error = task.exception()
+        if isinstance(error, BaseExceptionGroup):
+            raise _innermost(error) from error  # type: ignore[misc]
+        if error is not None:
+            raise error
 
     async def wait(self) -> None:
         """Wait until the bus has stopped, by `stop` or by a failure."""
@@ -187,8 +212,7 @@ class Runtime:
 
     async def _main(self, started: "asyncio.Future[None]") -> None:
         try:
-            if self._server is not None:
-                self._server.start()
+            self._endpoint.start()
             # A bus that only publishes creates no group: its lag would grow forever.
             reads = len(self._registry) > 0 or self.discovery.pending > 0
             await self.transport.open(reads=reads)
@@ -198,28 +222,35 @@ class Runtime:
                 with anyio.CancelScope(shield=True):
                     await self.transport.close()
         finally:
+            self.health.stopped()
             # Also after a failure: release callers that wait for unsent events.
             self.publisher.abandon()
             self._uncount_handlers()
             self._count_handlers(-len(self._registry))
             self._cache.clear()
-            if self._server is not None:
-                await anyio.to_thread.run_sync(self._server.stop)
+            await anyio.to_thread.run_sync(self._endpoint.stop)
             await anyio.to_thread.run_sync(self.telemetry.shutdown)
 
     async def _run_parts(self, started: "asyncio.Future[None]") -> None:
         async with anyio.create_task_group() as parts:
             publisher_done = asyncio.Event()
             consumer_done = asyncio.Event()
-            parts.start_soon(self.transport.run)
-            parts.start_soon(_and_then, self.publisher.run, publisher_done)
             discovering = anyio.CancelScope()
+            parts.start_soon(self._run_part, "transport", self.transport.run)
+            publishing = functools.partial(
+                self._run_part, "publisher", self.publisher.run
+            )
+            parts.start_soon(_and_then, publishing, publisher_done)
             if self._settings.auto_discovery:
-                parts.start_soon(_within, discovering, self.discovery.run)
+                finding = functools.partial(
+                    self._run_part, "discovery", self.discovery.run
+                )
+                parts.start_soon(_within, discovering, finding)
                 await self.discovery.wait_until_quiet()
-            parts.start_soon(_and_then, self.consumer.run, consumer_done)
+            consuming = functools.partial(self._run_part, "consumer", self.consumer.run)
+            parts.start_soon(_and_then, consuming, consumer_done)
             if self.monitor is not None:
-                parts.start_soon(self.monitor.run)
+                parts.start_soon(self._run_part, "monitor", self.monitor.run)
             if not started.done():
                 started.set_result(None)
             self.health.started()
@@ -235,6 +266,21 @@ class Runtime:
             await self._drain(consumer_done, publisher_done)
             parts.cancel_scope.cancel()
             _log.info("%s stopped", self._settings.service)
+
+    async def _run_part(self, name: str, run: Callable[[], Awaitable[None]]) -> None:
+        """Run a part that must not end before the bus is stopped.
+
+        Raises:
+            BusStateError: it returned, or was cancelled by something else than the bus.
+        """
+        try:
+            await run()
+        except asyncio.CancelledError:
+            if anyio.current_effective_deadline() == -math.inf:  # by a scope of the bus
+                raise
+            raise BusStateError(f"the {name} was cancelled from outside") from None
+        if not self._stop.is_set():
+            raise BusStateError(f"the {name} ended before the bus was stopped")
 
     async def _drain(
         self, consumer_done: asyncio.Event, publisher_done: asyncio.Event
@@ -296,17 +342,3 @@ def _innermost(error: BaseException | None) -> BaseException | None:
     while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]
     return error
-
-
-def _pass_on(task: "asyncio.Task[None]", started: "asyncio.Future[None]") -> None:
-    """Raise a failure in `start`; log it if the bus had already started."""
-    if task.cancelled():
-        started.cancel()
-        return
-    error = _innermost(task.exception())
-    if error is None:
-        return
-    if started.done():
-        _log.critical("the bus failed: %s: %s", type(error).__name__, error)
-    else:
-        started.set_exception(error)

@@ -13,10 +13,12 @@ from evmon._settings.fields import (
     at_least,
     between,
     documented,
+    refuse_url,
     setting,
     validate,
 )
-from evmon.errors import ConfigError
+from evmon._settings.retry_policy import RetryPolicy
+from evmon.errors import ConfigError, TransportError
 
 _STREAM_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
@@ -77,6 +79,41 @@ class Batching:
 
 @documented
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PublishRetry:
+    """How a publish is retried that the transport did not accept.
+
+    The delays are those of a `RetryPolicy` with full jitter.
+
+    Example:
+        >>> PublishRetry(deadline=5).max_retries
+        10
+    """
+
+    max_retries: int = setting(
+        10, at_least(0), "Maximum retries after the first attempt; 0 disables retries."
+    )
+    base_delay: float = setting(0.1, at_least(0), "Seconds before the first retry.")
+    max_delay: float = setting(2.0, at_least(0), "Maximum seconds before a retry.")
+    deadline: float = setting(
+        30.0, at_least(0), "Seconds since the publish after which no retry begins."
+    )
+
+    def __post_init__(self) -> None:
+        validate(self)
+
+    @property
+    def policy(self) -> RetryPolicy:
+        """The same without the deadline."""
+        return RetryPolicy(
+            max_retries=self.max_retries,
+            base_delay=self.base_delay,
+            max_delay=self.max_delay,
+            retry_on=(TransportError,),
+        )
+
+
+@documented
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ConsumerConfig:
     """How events are read and handled.
 
@@ -131,6 +168,7 @@ class ConsumerConfig:
 
     def __post_init__(self) -> None:
         validate(self)
+        refuse_url("ConsumerConfig.group", self.group, "a URL is given as transport=")
 
 
 _NAMES = Rule(

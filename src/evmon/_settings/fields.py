@@ -123,7 +123,19 @@ def validate(settings: Any, name: str = "") -> None:
         if not _is_of(value, hints[field.name]) or not holds(rule, value):
             label = f"{name or type(settings).__name__}.{field.name}"
             words = allowed(rule, hints[field.name])
-            raise ConfigError(f"{label}={value!r:.100}: must be {words}")
+            shown = "" if field.metadata.get("secret") else f"={value!r:.100}"
+            raise ConfigError(f"{label}{shown}: must be {words}")
+
+
+def refuse_url(name: str, value: str, instead: str) -> None:
+    """Refuse a URL where a name belongs, without showing the password in it.
+
+    Raises:
+        ConfigError: the value has a scheme.
+    """
+    scheme, separator, _ = value.partition("://")
+    if separator:
+        raise ConfigError(f"{name}='{scheme}://…' is a URL, not a name; {instead}")
 
 
 def section_fields(settings_type: Any) -> Iterable["dataclasses.Field[Any]"]:

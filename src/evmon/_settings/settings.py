@@ -11,6 +11,7 @@ from evmon._settings.configs import (
     EventLimits,
     MetricsConfig,
     MonitorConfig,
+    PublishRetry,
     RedisConfig,
 )
 from evmon._settings.fields import (
@@ -18,6 +19,7 @@ from evmon._settings.fields import (
     NOT_EMPTY,
     Rule,
     optional_section,
+    refuse_url,
     section,
     section_fields,
     setting,
@@ -52,6 +54,7 @@ class Settings:
     auto_discovery: bool = setting(True, ANY, "Run discovery and the monitor.")
     discovery: DiscoveryConfig = section(DiscoveryConfig)
     batching: Batching = section(Batching)
+    publish_retry: PublishRetry = section(PublishRetry)
     consumer: ConsumerConfig = section(ConsumerConfig)
     redis: RedisConfig = section(RedisConfig)
     monitor: MonitorConfig = section(MonitorConfig)
@@ -62,6 +65,8 @@ class Settings:
 
     def __post_init__(self) -> None:
         validate(self, "EventBus")
+        example = 'EventBus(service="shop", transport="redis://localhost:6379/0")'
+        refuse_url("EventBus.service", self.service, f"the right call is {example}")
 
 
 CONFIGS: Final[Mapping[type, str]] = {

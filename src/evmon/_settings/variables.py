@@ -73,7 +73,9 @@ def _changed(settings: T, changes: Mapping[str, Any]) -> T:
 def _read(name: str, text: str, field: "dataclasses.Field[Any]", hint: Any) -> Any:
     """The value of a variable, checked."""
     rule: Rule = field.metadata.get("rule", ANY)
-    text = text.strip()
+    secret = field.metadata.get("secret", False)
+    if not secret:  # in a password, spaces count
+        text = text.strip()
     try:
         value = _parse(text, hint)
     except ValueError:
@@ -81,7 +83,8 @@ def _read(name: str, text: str, field: "dataclasses.Field[Any]", hint: Any) -> A
     if value is None or not holds(rule, value):
         with_unit = text[:1].isdigit() and text[-1:].isalpha()
         unit = ", without a unit" if with_unit else ""
-        raise ConfigError(f"{name}={text!r:.100}: must be {allowed(rule, hint)}{unit}")
+        shown = name if secret else f"{name}={text!r:.100}"
+        raise ConfigError(f"{shown}: must be {allowed(rule, hint)}{unit}")
     return value
 
 

@@ -121,7 +121,8 @@ def open_dead_letters(
     }
     scheme = _scheme_of(url)
     if scheme not in stored:
-        raise ConfigError(f"--transport {scheme}://…: must be one of {_listed(stored)}")
+        shown = f"{scheme}://…" if scheme else _without_login(url)
+        raise ConfigError(f"--transport {shown}: must be one of {_listed(stored)}")
     kind, open_letters = stored[scheme]
     config = kind.config(Settings())
     return open_letters(url, service, resolve(config, environ) if config else None)
@@ -131,14 +132,21 @@ def _kind_of(url: str) -> _Kind:
     scheme = _scheme_of(url)
     if scheme not in _BY_SCHEME:
         known = _listed(_BY_SCHEME)
-        raise ConfigError(f"transport={scheme!r}://…: must be one of {known}")
+        shown = f"{scheme!r}://…" if scheme else repr(_without_login(url))
+        raise ConfigError(f"transport={shown}: must be one of {known}")
     return _BY_SCHEME[scheme]
 
 
 def _scheme_of(url: str) -> str:
     """The scheme of a URL, even if the rest is invalid; empty if there is none."""
-    found = re.match(r"([a-z][a-z0-9+.-]*):", url, re.IGNORECASE)
+    found = re.match(r"([a-z][a-z0-9+.-]*)://", url, re.IGNORECASE)
     return found[1].lower() if found else ""
+
+
+def _without_login(text: str) -> str:
+    """What was given instead of a URL, without what may be a password."""
+    login, at, rest = text.rpartition("@")
+    return f"…@{rest}" if login or at else text
 
 
 def _listed(schemes: Iterable[str]) -> str:

@@ -102,7 +102,8 @@ class MemoryTransport:
         """Nothing to open."""
 
     async def run(self) -> None:
-        """Nothing to maintain."""
+        """Nothing to maintain: wait until cancelled."""
+        await asyncio.Event().wait()
 
     def observe(self) -> None:
         """Record lag, pending entries and sizes."""
