@@ -103,16 +103,26 @@ def _wait_until_resolved(stack, deadline):
 
 
 def _kill_and_restart_one(stack):
-    def fires(name):
-        return lambda alerts: any(
-            a["labels"]["alertname"] == name and a["labels"]["job"] == "killed"
+    def fires(alerts):
+        return any(
+            a["labels"]["alertname"] == "EvmonHandlerErrorsHigh"
+            and a["labels"]["job"] == "killed"
             for a in alerts
         )
 
-    stack.watch.wait_until(fires("EvmonHandlerErrorsHigh"), 40)
+    def inhibits(alerts):
+        down = {
+            a["fingerprint"]
+            for a in alerts
+            if a["labels"]["alertname"] == "EvmonTargetDown"
+        }
+        return any(down & {*a["status"]["inhibitedBy"]} for a in alerts)
+
+    stack.watch.wait_until(fires, 40)
     stack.kill("killed")
-    stack.watch.wait_until(fires("EvmonTargetDown"), 20)
-    time.sleep(3)
+    # Alertmanager sends no notification of an alert that is resolved while inhibited, so
+    # the restart must end the inhibition before the failures leave the window.
+    stack.watch.wait_until(inhibits, 20)
     stack.start("killed")
 
 
