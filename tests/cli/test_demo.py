@@ -128,7 +128,7 @@ def test_a_long_fault_says_when_to_expect_which_alert():
 
     assert "EvmonMemoryHigh" in text
     assert "within 6m;" in text
-    assert "within 5m of" in text
+    assert "within 6m of" in text
 
 
 def test_a_short_fault_says_how_long_the_alert_needs():

@@ -19,6 +19,10 @@ DEFAULT_SECONDS: Final = 15.0
 """Duration of a fault: enough for the monitor's warning, not for an alert."""
 
 
+_SCRAPES: Final = 4
+"""Scrapes until a change shows in every rule: the first ones hold no or mixed growth."""
+
+
 @dataclass(frozen=True, slots=True)
 class Fault:
     """A fault to inject.
@@ -55,13 +59,13 @@ def seconds_to_alert(fault: Fault) -> float:
         for alert in alerts(Thresholds())
         if alert.name == fault.alert
     )
-    # The first scrapes after the start show no growth yet, and are still mixed.
-    return hold + 4 * SCRAPE_INTERVAL_SECONDS
+    return hold + _SCRAPES * SCRAPE_INTERVAL_SECONDS
 
 
 def expectation(fault: Fault, seconds: float) -> str:
     """Which alert to expect from a fault that lasts `seconds`, and when."""
     from evmon._alerting.promql import duration
+    from evmon._alerting.rules.alert import STEP
 
     needed = seconds_to_alert(fault)
     if seconds < needed:
@@ -69,8 +73,8 @@ def expectation(fault: Fault, seconds: float) -> str:
             f"The monitor warns of {fault.alert}; the alert of 'evmon rules' needs"
             f" --for {duration(needed)}."
         )
-    window = Thresholds().window_seconds
+    clears = Thresholds().window_seconds + _SCRAPES * STEP
     return (
         f"Expect the alert {fault.alert} of 'evmon rules' within {duration(needed)};"
-        f" it clears within {duration(window)} of the fault's end."
+        f" it clears within {duration(clears)} of the fault's end."
     )
