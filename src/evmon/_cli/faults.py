@@ -64,8 +64,7 @@ def seconds_to_alert(fault: Fault) -> float:
 
 def expectation(fault: Fault, seconds: float) -> str:
     """Which alert to expect from a fault that lasts `seconds`, and when."""
-    from evmon._alerting.promql import duration
-    from evmon._alerting.rules.alert import STEP
+    from evmon._alerting.promql import SCRAPE_INTERVAL_SECONDS, duration
 
     needed = seconds_to_alert(fault)
     if seconds < needed:
@@ -73,7 +72,7 @@ def expectation(fault: Fault, seconds: float) -> str:
             f"The monitor warns of {fault.alert}; the alert of 'evmon rules' needs"
             f" --for {duration(needed)}."
         )
-    clears = Thresholds().window_seconds + _SCRAPES * STEP
+    clears = Thresholds().window_seconds + _SCRAPES * SCRAPE_INTERVAL_SECONDS
     return (
         f"Expect the alert {fault.alert} of 'evmon rules' within {duration(needed)};"
         f" it clears within {duration(clears)} of the fault's end."
