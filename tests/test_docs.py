@@ -11,10 +11,14 @@ from evmon.errors import DEAD_LETTER_REASONS
 ROOT = Path(__file__).parents[1]
 EXAMPLES = [e for e in find_examples("README.md", "docs") if e.prefix == "python"]
 
-# A path with a folder, or the name of a file; not a URL, and not a path on /metrics.
-FILE = re.compile(
-    r"(?<![\w./:<-])(?:(?:[\w.-]+/)+[\w.-]*\w|(?:[\w.-]+/)+|[\w-]+\.(?:py|md|toml|yml))"
+CODE = re.compile(r"```.*?```|`[^`]+`", re.DOTALL)
+PATH = re.compile(
+    r"(?<![\w./:-])(?:(?:[\w.-]+/)+(?:[\w.-]*\w)?|\w+\.(?:py|lua|md|toml|yml))"
 )
+"""A folder, a file in a folder, or a file with one of these extensions."""
+
+FOLDERS = ("", "src/evmon", "src/evmon/_transports/redis")
+"""Folders that the paths are relative to."""
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=str)
@@ -28,17 +32,17 @@ def test_an_example_runs(example: CodeExample, eval_example: EvalExample, capsys
         assert "DiscoveryMetrics(pending=0, registered=2" in output
 
 
+def _exists(path):
+    pattern = path.replace("NAME", "*")
+    return any(any((ROOT / folder).glob(pattern)) for folder in FOLDERS)
+
+
 @pytest.mark.parametrize("page", ["CONTRIBUTING.md", "docs/architecture.md"])
 def test_every_file_named_for_contributors_exists(page):
     text = (ROOT / page).read_text("utf-8")
-    named = set(FILE.findall("\n".join(re.findall(r"```.*?```|`[^`]+`", text, re.S))))
-    folders = (ROOT, ROOT / "src" / "evmon")
+    named = set(PATH.findall("\n".join(CODE.findall(text))))
 
-    missing = {
-        name
-        for name in named
-        if not any(any(f.glob(name.replace("NAME", "*"))) for f in folders)
-    }
+    missing = {path for path in named if not _exists(path)}
 
     assert len(named) > 10
     assert set() == missing
