@@ -1,9 +1,24 @@
-"""The Python examples of README.md and docs/ run without errors."""
+"""The documentation is up to date: its examples run, and the files it names exist."""
+
+import re
+from pathlib import Path
 
 import pytest
 from pytest_examples import CodeExample, EvalExample, find_examples
 
+from evmon.errors import DEAD_LETTER_REASONS
+
+ROOT = Path(__file__).parents[1]
 EXAMPLES = [e for e in find_examples("README.md", "docs") if e.prefix == "python"]
+
+CODE = re.compile(r"```.*?```|`[^`]+`", re.DOTALL)
+PATH = re.compile(
+    r"(?<![\w./:-])(?:(?:[\w.-]+/)+(?:[\w.-]*\w)?|\w+\.(?:py|lua|md|toml|yml))"
+)
+"""A folder, a file in a folder, or a file with one of these extensions."""
+
+FOLDERS = ("", "src/evmon", "src/evmon/_transports/redis")
+"""Folders that the paths are relative to."""
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=str)
@@ -15,3 +30,28 @@ def test_an_example_runs(example: CodeExample, eval_example: EvalExample, capsys
         assert "created 7\n" in output
         assert "audited order.created\n" in output
         assert "DiscoveryMetrics(pending=0, registered=2" in output
+
+
+def _exists(path):
+    pattern = path.replace("NAME", "*")
+    return any(any((ROOT / folder).glob(pattern)) for folder in FOLDERS)
+
+
+@pytest.mark.parametrize("page", ["CONTRIBUTING.md", "docs/architecture.md"])
+def test_every_file_named_for_contributors_exists(page):
+    text = (ROOT / page).read_text("utf-8")
+    named = set(PATH.findall("\n".join(CODE.findall(text))))
+
+    missing = {path for path in named if not _exists(path)}
+
+    assert 10 < len(named)
+    assert set() == missing
+
+
+def test_the_guide_lists_every_dead_letter_reason():
+    guide = (ROOT / "docs" / "guide.md").read_text("utf-8")
+    section = guide.partition("\n## Dead letters\n")[2].partition("\n## ")[0]
+    listed = [line for line in section.splitlines() if line.startswith("| `")]
+
+    for reason in DEAD_LETTER_REASONS:
+        assert any(f"`{reason}`" in line for line in listed), reason

@@ -110,7 +110,7 @@ class Transport(Protocol):
         ...
 
     async def run(self) -> None:
-        """Renew leases, do upkeep and update metrics, until cancelled."""
+        """Renew leases, maintain the stream and update metrics, until cancelled."""
         ...
 
     def observe(self) -> None:
@@ -164,12 +164,17 @@ class Transport(Protocol):
         ...
 
     async def settle(
-        self, received: Received, dead: DeadLetter | None, again: Redelivery | None
+        self, received: Received, dead: DeadLetter | None, redelivery: Redelivery | None
     ) -> bool:
-        """Finish an entry that did not simply succeed, atomically and once.
+        """Acknowledge an entry that did not succeed, in one atomic step.
 
-        It is acknowledged and, in the same step, dead-lettered by `dead`, scheduled by
-        `again`, or both (some handlers failed for good, others are to be retried).
+        The same step dead-letters it, schedules it again, or both: some handlers failed
+        for good, others are to be retried.
+
+        Args:
+            received: entry as returned by `read`.
+            dead: reason to dead-letter it; None if there is none.
+            redelivery: delay and handlers of its next delivery; None if there is none.
 
         Returns:
             False if nothing was done because the entry was reclaimed.

@@ -161,21 +161,21 @@ class MemoryTransport:
         """Nothing is buffered."""
 
     async def settle(
-        self, received: Received, dead: DeadLetter | None, again: Redelivery | None
+        self, received: Received, dead: DeadLetter | None, redelivery: Redelivery | None
     ) -> bool:
         """Dead-letter an entry (the last 10,000 are kept) or schedule it."""
         self.ack(received)
         if dead is not None:
             self.dead_letters.append(DeadEntry(received, dead, self._clock.monotonic()))
-        if again is not None:
+        if redelivery is not None:
             number = next(self._ids)
             entry = replace(
                 received,
                 id=str(number),
-                attempts=again.attempts,
-                handlers=again.handlers,
+                attempts=redelivery.attempts,
+                handlers=redelivery.handlers,
             )
-            due = self._clock.monotonic() + again.delay
+            due = self._clock.monotonic() + redelivery.delay
             heapq.heappush(self._scheduled, (due, number, entry))
             self._set_timer()
         return True
