@@ -7,7 +7,7 @@ from time import perf_counter
 
 from benchmarks.figures import Figure, Settings, alternate
 from benchmarks.redis_server import PrivateRedis
-from evmon._consumer.clean_context import InContext
+from evmon._consumer.clean_context import in_context
 
 CALLS = 50_000
 
@@ -33,7 +33,7 @@ def measure(settings: Settings, redis: PrivateRedis) -> list[Figure]:  # noqa: A
     """Compare a shared context, a copy for each call, and a task for each call."""
     ways: dict[str, Callable[[], Awaitable[None]]] = {
         "shared context": handle,
-        "copied context": lambda: InContext(handle, copy_context()),
+        "copied context": lambda: in_context(copy_context(), handle),
         "task": lambda: asyncio.create_task(handle()),
     }
     results = alternate(

@@ -6,6 +6,7 @@ import math
 import os
 import re
 import secrets
+import types
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -86,6 +87,10 @@ class Delivery:
 
 
 FIRST_DELIVERY: Final = Delivery()
+
+
+class _OnlyData(msgspec.Struct):
+    data: Any = None
 
 
 def now() -> datetime:
@@ -169,9 +174,7 @@ def _check_unchanged(event: "Event[Any]", raw: bytes) -> None:
     and is only done for data that is not equal.
     """
     data = event.data
-    if data is None or isinstance(data, (str, bool, int)):
-        return
-    if _decode(raw).data == data:
+    if _is_flat(data) or _decode_data(raw).data == data:
         return
     if b"null" in raw and not isinstance(data, (dict, list, tuple, float)):
         data = msgspec.to_builtins(data, enc_hook=_dump_model)
@@ -179,6 +182,16 @@ def _check_unchanged(event: "Event[Any]", raw: bytes) -> None:
         raise InvalidEventError(
             "decode_error", f"{event.type} cannot be encoded as JSON: {path} {problem}"
         )
+
+
+def _is_flat(data: Any) -> bool:
+    """Whether data needs no comparison: a JSON value, or an object of such values."""
+    if type(data) is not dict:
+        return type(data) in _EXACT
+    for key, value in data.items():
+        if type(value) not in _EXACT or type(key) is not str:
+            return False
+    return True
 
 
 def _changed(value: Any, path: str) -> Iterator[tuple[str, str]]:
@@ -253,6 +266,8 @@ def _validates_by_alias(model: Any) -> bool:
 
 _encode = msgspec.json.Encoder(enc_hook=_dump_model).encode
 _decode = msgspec.json.Decoder(Event[Any]).decode
+_decode_data = msgspec.json.Decoder(_OnlyData).decode
+_EXACT: Final = frozenset({str, int, bool, types.NoneType})
 _MAX_KNOWN_TYPES: Final = 1024
 _known_types: set[str] = set()
 _numbers = itertools.count(1)

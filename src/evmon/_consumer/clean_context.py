@@ -1,47 +1,48 @@
 """A clean context for each call: what a handler sets there is gone when it returns."""
 
-from collections.abc import Awaitable, Callable, Generator
+import types
+from collections.abc import Callable, Generator
 from contextvars import Context
 from typing import Any
 
 
-class InContext:
-    """An awaitable that runs in a context of its own, on the current task.
+@types.coroutine
+def in_context(
+    context: Context, call: Callable[..., Any], *arguments: Any
+) -> Generator[Any, Any, Any]:
+    """Call a function in a context, and await there what it returns.
 
-    A task for each call would do the same at several times the cost: see
-    ``benchmarks/context.py``.
+    It runs on the current task. A task for each call would do the same at a higher
+    cost: see ``benchmarks/context.py``.
 
     Args:
-        call: function that returns the awaitable; it runs in the context too.
         context: the context.
+        call: function that returns an awaitable.
+        arguments: arguments of the function.
 
     Example:
-        >>> await InContext(handler, copy_context())
+        >>> await in_context(copy_context(), handle, event)
     """
-
-    __slots__ = ("_call", "_context")
-
-    def __init__(self, call: Callable[[], Awaitable[Any]], context: Context) -> None:
-        self._call = call
-        self._context = context
-
-    def __await__(self) -> Generator[Any, Any, Any]:
-        run = self._context.run
-        steps: Any = run(_steps, self._call)
-        step, value = steps.send, None
+    run = context.run
+    try:
+        # One step for both, because most handlers of a busy service never wait.
+        steps, awaited = run(_first_step, call, arguments)
         while True:
             try:
-                awaited = run(step, value)
-            except StopIteration as done:
-                return done.value
-            try:
-                step, value = steps.send, (yield awaited)
-            except GeneratorExit:
+                value = yield awaited
+            except GeneratorExit:  # noqa: PERF203 - one step at a time
                 run(steps.close)
                 raise
             except BaseException as error:  # noqa: BLE001 - goes to the handler
-                step, value = steps.throw, error
+                awaited = run(steps.throw, error)
+            else:
+                awaited = run(steps.send, value)
+    except StopIteration as done:
+        return done.value
 
 
-def _steps(call: Callable[[], Awaitable[Any]]) -> Any:
-    return call().__await__()
+def _first_step(call: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+    awaitable = call(*arguments)
+    if type(awaitable) is not types.CoroutineType:
+        awaitable = awaitable.__await__()
+    return awaitable, awaitable.send(None)

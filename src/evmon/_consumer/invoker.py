@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from contextvars import copy_context
+from contextvars import Context, copy_context
 from functools import partial
 from math import inf
 from typing import Any, Final
@@ -11,7 +11,7 @@ from typing import Any, Final
 import anyio
 
 from evmon._consumer.cancellation import forget_cancellation
-from evmon._consumer.clean_context import InContext
+from evmon._consumer.clean_context import in_context
 from evmon._consumer.work import Work
 from evmon._events import FIRST_DELIVERY, Delivery
 from evmon._handlers.handlers import Handler
@@ -53,26 +53,30 @@ class Invoker:
             delivery = Delivery(attempt + 1, redelivered)
         else:
             delivery = FIRST_DELIVERY
-        return self._invoke(handler, partial(handler.call, work.event, delivery))
+        return self._invoke(handler, handler.call, work.event, delivery)
 
     def call_many(self, handler: Handler, works: Sequence[Work]) -> Awaitable[Any]:
         """Call a handler once with many events; raises the same as `call`."""
         assert handler.call_many is not None  # noqa: S101 - for the type checker
         events = [work.event for work in works]
-        return self._invoke(handler, partial(handler.call_many, events))
+        return self._invoke(handler, handler.call_many, events)
 
-    def _invoke(self, handler: Handler, call: Callable[[], Any]) -> Awaitable[Any]:
+    def _invoke(
+        self, handler: Handler, call: Callable[..., Any], *arguments: Any
+    ) -> Awaitable[Any]:
+        context = self._context.copy()
         if not handler.is_async:
-            return self._invoke_plain(handler, call)
-        awaitable = InContext(call, self._context.copy())
+            return self._invoke_plain(handler, context, partial(call, *arguments))
+        awaitable = in_context(context, call, *arguments)
         return awaitable if self._timeout is None else self._limited(handler, awaitable)
 
-    async def _invoke_plain(self, handler: Handler, call: Callable[[], Any]) -> None:
-        context = self._context.copy()
+    async def _invoke_plain(
+        self, handler: Handler, context: Context, call: Callable[[], Any]
+    ) -> None:
         result = await self._in_thread(handler, partial(context.run, call))
         # Asked of the type, because a returned proxy may do anything when it is asked.
         if hasattr(type(result), "__await__"):
-            await self._limited(handler, InContext(lambda: result, context))
+            await self._limited(handler, in_context(context, lambda: result))
 
     async def _limited(self, handler: Handler, awaitable: Awaitable[Any]) -> None:
         """Await, cancelling once at the timeout.
