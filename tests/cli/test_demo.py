@@ -103,6 +103,7 @@ def faulty_demos():
 
 
 @pytest.mark.slow
+@pytest.mark.serial
 @pytest.mark.timeout(150)
 @pytest.mark.parametrize("fault", FAULT_ALERTS)
 def test_each_fault_makes_its_own_warning_appear_and_clear(faulty_demos, fault):

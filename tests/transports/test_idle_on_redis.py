@@ -15,6 +15,7 @@ def reads(client):
 
 
 @pytest.mark.slow
+@pytest.mark.serial
 async def test_an_idle_reader_reads_rarely_and_gets_a_new_event_at_once(server):
     handled = []
     bus = EventBus("shop", server.url)
@@ -34,6 +35,7 @@ async def test_an_idle_reader_reads_rarely_and_gets_a_new_event_at_once(server):
 
 
 @pytest.mark.slow
+@pytest.mark.serial
 @pytest.mark.parametrize("delay", [1.1, 1.6])
 async def test_a_scheduled_retry_is_on_time_for_an_idle_reader(server, delay):
     attempts = []
