@@ -15,6 +15,8 @@ from evmon.errors import ConfigError
 
 _ID: Final = re.compile(r"([0-9]{1,20})-([0-9]{1,20})")
 _MAX_PART: Final = 2**64 - 1
+_MAX_CELL: Final = 1024
+"""Maximum length of a text in a table."""
 
 
 def check_id(letter_id: str) -> None:
@@ -85,7 +87,21 @@ class Selection:
 def recorded_facts(letter: StoredDeadLetter) -> dict[str, str]:
     """Recorded facts; `id` is the id of the dead letter, `entry_id` that of its entry."""
     recorded = letter.facts
-    return {**recorded, "id": letter.id, "entry_id": recorded.get("id", "")}
+    return {
+        **recorded,
+        "reason": letter.reason,
+        "id": letter.id,
+        "entry_id": recorded.get("id", ""),
+    }
+
+
+def raw_fields(letter: StoredDeadLetter) -> list[str]:
+    r"""A line for each stored field, with ``\x`` and two digits for a special byte."""
+    stored = letter.stored
+    return [
+        f"{repr(name)[1:]} {repr(value)[1:]}"
+        for name, value in zip(stored[::2], stored[1::2], strict=False)
+    ]
 
 
 def letter_as_json(letter: StoredDeadLetter) -> dict[str, Any]:
@@ -110,5 +126,5 @@ def letters_table(letters: Iterable[StoredDeadLetter]) -> Table:
             facts.get("attempts", ""),
             facts.get("error_message", ""),
         )
-        table.add_row(*map(styled, cells))
+        table.add_row(*(styled(cell[:_MAX_CELL]) for cell in cells))
     return table

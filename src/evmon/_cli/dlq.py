@@ -15,6 +15,7 @@ from evmon._cli.dead_letters import (
     check_id,
     letter_as_json,
     letters_table,
+    raw_fields,
     recorded_facts,
 )
 from evmon._cli.options import FiniteRange
@@ -22,7 +23,7 @@ from evmon._cli.output import console, echo_error
 from evmon._settings.environment import environment
 from evmon._text import printable
 from evmon._transports import open_dead_letters
-from evmon._transports.dead_letters import DeadLetters, StoredDeadLetter
+from evmon._transports.dead_letters import UNREADABLE, DeadLetters, StoredDeadLetter
 from evmon.errors import DEAD_LETTER_REASONS, ConfigError
 
 T = TypeVar("T")
@@ -56,7 +57,7 @@ def _filter_options(command: Command) -> Command:
     for option in (
         click.option(
             "--reason",
-            type=click.Choice(DEAD_LETTER_REASONS),
+            type=click.Choice((*DEAD_LETTER_REASONS, UNREADABLE)),
             help="Only events dead-lettered for this reason.",
         ),
         click.option(
@@ -126,18 +127,25 @@ def list_command(
 @click.argument("letter_id", metavar="ID")
 @_location_options
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def show_command(letter_id: str, transport: str, service: str, *, as_json: bool) -> int:
+@click.option("--raw", is_flag=True, help="Print every field as it is stored.")
+def show_command(
+    letter_id: str, transport: str, service: str, *, as_json: bool, raw: bool
+) -> int:
     """Show one dead letter with its payload. Exits with 1 if it does not exist.
 
     \b
     Examples:
       evmon dlq show 1700000000000-0 --service shop
+      evmon dlq show 1700000000000-0 --service shop --raw
     """
     check_id(letter_id)
     letter = _with_queue(transport, service, lambda queue: queue.letter(letter_id))
     if letter is None:
         echo_error(f"no dead letter {letter_id} of {service}")
         return 1
+    if raw:
+        click.echo("\n".join(raw_fields(letter)))
+        return 0
     payload = letter.raw.decode(errors="backslashreplace")
     if as_json:
         click.echo(json.dumps({**letter_as_json(letter), "event": payload}, indent=2))
