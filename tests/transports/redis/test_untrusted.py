@@ -1,11 +1,21 @@
 """Whatever other programs write to the keys of a service, nothing fails that reads it."""
 
+import random
+
 import msgspec
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from tests.transports.redis.entries import an_event
+from tests.transports.redis.entries import (
+    DEAD,
+    ENTRIES,
+    RETRY,
+    STREAM,
+    an_event,
+    read_all,
+)
 
+from evmon import TransportError
 from evmon._cli.dead_letters import (
     Selection,
     letter_as_json,
@@ -13,7 +23,7 @@ from evmon._cli.dead_letters import (
     raw_fields,
     recorded_facts,
 )
-from evmon._transports.base import DeadLetter
+from evmon._transports.base import DeadLetter, Redelivery
 from evmon._transports.redis.dead_letters import (
     MAX_FIELDS,
     _parse,
@@ -111,3 +121,70 @@ def test_a_dead_letter_without_a_reason_is_unreadable():
     assert {"reason": "unreadable", "id": "1-0", "entry_id": ""} == recorded_facts(
         letter
     )
+
+
+PACK = msgspec.msgpack.encode
+FOREIGN_RETRIES = {
+    "text": b"hello",
+    "nothing": b"",
+    "cut off": b"\xdd\xff\xff\xff\xff",
+    "nil": PACK(None),
+    "number": PACK(7),
+    "no fields": PACK([STREAM, []]),
+    "half a field": PACK([STREAM, ["event"]]),
+    "number as value": PACK([STREAM, ["event", None]]),
+    "fields as a map": PACK([STREAM, {"event": "x"}]),
+    "very many fields": PACK([STREAM, ["event"] * 20_000]),
+    "foreign key": PACK(["somebody-elses-key", ["event", "x"]]),
+    "key that looks similar": PACK([f"{STREAM}x", ["event", "x"]]),
+    "deep": b"\x91" * 100_000,
+}
+
+
+@pytest.mark.parametrize("packed", FOREIGN_RETRIES.values(), ids=FOREIGN_RETRIES)
+async def test_a_scheduled_retry_that_cannot_be_read_becomes_a_dead_letter(
+    make, server, client, packed
+):
+    t = await make()
+    client.zadd(RETRY, {"x": 1})
+    client.hset(ENTRIES, "x", packed)
+    await t.publish([b"a"])
+    (received,) = await read_all(t, 1)
+    await t.settle(received, None, Redelivery(0, 1, ()))
+
+    (retry,) = await read_all(t, 1)
+    assert b"a" == retry.raw
+    assert 0 == client.exists(RETRY, ENTRIES, "somebody-elses-key", f"{STREAM}x")
+    with server.client() as raw:
+        raw.connection_pool.connection_kwargs["decode_responses"] = False
+        ((_, letter),) = raw.xrange(DEAD)
+    assert (b"x", packed) == (letter[b"retry"], letter[b"entry"])
+
+
+async def test_random_scheduled_retries_do_not_stop_a_promotion(make, client):
+    t = await make()
+    random_bytes = random.Random(1).randbytes
+    for n in range(300):
+        client.zadd(RETRY, {f"{n}": n})
+        client.hset(ENTRIES, f"{n}", random_bytes(n % 30))
+    for _ in range(3):
+        await t._reader.promote()
+
+    assert 0 == client.zcard(RETRY)
+    assert 300 == client.xlen(DEAD) + client.xlen(STREAM)
+
+
+async def test_a_stream_of_the_wrong_type_does_not_delay_the_retries_of_others(
+    make, client
+):
+    t = await make(streams=("x",), stream_for=lambda kind: kind)
+    await t.publish([b"x", b"a"], ["x", "a"])
+    for received in await read_all(t, 2):
+        await t.settle(received, None, Redelivery(0, 1, ()))
+    client.delete(STREAM)
+    client.set(STREAM, "no stream")
+    with pytest.raises(TransportError, match="WRONGTYPE"):
+        await t._reader.promote()
+
+    assert 2 == client.xlen(f"{STREAM}:x")
+    assert 1 == client.zcard(RETRY) == client.hlen(ENTRIES)
