@@ -1,7 +1,7 @@
 """Selects and prints dead letters."""
 
 import re
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -42,6 +42,7 @@ class Selection:
         reason: reason for dead-lettering; None selects all.
         limit: maximum number; None selects all.
         ids: ids of dead letters; empty selects all.
+        group: name of the consumer group that dead-lettered it; None selects all.
 
     Raises:
         ConfigError: the pattern or an id is invalid.
@@ -51,6 +52,7 @@ class Selection:
     reason: str | None
     limit: int | None = None
     ids: tuple[str, ...] = ()
+    group: str | None = None
 
     def __post_init__(self) -> None:
         if self.event_type is not None:
@@ -78,6 +80,8 @@ class Selection:
 
     def _matches(self, letter: StoredDeadLetter) -> bool:
         if self.reason is not None and letter.reason != self.reason:
+            return False
+        if self.group is not None and letter.group != self.group:
             return False
         return self.event_type is None or (
             bool(letter.event_type) and matches(self.event_type, letter.event_type)
@@ -111,20 +115,26 @@ def letter_as_json(letter: StoredDeadLetter) -> dict[str, Any]:
     return {**facts, "handlers": [name for name in names if name]}
 
 
-def letters_table(letters: Iterable[StoredDeadLetter]) -> Table:
-    """A table of dead letters."""
+def letters_table(letters: Sequence[StoredDeadLetter]) -> Table:
+    """A table of dead letters; with the consumer groups if there are several."""
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for heading in ("ID", "DEAD SINCE (UTC)", "REASON", "TYPE", "ATTEMPTS", "ERROR"):
+    several = len({letter.group for letter in letters}) > 1
+    headings = ["ID", "DEAD SINCE (UTC)", "REASON", "TYPE", "ATTEMPTS", "ERROR"]
+    if several:
+        headings.insert(2, "GROUP")
+    for heading in headings:
         table.add_column(heading, overflow="fold")
     for letter in letters:
         facts = letter.facts
-        cells = (
+        cells = [
             letter.id,
             facts.get("dead_at", "")[:19],
             letter.reason,
             letter.event_type,
             facts.get("attempts", ""),
             facts.get("error_message", ""),
-        )
+        ]
+        if several:
+            cells.insert(2, letter.group)
         table.add_row(*(styled(cell[:_MAX_CELL]) for cell in cells))
     return table

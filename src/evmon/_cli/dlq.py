@@ -66,6 +66,10 @@ def _filter_options(command: Command) -> Command:
             metavar="TYPE",
             help="Only events of this type or pattern, such as order.*.",
         ),
+        click.option(
+            "--group",
+            help="Only events dead-lettered by this consumer group.  [default: all]",
+        ),
     ):
         command = option(command)
     return command
@@ -98,10 +102,11 @@ def dlq() -> None:
 def list_command(
     transport: str,
     service: str,
+    *,
     event_type: str | None,
     reason: str | None,
+    group: str | None,
     limit: int,
-    *,
     as_json: bool,
 ) -> None:
     """List dead letters.
@@ -113,7 +118,7 @@ def list_command(
     """
 
     async def run(queue: DeadLetters) -> list[StoredDeadLetter]:
-        selection = Selection(event_type, reason, limit)
+        selection = Selection(event_type, reason, limit, group=group)
         return [letter async for letter in selection.select(queue)]
 
     letters = _with_queue(transport, service, run)
@@ -177,6 +182,7 @@ def replay_command(
     *,
     event_type: str | None,
     reason: str | None,
+    group: str | None,
     rate: float,
     limit: int | None,
     dry_run: bool,
@@ -191,7 +197,7 @@ def replay_command(
       evmon dlq replay --service shop --reason handler_error --dry-run
       evmon dlq replay --service shop --type 'order.*' --rate 50
     """
-    selection = Selection(event_type, reason, limit, letter_ids)
+    selection = Selection(event_type, reason, limit, letter_ids, group)
 
     async def run(queue: DeadLetters) -> tuple[int, int]:
         count = too_large = 0
@@ -222,9 +228,10 @@ def replay_command(
 def purge_command(
     transport: str,
     service: str,
+    *,
     event_type: str | None,
     reason: str | None,
-    *,
+    group: str | None,
     dry_run: bool,
     yes: bool,
 ) -> None:
@@ -233,8 +240,9 @@ def purge_command(
     \b
     Examples:
       evmon dlq purge --service shop --reason rejected --yes
+      evmon dlq purge --service shop --group billing
     """
-    selection = Selection(event_type, reason)
+    selection = Selection(event_type, reason, group=group)
 
     async def find(queue: DeadLetters) -> list[str]:
         return [letter.id async for letter in selection.select(queue)]

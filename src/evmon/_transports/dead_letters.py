@@ -36,6 +36,11 @@ class StoredDeadLetter(Protocol):
         ...
 
     @property
+    def group(self) -> str:
+        """Name of the consumer group that dead-lettered it; empty if not recorded."""
+        ...
+
+    @property
     def event_type(self) -> str:
         """Type of the event; empty if it could not be decoded."""
         ...

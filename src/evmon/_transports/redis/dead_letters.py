@@ -73,6 +73,11 @@ class StoredDeadLetter:
         return self.facts.get("reason") or UNREADABLE
 
     @property
+    def group(self) -> str:
+        """Name of the consumer group that dead-lettered it; empty if not recorded."""
+        return self.facts.get("group", "")
+
+    @property
     def event_type(self) -> str:
         """Type of the event; empty if it could not be decoded."""
         return self.facts.get("event_type", "")
@@ -251,7 +256,7 @@ def _replay_fields(letter: StoredDeadLetter) -> list[bytes]:
     names = letter.facts.get("handlers", "")
     extra = Extra(
         handlers=tuple(name for name in names.split("\n") if name),
-        group=letter.facts.get("group", ""),
+        group=letter.group,
         redriven=letter.redriven + 1,
     )
     kept = [
