@@ -270,3 +270,15 @@ def test_an_unknown_service_is_reported(server, capsys):
         1,
         "evmon: no stream or dead letters for service 'shpo' here; check --service\n",
     ) == (code, capsys.readouterr().err)
+
+
+@pytest.mark.parametrize("command", ["list", "show 1-1", "replay", "purge --yes"])
+def test_a_key_of_the_wrong_type_is_named_in_one_line(dlq, client, command):
+    client.set(DEAD, "no stream")
+    code, output, errors = dlq(*command.split())
+
+    assert (1, "") == (code, output)
+    assert (
+        f"evmon: WRONGTYPE {DEAD} holds a string, not a stream; look at it:"
+        f" redis-cli GET '{DEAD}'\n"
+    ) == errors

@@ -119,6 +119,8 @@ class RedisTransport:
             return "the connection to Redis is broken"
         if self._reader.failure:
             return f"reading fails: {self._reader.failure:.200}"
+        if self._reader.groups.needed and self._maintenance.problem:
+            return self._maintenance.problem
         last_reply = max(self._client.last_reply, self._reading_client.last_reply)
         silent = self._clock.monotonic() - last_reply
         if silent > SILENT_INTERVALS * self._config.upkeep_interval:

@@ -32,9 +32,10 @@ local due = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now_ms, 'LIMIT', 0, ARG
 local unreadable, failure = 0, nil
 for _, member in ipairs(due) do
   local packed = redis.call('HGET', KEYS[2], member)
-  local done
+  local done, target
   if packed then
     local stream, fields = parse(packed)
+    target = stream or KEYS[3]
     if stream then
       done = redis.pcall('XADD', stream, '*', unpack(fields))
     else
@@ -45,7 +46,7 @@ for _, member in ipairs(due) do
     end
   end
   if type(done) == 'table' and done.err then
-    failure = failure or done
+    failure = failure or redis.error_reply(done.err .. ' (' .. target .. ')')
   else
     redis.call('HDEL', KEYS[2], member)
     redis.call('ZREM', KEYS[1], member)
