@@ -146,10 +146,10 @@ async def test_a_server_that_refuses_type_does_not_hide_the_error(own_server, ma
 
 async def test_a_wrong_type_found_by_maintenance_does_not_disturb_a_read(make, client):
     t = await make()
-    client.zadd(RETRY, {"x": 1})
     await t.read(1, 0.01)
     reading = asyncio.create_task(t.read(1, 1.5))
     await asyncio.sleep(0.1)
+    client.zadd(RETRY, {"x": 1})
     client.set(ENTRIES, "x")
     with pytest.raises(TransportError, match=f"WRONGTYPE {ENTRIES} holds a string"):
         await asyncio.wait_for(t._reader.promote(), 1)
