@@ -172,6 +172,35 @@ def test_control_characters_in_entries_are_not_printed(dlq, server, client):
             json.loads(output)
 
 
+def test_an_entry_with_a_reserved_field_name_does_not_stop_a_command(
+    dlq, server, client
+):
+    client.xadd(STREAM, {"packed": "hello"})
+    handle(server.url, lambda e: None, lambda: client.xlen(DEAD) == 1)
+    code, output, _ = dlq("list", "--json")
+    assert 0 == code
+    (letter,) = json.loads(output)
+    assert "decode_error" == letter["reason"]
+    assert (0, "1 dead letters replayed\n", "") == dlq("replay")
+    assert {"packed": "hello"}.items() <= client.xrange(STREAM)[-1][1].items()
+
+
+def test_what_evmon_did_not_write_is_shown_raw_replayed_and_purged(dlq, put, client):
+    first = client.xadd(DEAD, {"packed": b"he\x1bllo\xff"})
+    put(MIXED[0])
+    client.xadd(DEAD, {"dead.redriven": "9" * 5000, "event": raw("a")})
+    assert [first, "unreadable"] == dlq("list")[1].splitlines()[1].split()
+    assert "reason           unreadable" in dlq("show", first)[1]
+    code, output, _ = dlq("show", first, "--raw")
+    assert (0, "'packed' 'he\\x1bllo\\xff'\n") == (code, output)
+
+    assert (0, "1 dead letters replayed\n", "") == dlq("replay", first)
+    assert 2 == client.xlen(STREAM)
+    code, output, _ = dlq("purge", "--yes", "--reason", "unreadable")
+    assert (0, "1 dead letters purged\n") == (code, output)
+    assert 1 == client.xlen(DEAD)
+
+
 @pytest.mark.parametrize("command", ["list", "show 1-1", "replay", "purge --yes"])
 def test_an_unreachable_server_is_reported_in_one_line(command, capsys):
     url = "redis://user:hunter2@127.0.0.1:1/0"
@@ -241,3 +270,15 @@ def test_an_unknown_service_is_reported(server, capsys):
         1,
         "evmon: no stream or dead letters for service 'shpo' here; check --service\n",
     ) == (code, capsys.readouterr().err)
+
+
+@pytest.mark.parametrize("command", ["list", "show 1-1", "replay", "purge --yes"])
+def test_a_key_of_the_wrong_type_is_named_in_one_line(dlq, client, command):
+    client.set(DEAD, "no stream")
+    code, output, errors = dlq(*command.split())
+
+    assert (1, "") == (code, output)
+    assert (
+        f"evmon: WRONGTYPE {DEAD} holds a string, not a stream; look at it:"
+        f" redis-cli GET '{DEAD}'\n"
+    ) == errors

@@ -238,3 +238,53 @@ def test_dead_letters_that_arrive_during_confirmation_are_not_purged(
     monkeypatch.setattr(dlq_module.click, "confirm", confirm)
     assert "3 dead letters purged\n" == dlq("purge")[1]
     assert 1 == client.xlen(DEAD)
+
+
+@pytest.fixture
+def two_groups(client):
+    """Dead letters of two consumer groups, and one of no group."""
+    for group in ("shop", "billing", "shop"):
+        client.xadd(
+            DEAD, {"event": raw("a"), "dead.group": group, "dead.reason": "rejected"}
+        )
+    client.xadd(DEAD, {"event": raw("a")})
+
+
+def groups_left(client):
+    return [fields.get("dead.group", "") for _, fields in client.xrange(DEAD)]
+
+
+@pytest.mark.usefixtures("two_groups")
+def test_a_purge_of_one_group_leaves_the_dead_letters_of_others(dlq, client):
+    code, output, _ = dlq("purge", "--group", "shop", "--yes")
+
+    assert (0, "2 dead letters purged\n") == (code, output)
+    assert ["billing", ""] == groups_left(client)
+
+
+@pytest.mark.usefixtures("two_groups")
+def test_a_replay_of_one_group_leaves_the_dead_letters_of_others(dlq, client):
+    foreign = client.xrange(DEAD)[0][0]
+    code, output, _ = dlq("replay", foreign, "--group", "billing")
+    assert (1, "0 dead letters replayed\n") == (code, output)
+    assert (0, "1 dead letters replayed\n", "") == dlq("replay", "--group", "billing")
+
+    assert ["shop", "shop", ""] == groups_left(client)
+
+
+@pytest.mark.usefixtures("two_groups")
+def test_list_has_a_column_for_several_groups(dlq):
+    heading, *rows = dlq("list")[1].splitlines()
+    assert ["ID", "GROUP", "REASON"] == [heading.split()[i] for i in (0, 4, 5)]
+    assert ["shop", "billing", "shop", "unreadable"] == [r.split()[1] for r in rows]
+
+    heading, *rows = dlq("list", "--group", "billing")[1].splitlines()
+    assert "GROUP" not in heading
+    assert 1 == len(rows)
+
+
+@pytest.mark.usefixtures("two_groups")
+def test_all_groups_are_the_default(dlq, client):
+    assert "4 dead letters purged\n" == dlq("purge", "--yes")[1]
+
+    assert 0 == client.xlen(DEAD)

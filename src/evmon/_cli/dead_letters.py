@@ -1,7 +1,7 @@
 """Selects and prints dead letters."""
 
 import re
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -15,6 +15,8 @@ from evmon.errors import ConfigError
 
 _ID: Final = re.compile(r"([0-9]{1,20})-([0-9]{1,20})")
 _MAX_PART: Final = 2**64 - 1
+_MAX_CELL: Final = 1024
+"""Maximum length of a text in a table."""
 
 
 def check_id(letter_id: str) -> None:
@@ -40,6 +42,7 @@ class Selection:
         reason: reason for dead-lettering; None selects all.
         limit: maximum number; None selects all.
         ids: ids of dead letters; empty selects all.
+        group: name of the consumer group that dead-lettered it; None selects all.
 
     Raises:
         ConfigError: the pattern or an id is invalid.
@@ -49,6 +52,7 @@ class Selection:
     reason: str | None
     limit: int | None = None
     ids: tuple[str, ...] = ()
+    group: str | None = None
 
     def __post_init__(self) -> None:
         if self.event_type is not None:
@@ -77,6 +81,8 @@ class Selection:
     def _matches(self, letter: StoredDeadLetter) -> bool:
         if self.reason is not None and letter.reason != self.reason:
             return False
+        if self.group is not None and letter.group != self.group:
+            return False
         return self.event_type is None or (
             bool(letter.event_type) and matches(self.event_type, letter.event_type)
         )
@@ -85,7 +91,21 @@ class Selection:
 def recorded_facts(letter: StoredDeadLetter) -> dict[str, str]:
     """Recorded facts; `id` is the id of the dead letter, `entry_id` that of its entry."""
     recorded = letter.facts
-    return {**recorded, "id": letter.id, "entry_id": recorded.get("id", "")}
+    return {
+        **recorded,
+        "reason": letter.reason,
+        "id": letter.id,
+        "entry_id": recorded.get("id", ""),
+    }
+
+
+def raw_fields(letter: StoredDeadLetter) -> list[str]:
+    r"""A line for each stored field, with ``\x`` and two digits for a special byte."""
+    stored = letter.stored
+    return [
+        f"{repr(name)[1:]} {repr(value)[1:]}"
+        for name, value in zip(stored[::2], stored[1::2], strict=False)
+    ]
 
 
 def letter_as_json(letter: StoredDeadLetter) -> dict[str, Any]:
@@ -95,20 +115,26 @@ def letter_as_json(letter: StoredDeadLetter) -> dict[str, Any]:
     return {**facts, "handlers": [name for name in names if name]}
 
 
-def letters_table(letters: Iterable[StoredDeadLetter]) -> Table:
-    """A table of dead letters."""
+def letters_table(letters: Sequence[StoredDeadLetter]) -> Table:
+    """A table of dead letters; with the consumer groups if there are several."""
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for heading in ("ID", "DEAD SINCE (UTC)", "REASON", "TYPE", "ATTEMPTS", "ERROR"):
+    several = len({letter.group for letter in letters}) > 1
+    headings = ["ID", "DEAD SINCE (UTC)", "REASON", "TYPE", "ATTEMPTS", "ERROR"]
+    if several:
+        headings.insert(2, "GROUP")
+    for heading in headings:
         table.add_column(heading, overflow="fold")
     for letter in letters:
         facts = letter.facts
-        cells = (
+        cells = [
             letter.id,
             facts.get("dead_at", "")[:19],
             letter.reason,
             letter.event_type,
             facts.get("attempts", ""),
             facts.get("error_message", ""),
-        )
-        table.add_row(*map(styled, cells))
+        ]
+        if several:
+            cells.insert(2, letter.group)
+        table.add_row(*(styled(cell[:_MAX_CELL]) for cell in cells))
     return table

@@ -15,6 +15,7 @@ from evmon._cli.dead_letters import (
     check_id,
     letter_as_json,
     letters_table,
+    raw_fields,
     recorded_facts,
 )
 from evmon._cli.options import FiniteRange
@@ -22,7 +23,7 @@ from evmon._cli.output import console, echo_error
 from evmon._settings.environment import environment
 from evmon._text import printable
 from evmon._transports import open_dead_letters
-from evmon._transports.dead_letters import DeadLetters, StoredDeadLetter
+from evmon._transports.dead_letters import UNREADABLE, DeadLetters, StoredDeadLetter
 from evmon.errors import DEAD_LETTER_REASONS, ConfigError
 
 T = TypeVar("T")
@@ -56,7 +57,7 @@ def _filter_options(command: Command) -> Command:
     for option in (
         click.option(
             "--reason",
-            type=click.Choice(DEAD_LETTER_REASONS),
+            type=click.Choice((*DEAD_LETTER_REASONS, UNREADABLE)),
             help="Only events dead-lettered for this reason.",
         ),
         click.option(
@@ -64,6 +65,10 @@ def _filter_options(command: Command) -> Command:
             "event_type",
             metavar="TYPE",
             help="Only events of this type or pattern, such as order.*.",
+        ),
+        click.option(
+            "--group",
+            help="Only events dead-lettered by this consumer group.  [default: all]",
         ),
     ):
         command = option(command)
@@ -97,10 +102,11 @@ def dlq() -> None:
 def list_command(
     transport: str,
     service: str,
+    *,
     event_type: str | None,
     reason: str | None,
+    group: str | None,
     limit: int,
-    *,
     as_json: bool,
 ) -> None:
     """List dead letters.
@@ -112,7 +118,7 @@ def list_command(
     """
 
     async def run(queue: DeadLetters) -> list[StoredDeadLetter]:
-        selection = Selection(event_type, reason, limit)
+        selection = Selection(event_type, reason, limit, group=group)
         return [letter async for letter in selection.select(queue)]
 
     letters = _with_queue(transport, service, run)
@@ -126,18 +132,25 @@ def list_command(
 @click.argument("letter_id", metavar="ID")
 @_location_options
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def show_command(letter_id: str, transport: str, service: str, *, as_json: bool) -> int:
+@click.option("--raw", is_flag=True, help="Print every field as it is stored.")
+def show_command(
+    letter_id: str, transport: str, service: str, *, as_json: bool, raw: bool
+) -> int:
     """Show one dead letter with its payload. Exits with 1 if it does not exist.
 
     \b
     Examples:
       evmon dlq show 1700000000000-0 --service shop
+      evmon dlq show 1700000000000-0 --service shop --raw
     """
     check_id(letter_id)
     letter = _with_queue(transport, service, lambda queue: queue.letter(letter_id))
     if letter is None:
         echo_error(f"no dead letter {letter_id} of {service}")
         return 1
+    if raw:
+        click.echo("\n".join(raw_fields(letter)))
+        return 0
     payload = letter.raw.decode(errors="backslashreplace")
     if as_json:
         click.echo(json.dumps({**letter_as_json(letter), "event": payload}, indent=2))
@@ -169,6 +182,7 @@ def replay_command(
     *,
     event_type: str | None,
     reason: str | None,
+    group: str | None,
     rate: float,
     limit: int | None,
     dry_run: bool,
@@ -183,7 +197,7 @@ def replay_command(
       evmon dlq replay --service shop --reason handler_error --dry-run
       evmon dlq replay --service shop --type 'order.*' --rate 50
     """
-    selection = Selection(event_type, reason, limit, letter_ids)
+    selection = Selection(event_type, reason, limit, letter_ids, group)
 
     async def run(queue: DeadLetters) -> tuple[int, int]:
         count = too_large = 0
@@ -214,9 +228,10 @@ def replay_command(
 def purge_command(
     transport: str,
     service: str,
+    *,
     event_type: str | None,
     reason: str | None,
-    *,
+    group: str | None,
     dry_run: bool,
     yes: bool,
 ) -> None:
@@ -225,8 +240,9 @@ def purge_command(
     \b
     Examples:
       evmon dlq purge --service shop --reason rejected --yes
+      evmon dlq purge --service shop --group billing
     """
-    selection = Selection(event_type, reason)
+    selection = Selection(event_type, reason, group=group)
 
     async def find(queue: DeadLetters) -> list[str]:
         return [letter.id async for letter in selection.select(queue)]

@@ -1,7 +1,10 @@
 """The interface between `evmon dlq` and the dead letters of a transport."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
+
+UNREADABLE: Final = "unreadable"
+"""Reason of a dead letter that does not record one; evmon did not write it."""
 
 
 class StoredDeadLetter(Protocol):
@@ -23,8 +26,18 @@ class StoredDeadLetter(Protocol):
         ...
 
     @property
+    def stored(self) -> Sequence[bytes]:
+        """Names and values in turn, as stored."""
+        ...
+
+    @property
     def reason(self) -> str:
-        """Why the event was dead-lettered."""
+        """Why the event was dead-lettered; `UNREADABLE` if that is not recorded."""
+        ...
+
+    @property
+    def group(self) -> str:
+        """Name of the consumer group that dead-lettered it; empty if not recorded."""
         ...
 
     @property

@@ -1,9 +1,12 @@
 """Events are appended once; a transport reports its problems and leaves its group."""
 
+import asyncio
+
+import anyio
 import pytest
 from tests.transports.redis.entries import DEAD, REASON, RETRY, STREAM, pending
 
-from evmon import EventBus, RedisConfig, TransportError
+from evmon import BusStateError, EventBus, RedisConfig, TransportError
 from evmon._transports.base import Redelivery
 from evmon._transports.redis import RedisTransport
 from evmon._transports.redis.scripts import PUBLISH
@@ -188,3 +191,41 @@ async def test_refused_reads_are_a_problem(own_server):
     await t.read(1, 0.01)
     assert "" == t.problem
     await t.close()
+
+
+@pytest.mark.parametrize("part", ["_leases", "_maintenance", "_send_acks"])
+@pytest.mark.parametrize("cancelled", [False, True], ids=["returns", "is cancelled"])
+async def test_a_part_that_ends_before_the_transport_is_an_error_at_once(
+    make, monkeypatch, part, cancelled
+):
+    async def ends():
+        if cancelled:
+            raise asyncio.CancelledError
+
+    t = await make()
+    owner, name = (t, part) if part == "_send_acks" else (getattr(t, part), "run")
+    monkeypatch.setattr(owner, name, ends)
+    task = asyncio.create_task(t.run())
+    await asyncio.wait([task], timeout=2)
+    ended = task.done()
+    task.cancel()
+    await asyncio.wait([task])
+
+    assert ended
+    (error,) = task.exception().exceptions
+    assert isinstance(error, BusStateError)
+    how = "was cancelled from outside" if cancelled else "ended before"
+    assert how in str(error)
+
+
+async def test_a_cancelled_transport_ends_without_an_error(make):
+    t = await make()
+    with anyio.move_on_after(0.05) as scope:
+        await t.run()
+    assert scope.cancelled_caught
+
+    task = asyncio.create_task(t.run())
+    await asyncio.sleep(0.05)
+    task.cancel()
+    await asyncio.wait([task])
+    assert task.cancelled()

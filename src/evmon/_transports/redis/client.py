@@ -16,8 +16,10 @@ from evmon._transports.redis.errors import (
     BrokenError,
     ReadOnlyError,
     ScriptMissingError,
+    WrongTypeError,
     translate,
 )
+from evmon._transports.redis.key_types import keys_in, wrong_type
 from evmon._transports.redis.pipelines import (
     ClusterPipelines,
     Command,
@@ -80,7 +82,7 @@ class Client:
             async with self._slots:
                 reply = await self._client.execute_command(*command)
         except FAILURES as error:
-            raise await self._failure(error) from error
+            raise await self._failure(error, command) from error
         self._replied()
         return reply
 
@@ -126,10 +128,22 @@ class Client:
         except FAILURES as error:
             raise await self._failure(error) from error
         self._replied()
-        for reply in replies:
+        for command, reply in zip(commands, replies, strict=True):
             if isinstance(reply, Exception):
-                raise await self._failure(reply) from reply
+                raise await self._failure(reply, command) from reply
         return replies
+
+    async def wrong_types(self, keys: Sequence[str]) -> list[str]:
+        """What is wrong with the types of keys, as `wrong_type` says it.
+
+        Raises:
+            TransportError: the connection failed, or the server refuses.
+        """
+        # Not `pipe`: this also runs while the reader is waiting on its own connection.
+        kinds = [await self.call("TYPE", key) for key in keys]
+        found = zip(keys, kinds, strict=True)
+        said = (wrong_type(key, kind.decode()) for key, kind in found)
+        return [text for text in said if text]
 
     async def close(self) -> None:
         """Close all connections."""
@@ -142,7 +156,9 @@ class Client:
             self._recorder.reconnected()
             _log.info("reconnected to Redis")
 
-    async def _failure(self, error: BaseException) -> TransportError:
+    async def _failure(
+        self, error: BaseException, command: Command = ()
+    ) -> TransportError:
         translated = translate(error, self._secrets)
         if isinstance(translated, BrokenError):
             self.broken = True
@@ -151,7 +167,19 @@ class Client:
             await self._leave_replica()
         else:
             self._replied()
+        if isinstance(translated, WrongTypeError):
+            return await self._with_key(translated, command)
         return translated
+
+    async def _with_key(
+        self, error: WrongTypeError, command: Command
+    ) -> WrongTypeError:
+        """The error with the name of the key, which Redis does not tell."""
+        try:
+            wrong = await self.wrong_types(keys_in(command))
+        except TransportError:
+            return error
+        return WrongTypeError(f"WRONGTYPE {wrong[0]}") if wrong else error
 
     async def _leave_replica(self) -> None:
         """Close the connections to a server that is no longer the primary."""

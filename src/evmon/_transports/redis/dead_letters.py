@@ -12,6 +12,7 @@ from evmon._failpoints import ON, reach
 from evmon._settings.configs import RedisConfig
 from evmon._telemetry.transport_recorder import no_recorder
 from evmon._transports.base import DeadLetter, Received
+from evmon._transports.dead_letters import UNREADABLE
 from evmon._transports.redis import scripts
 from evmon._transports.redis.address import connect, parse_address
 from evmon._transports.redis.client import Client
@@ -23,6 +24,7 @@ from evmon._transports.redis.entries import (
     Extra,
     Fields,
     mapping,
+    number,
     write_extra,
 )
 from evmon._transports.redis.held import Origin
@@ -32,7 +34,10 @@ VERSION: Final = "1"
 """Version of the fields of a dead letter."""
 
 MAX_FIELDS: Final = 1000
-"""Maximum number of fields kept one by one; the fields of a larger entry are packed."""
+"""Maximum number of fields kept one by one; the fields of a larger entry are packed.
+
+So are those of an entry whose field names have a meaning in a dead letter.
+"""
 
 MAX_PARTS: Final = 7000
 """Maximum number of names and values that a script can append: Lua's stack ends at 8,000."""
@@ -49,11 +54,13 @@ class StoredDeadLetter:
         id: id of the dead letter.
         facts: what was recorded when it was dead-lettered, by name.
         fields: names and values of the original entry in turn.
+        stored: names and values of the dead letter in turn, as stored.
     """
 
     id: str
     facts: dict[str, str]
     fields: Fields
+    stored: Fields = ()
 
     @property
     def raw(self) -> bytes:
@@ -62,8 +69,13 @@ class StoredDeadLetter:
 
     @property
     def reason(self) -> str:
-        """Why it was dead-lettered."""
-        return self.facts.get("reason", "")
+        """Why it was dead-lettered; `UNREADABLE` if that is not recorded."""
+        return self.facts.get("reason") or UNREADABLE
+
+    @property
+    def group(self) -> str:
+        """Name of the consumer group that dead-lettered it; empty if not recorded."""
+        return self.facts.get("group", "")
 
     @property
     def event_type(self) -> str:
@@ -73,8 +85,7 @@ class StoredDeadLetter:
     @property
     def redriven(self) -> int:
         """How often it was replayed before."""
-        text = self.facts.get("redriven", "")
-        return int(text) if text.isdecimal() else 0
+        return int(number(self.facts.get("redriven", "")))
 
     @property
     def can_be_replayed(self) -> bool:
@@ -142,9 +153,10 @@ class DeadLetterQueue:
         Returns:
             False if the dead letter no longer exists.
         """
+        own = self._keys.stream()
         stream = letter.facts.get("stream", "")
-        if not stream.startswith(self._keys.stream()):
-            stream = self._keys.stream()
+        if not stream.startswith(f"{own}:"):
+            stream = own
         args = (letter.id, *_replay_fields(letter))
         done = await self._client.eval(scripts.REPLAY, (self._keys.dead, stream), args)
         if ON:
@@ -201,7 +213,10 @@ def _original_fields(received: Received) -> Fields:
     fields: Fields = received.token.fields
     if not fields:
         return (EVENT, received.raw)
-    if len(fields) > 2 * MAX_FIELDS:
+    reserved = any(
+        name == PACKED or name.startswith(DEAD_PREFIX) for name in fields[::2]
+    )
+    if reserved or len(fields) > 2 * MAX_FIELDS:
         return (PACKED, msgspec.msgpack.encode(list(fields)))
     return fields
 
@@ -213,17 +228,27 @@ def _iso_time(unix_time: float) -> str:
 
 
 def _parse(entry_id: bytes, fields: Fields) -> StoredDeadLetter:
+    """Parse a dead letter. Other programs may write some, so nothing raises."""
     facts = {}
     original: list[bytes] = []
     for name, value in zip(fields[::2], fields[1::2], strict=False):
         if name.startswith(DEAD_PREFIX):
             key = name[len(DEAD_PREFIX) :].decode(errors="replace")
             facts[key] = value.decode(errors="replace")
-        elif name == PACKED:
-            original += msgspec.msgpack.decode(value, type=list[bytes])
         else:
             original += (name, value)
-    return StoredDeadLetter(entry_id.decode(), facts, original)
+    return StoredDeadLetter(entry_id.decode(), facts, _unpacked(original), fields)
+
+
+def _unpacked(fields: list[bytes]) -> list[bytes]:
+    """The fields of an entry that may be packed; others are returned as they are."""
+    if len(fields) != 2 or fields[0] != PACKED:
+        return fields
+    try:
+        unpacked = msgspec.msgpack.decode(fields[1], type=list[bytes])
+    except msgspec.DecodeError:
+        return fields
+    return fields if len(unpacked) % 2 else unpacked
 
 
 def _replay_fields(letter: StoredDeadLetter) -> list[bytes]:
@@ -231,7 +256,7 @@ def _replay_fields(letter: StoredDeadLetter) -> list[bytes]:
     names = letter.facts.get("handlers", "")
     extra = Extra(
         handlers=tuple(name for name in names.split("\n") if name),
-        group=letter.facts.get("group", ""),
+        group=letter.group,
         redriven=letter.redriven + 1,
     )
     kept = [

@@ -52,11 +52,11 @@ def read_extra(fields: Mapping[bytes, bytes]) -> Extra:
     """
     names = fields.get(HANDLERS, b"").decode(errors="replace")
     return Extra(
-        attempts=int(_number(fields.get(ATTEMPTS, b""))),
+        attempts=int(number(fields.get(ATTEMPTS, b""))),
         handlers=tuple(name for name in names.split("\n") if name),
         group=fields.get(GROUP, b"").decode(errors="replace"),
-        first_failed=_number(fields.get(FIRST_FAILED, b"")),
-        redriven=int(_number(fields.get(REDRIVEN, b""))),
+        first_failed=number(fields.get(FIRST_FAILED, b"")),
+        redriven=int(number(fields.get(REDRIVEN, b""))),
     )
 
 
@@ -82,7 +82,8 @@ def time_of(entry_id: str) -> float:
     return int(entry_id.partition("-")[0]) / 1000
 
 
-def _number(text: bytes) -> float:
+def number(text: bytes | str) -> float:
+    """A Unix time or a count; 0 if the text is none."""
     try:
         value = float(text)
     except ValueError:

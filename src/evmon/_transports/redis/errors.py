@@ -10,6 +10,7 @@ from redis import exceptions as redis_errors
 from evmon.errors import TransportError
 
 MASK: Final = "***"
+_WRONG_TYPE: Final = "WRONGTYPE"
 FAILURES: Final = (
     redis_errors.RedisError,
     redis_errors.RedisClusterException,  # not a subclass of RedisError
@@ -21,6 +22,10 @@ FAILURES: Final = (
 
 class GroupGoneError(TransportError):
     """The stream or its consumer group does not exist."""
+
+
+class WrongTypeError(TransportError):
+    """A key holds another type than the command needs."""
 
 
 class ScriptMissingError(TransportError):
@@ -58,7 +63,7 @@ def translate(error: BaseException, secrets: Iterable[str] = ()) -> TransportErr
     # Redis has no error code for a blocked reader whose stream was deleted.
     if text.startswith(("NOGROUP", "UNBLOCKED")) or "no such key" in text:
         return GroupGoneError(text)
-    return TransportError(text)
+    return (WrongTypeError if text.startswith(_WRONG_TYPE) else TransportError)(text)
 
 
 def masked(text: str, secrets: Iterable[str]) -> str:

@@ -9,7 +9,7 @@ from evmon._transports.redis import scripts
 from evmon._transports.redis.client import Client
 from evmon._transports.redis.consumer import Consumer
 from evmon._transports.redis.entries import time_of
-from evmon._transports.redis.errors import GroupGoneError
+from evmon._transports.redis.errors import BrokenError, GroupGoneError
 from evmon._transports.redis.held import HeldEntries
 from evmon._transports.redis.reader import Reader
 from evmon.errors import TransportError
@@ -53,6 +53,8 @@ class Maintenance:
         self._reader = reader
         self._interval = interval
         self._retention = retention
+        self.problem = ""
+        """Which key had the wrong type at the last run; empty if none."""
 
     async def run(self) -> None:
         """Run every `interval` seconds until cancelled."""
@@ -76,6 +78,7 @@ class Maintenance:
         Raises:
             TransportError: the server cannot be reached, or refuses.
         """
+        await self._check_types()
         # The reader creates groups and promotes retries too, but it does not read while
         # every slot waits to settle its event, which may need a group or a promotion.
         try:
@@ -91,6 +94,22 @@ class Maintenance:
         # Last: a server without memory refuses it until entries are trimmed.
         if stats.scheduled:
             await self._reader.promote()
+
+    async def _check_types(self) -> None:
+        """Find a key of the wrong type, on which every attempt to settle fails."""
+        keys = self._consumer.keys
+        names = (keys.dead, keys.retry, keys.retry_entries, keys.runs)
+        try:
+            wrong = await self._client.wrong_types(names)
+        except BrokenError:
+            raise
+        except TransportError as error:
+            _log.debug("cannot check the types of keys: %s", error)
+            return
+        problem = "; ".join(wrong)
+        if problem and problem != self.problem:
+            _log.error("%s", problem)
+        self.problem = problem
 
     async def _trim(self, held: HeldEntries) -> None:
         """Trim until little is left, so that trimming keeps up with publishing."""

@@ -123,8 +123,18 @@ class Reader:
         Raises:
             TransportError: the server cannot be reached, or refuses.
         """
-        keys = (self._consumer.keys.retry, self._consumer.keys.retry_entries)
-        await self._client.eval(scripts.PROMOTE, keys, (PROMOTE_COUNT,))
+        keys = self._consumer.keys
+        _, unreadable = await self._client.eval(
+            scripts.PROMOTE,
+            (keys.retry, keys.retry_entries, keys.dead, keys.stream()),
+            (PROMOTE_COUNT,),
+        )
+        if unreadable:
+            _log.error(
+                "%d scheduled retries cannot be read: moved to the dead letters; see"
+                " 'evmon dlq list --reason unreadable'",
+                unreadable,
+            )
 
     async def _recover(self, max_count: int) -> list[Received]:
         """This consumer's pending entries whose delivery was lost."""

@@ -2,10 +2,11 @@
 
 import asyncio
 import logging
+import math
 import os
 import secrets
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
 import anyio
@@ -28,7 +29,7 @@ from evmon._transports.redis.reader import MAX_BLOCK, Reader
 from evmon._transports.redis.routing import StreamRouter
 from evmon._transports.redis.server_check import check_server
 from evmon._transports.redis.settlement import Settlement
-from evmon.errors import ConfigError, TransportError
+from evmon.errors import BusStateError, ConfigError, TransportError
 
 ACK_DELAY: Final = 0.02
 """Seconds after which acknowledgements are sent, if no read sent them earlier."""
@@ -118,6 +119,8 @@ class RedisTransport:
             return "the connection to Redis is broken"
         if self._reader.failure:
             return f"reading fails: {self._reader.failure:.200}"
+        if self._reader.groups.needed and self._maintenance.problem:
+            return self._maintenance.problem
         last_reply = max(self._client.last_reply, self._reading_client.last_reply)
         silent = self._clock.monotonic() - last_reply
         if silent > SILENT_INTERVALS * self._config.upkeep_interval:
@@ -148,11 +151,15 @@ class RedisTransport:
             raise
 
     async def run(self) -> None:
-        """Renew leases, send acknowledgements and do maintenance, until cancelled."""
+        """Renew leases, send acknowledgements and do maintenance, until cancelled.
+
+        Raises:
+            BusStateError: one of these ended by itself; in an exception group.
+        """
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._leases.run)
-            tasks.start_soon(self._maintenance.run)
-            tasks.start_soon(self._send_acks)
+            tasks.start_soon(_run_part, "renewal of leases", self._leases.run)
+            tasks.start_soon(_run_part, "maintenance", self._maintenance.run)
+            tasks.start_soon(_run_part, "sending of acks", self._send_acks)
 
     def observe(self) -> None:
         """Nothing: asking the server takes time, so `run` records every few seconds."""
@@ -308,3 +315,14 @@ class RedisTransport:
                 _log.debug("cannot send acknowledgements, retrying: %s", error)
                 await self._clock.sleep(ACK_RETRY_DELAY)
                 self._has_unsent_acks.set()
+
+
+async def _run_part(name: str, run: Callable[[], Awaitable[None]]) -> None:
+    """Run a part that must not end before it is cancelled with the transport."""
+    try:
+        await run()
+    except asyncio.CancelledError:
+        if anyio.current_effective_deadline() == -math.inf:  # by the task group
+            raise
+        raise BusStateError(f"the {name} was cancelled from outside") from None
+    raise BusStateError(f"the {name} ended before the transport was stopped")
