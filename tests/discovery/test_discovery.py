@@ -365,6 +365,33 @@ async def test_a_package_is_searched_and_a_broken_module_is_reported(
     assert isinstance(failure.error, ZeroDivisionError)
 
 
+async def test_a_failed_import_is_logged_with_its_line(
+    make, instant_clock, package, tmp_path, caplog
+):
+    file = tmp_path / package / "handlers" / "broken.py"
+    file.write_text("import json\n\njson.loads('{')\n")
+    discovery = make(instant_clock)
+    task = asyncio.create_task(discovery.run())
+    discovery.discover(package)
+    await eventually(lambda: discovery.failures)
+    task.cancel()
+
+    assert f"({file}:3)" in caplog.text
+
+
+async def test_a_constructor_that_cannot_be_called_is_logged_with_its_line(
+    running, caplog
+):
+    class Needy(Orders):
+        def __init__(self, database): ...
+
+    running.register(Needy)
+    await eventually(lambda: running.failures)
+
+    line = Needy.__init__.__code__.co_firstlineno
+    assert f"({__file__}:{line})" in caplog.text
+
+
 async def test_discover_accepts_a_module(running, registry, package):
     import importlib
 

@@ -28,6 +28,8 @@ from evmon._retry import Retrier
 from evmon._settings.configs import DiscoveryConfig
 from evmon._settings.retry_policy import RetryPolicy
 from evmon._telemetry.recorders import DiscoveryRecorder
+from evmon._text import one_line
+from evmon._user_code import definition_line, user_line
 from evmon.errors import ConfigError, DiscoveryError
 
 FAILURES_KEPT: Final = 1000
@@ -255,11 +257,12 @@ class Discovery:
         attempts = item.attempts + 1
         self._failures.append(DiscoveryFailure(name, error, attempts))
         _log.error(
-            "cannot discover provider %s, gave up after %d attempts: %s: %s",
+            "cannot discover provider %s, gave up after %d attempts: %s: %s%s",
             name,
             attempts,
             type(error).__name__,
-            error,
+            one_line(error),
+            user_line(error, name) or definition_line(item.subject),
             extra={"provider": name, "attempts": attempts},
         )
 
