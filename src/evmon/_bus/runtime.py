@@ -61,6 +61,7 @@ def make_discovery(
         retrier=Retrier(clock, RetryRecorder(meter, "discovery")),
         recorder=DiscoveryRecorder(meter),
         clock=clock,
+        slow_after=settings.thresholds.processing_warning_ms / 1000,
     )
     return discovery, cache
 

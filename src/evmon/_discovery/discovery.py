@@ -2,6 +2,7 @@
 
 import importlib
 import logging
+import math
 import pkgutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -60,6 +61,7 @@ class Discovery:
         retrier: retrier that applies the policy.
         recorder: recorder of metrics.
         clock: source of time.
+        slow_after: seconds after which the scan of a provider is logged as slow.
 
     Example:
         >>> handlers, discovery = await bus.preview()
@@ -77,6 +79,7 @@ class Discovery:
         retrier: Retrier,
         recorder: DiscoveryRecorder,
         clock: Clock,
+        slow_after: float = math.inf,
     ) -> None:
         self._registry = registry
         self._config = config
@@ -85,6 +88,7 @@ class Discovery:
         self._retrier = retrier
         self._recorder = recorder
         self._clock = clock
+        self._slow_after = slow_after
         self._queue = ProviderQueue(recorder, clock)
         self._registrations: dict[int, _Registration] = {}
         self._failures = Failures(strict=config.strict)
@@ -185,14 +189,17 @@ class Discovery:
         if item not in self._queue:
             self._failures.forget(item.subject)
             return
+        started = self._clock.monotonic()
         try:
             provider = item.subject
             if item.is_module_name:
                 provider = await self._import(item)
             handlers, faults = await self._handlers_of(provider)
         except Exception as error:  # noqa: BLE001 - providers are user code
+            self._warn_if_slow(item, started)
             self._retry_or_give_up(item, error, retries)
             return
+        self._warn_if_slow(item, started)
         if faults:
             if not self._give_up(item, faults, permanent=True):
                 return
@@ -206,6 +213,17 @@ class Discovery:
             _log.warning(
                 "%s has no handlers: declare them with @event_handler",
                 describe(provider),
+            )
+
+    def _warn_if_slow(self, item: Item, started: float) -> None:
+        elapsed = self._clock.monotonic() - started
+        if elapsed > self._slow_after:
+            name = _name_of(item)
+            _log.warning(
+                "discovering provider %s took %.1f s: is its import or constructor slow?",
+                name,
+                elapsed,
+                extra={"provider": name, "seconds": elapsed},
             )
 
     def _retry_or_give_up(
