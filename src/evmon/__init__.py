@@ -6,7 +6,7 @@ Declare handlers with `event_handler`, run them on an `EventBus`, and scrape
 
 from evmon._bus.bus import EventBus
 from evmon._bus.metrics_app import metrics_app
-from evmon._discovery.discovery import DiscoveryFailure
+from evmon._discovery.failures import DiscoveryFailure
 from evmon._events import Delivery, Event
 from evmon._handlers.handlers import Handler, event_handler
 from evmon._log_records import clean_records

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import threading
+import time
 import weakref
 
 import pytest
@@ -17,6 +18,7 @@ from evmon import (
     MetricsConfig,
     PublishError,
     RetryPolicy,
+    Thresholds,
     event_handler,
 )
 from evmon._discovery.queue import EXPECTED_WITHIN
@@ -296,6 +298,19 @@ async def test_a_hanging_provider_delays_unknown_events_for_a_limited_time(clock
         assert not bus.discovery.expects_more
         assert 1 == bus.discovery.pending
         hang.set()
+
+
+async def test_a_provider_slower_than_the_threshold_is_logged(caplog):
+    class Slow(Orders):
+        def __init__(self):
+            super().__init__()
+            time.sleep(0.1)
+
+    limits = Thresholds(processing_warning_ms=50)
+    bus = EventBus(thresholds=limits)
+    bus.register(Slow)
+    async with bus:
+        assert "Slow took 0.1 s" in caplog.text
 
 
 async def test_a_stopping_bus_refuses_providers(bus):

@@ -11,6 +11,7 @@ import pytest
 from tests.waiting import eventually, let_tasks_run
 
 from evmon import DiscoveryConfig, RetryPolicy, event_handler
+from evmon._clock import SYSTEM_CLOCK
 from evmon._discovery.cache import MetadataCache
 from evmon._discovery.discovery import Discovery
 from evmon._handlers.registry import Registry
@@ -34,7 +35,7 @@ def registry():
 
 @pytest.fixture
 def make(registry, measured):
-    def make(clock, batch_size=10, policy=RetryPolicy(jitter="none")):
+    def make(clock, batch_size=10, policy=RetryPolicy(jitter="none"), **options):
         meter = measured.meter
         return Discovery(
             registry,
@@ -44,6 +45,7 @@ def make(registry, measured):
             retrier=Retrier(clock, RetryRecorder(meter, "discovery")),
             recorder=DiscoveryRecorder(meter),
             clock=clock,
+            **options,
         )
 
     return make
@@ -365,6 +367,33 @@ async def test_a_package_is_searched_and_a_broken_module_is_reported(
     assert isinstance(failure.error, ZeroDivisionError)
 
 
+async def test_a_failed_import_is_logged_with_its_line(
+    make, instant_clock, package, tmp_path, caplog
+):
+    file = tmp_path / package / "handlers" / "broken.py"
+    file.write_text("import json\n\njson.loads('{')\n")
+    discovery = make(instant_clock)
+    task = asyncio.create_task(discovery.run())
+    discovery.discover(package)
+    await eventually(lambda: discovery.failures)
+    task.cancel()
+
+    assert f"({file}:3)" in caplog.text
+
+
+async def test_a_constructor_that_cannot_be_called_is_logged_with_its_line(
+    running, caplog
+):
+    class Needy(Orders):
+        def __init__(self, database): ...
+
+    running.register(Needy)
+    await eventually(lambda: running.failures)
+
+    line = Needy.__init__.__code__.co_firstlineno
+    assert f"({__file__}:{line})" in caplog.text
+
+
 async def test_discover_accepts_a_module(running, registry, package):
     import importlib
 
@@ -475,3 +504,38 @@ async def test_a_class_with_a_registered_instance_is_not_instantiated(
     await eventually(lambda: not running.pending)
 
     assert ["order.created", "order.shipped"] == [h.pattern for h in registry.handlers]
+
+
+@pytest.mark.parametrize("error", [None, ConnectionError()])
+async def test_a_scan_that_takes_longer_than_the_limit_is_logged(
+    make, clock, caplog, error
+):
+    class Slow(Orders):
+        def __init__(self):
+            clock.now += 2.5
+            if error:
+                raise error
+
+    discovery = make(clock, batch_size=1, slow_after=2.4)
+    task = asyncio.create_task(discovery.run())
+    discovery.register(Slow)
+    discovery.register(Orders)
+    await eventually(lambda: "took" in caplog.text)
+    await discovery.wait_until_quiet()
+    task.cancel()
+
+    (line,) = [message for message in caplog.messages if "took" in message]
+    assert line.startswith(f"discovering provider {__name__}.")
+    assert "Slow took 2.5 s: is its import or constructor slow?" in line
+
+
+async def test_a_slow_import_is_logged(make, caplog, tmp_path, monkeypatch):
+    (tmp_path / "slow_for_test.py").write_text("import time\ntime.sleep(0.2)\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    discovery = make(SYSTEM_CLOCK, slow_after=0.1)
+    task = asyncio.create_task(discovery.run())
+    discovery.discover("slow_for_test")
+    await eventually(lambda: not discovery.pending)
+    task.cancel()
+
+    assert "discovering provider slow_for_test took 0." in caplog.text

@@ -180,6 +180,8 @@ class EventBus(PublishMethods, RegisterMethods):
             BusStateError: the bus was already started.
             ConfigError: the metrics address is not available, or the server's
                 configuration is refused.
+            DiscoveryError: a provider can never work, or a module cannot be imported;
+                not with ``DiscoveryConfig(strict=False)``.
             TransportError: the transport cannot be opened.
 
         Example:
@@ -270,6 +272,8 @@ class EventBus(PublishMethods, RegisterMethods):
                 the bus was already started.
             ConfigError: the metrics address is not available, or the server's
                 configuration is refused.
+            DiscoveryError: a provider can never work, or a module cannot be imported;
+                not with ``DiscoveryConfig(strict=False)``.
             TransportError: the transport cannot be opened.
 
         Example:
@@ -290,6 +294,8 @@ class EventBus(PublishMethods, RegisterMethods):
                 started.
             ConfigError: the metrics address is not available, or the server's
                 configuration is refused.
+            DiscoveryError: a provider can never work, or a module cannot be imported;
+                not with ``DiscoveryConfig(strict=False)``.
             TransportError: the transport cannot be opened.
 
         Example:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Callable
 from typing import Final
 
 from evmon._clock import Clock
@@ -28,11 +29,20 @@ class HealthChecks:
         transport: transport that reports why it is not usable, if so.
         meter: meter that binds the gauges.
         clock: source of time.
+        discovery_problem: function that names providers that failed, if any.
     """
 
-    def __init__(self, transport: Transport, meter: Meter, clock: Clock) -> None:
+    def __init__(
+        self,
+        transport: Transport,
+        meter: Meter,
+        clock: Clock,
+        *,
+        discovery_problem: Callable[[], str] = lambda: "",
+    ) -> None:
         self._transport = transport
         self._clock = clock
+        self._discovery_problem = discovery_problem
         self._set_ready = meter.bind(CONSUMER_READY)
         self._set_uptime = meter.bind(UPTIME)
         self._started_at = clock.monotonic()
@@ -86,7 +96,7 @@ class HealthChecks:
             return self._state
         if self._silence():
             return "the event loop does not respond"
-        return self._transport.problem
+        return self._transport.problem or self._discovery_problem()
 
     def _silence(self) -> float:
         """Seconds for which the event loop is blocked; 0 while it counts as running."""

@@ -6,6 +6,7 @@ import logging
 import math
 import sys
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Final
 
 import anyio
@@ -60,6 +61,7 @@ def make_discovery(
         retrier=Retrier(clock, RetryRecorder(meter, "discovery")),
         recorder=DiscoveryRecorder(meter),
         clock=clock,
+        slow_after=settings.thresholds.processing_warning_ms / 1000,
     )
     return discovery, cache
 
@@ -90,7 +92,9 @@ class Runtime:
             self.monitor = Monitor(
                 telemetry, settings.thresholds, settings.monitor, clock
             )
-        self.health = health = HealthChecks(transport, meter, clock)
+        self.health = health = HealthChecks(
+            transport, meter, clock, discovery_problem=lambda: self.discovery.problem
+        )
         telemetry.before_collect(self._cache.sweep)
         telemetry.before_collect(health.update_gauges)
         telemetry.before_collect(transport.observe)
@@ -103,7 +107,7 @@ class Runtime:
         self._endpoint = MetricsEndpoint(settings.service, metrics, self.routes)
         self.loop: asyncio.AbstractEventLoop
         """The event loop of the bus; set by `start`."""
-        self._left_unfinished = False
+        self._left_unfinished: bool | None = None
         self._stop = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -134,10 +138,14 @@ class Runtime:
             ),
             clock=self._clock,
             limits=settings.limits,
-            awaits_handlers=lambda: (
-                self._left_unfinished or self.discovery.expects_more
-            ),
+            awaits_handlers=self._awaits_handlers,
         )
+
+    def _awaits_handlers(self) -> bool:
+        """Whether an event without a handler is redelivered, not dead-lettered."""
+        if self._left_unfinished is not None:
+            return self._left_unfinished
+        return self.discovery.expects_more or bool(self.discovery.problem)
 
     @property
     def metrics_url(self) -> str | None:
@@ -149,6 +157,8 @@ class Runtime:
 
         Raises:
             ConfigError: the metrics address is not available.
+            DiscoveryError: a provider can never work, or a module cannot be imported,
+                and discovery is strict.
             TransportError: the transport cannot be opened.
         """
         self.loop = asyncio.get_running_loop()
@@ -247,6 +257,7 @@ class Runtime:
                 )
                 parts.start_soon(_within, discovering, finding)
                 await self.discovery.wait_until_quiet()
+                self.discovery.end_start()
             consuming = functools.partial(self._run_part, "consumer", self.consumer.run)
             parts.start_soon(_and_then, consuming, consumer_done)
             if self.monitor is not None:
@@ -295,7 +306,7 @@ class Runtime:
             timeout,
         )
         # Another process may know the handlers that were not registered here in time.
-        self._left_unfinished = self.transport.shared and self.discovery.expects_more
+        self._left_unfinished = self.transport.shared and self._awaits_handlers()
         deadline = anyio.current_time() + timeout
         if not self.transport.shared:
             # No other process can handle what is buffered.
@@ -316,7 +327,9 @@ async def preview(
     clock: Clock,
 ) -> Discovery:
     """Discover into `registry` without starting anything else."""
-    discovery, _ = make_discovery(settings, registry, NoMeter(), clock)
+    # Nothing starts here, so no failure ends the start.
+    lenient = replace(settings, discovery=replace(settings.discovery, strict=False))
+    discovery, _ = make_discovery(lenient, registry, NoMeter(), clock)
     registrations.copy_to(discovery)
     async with anyio.create_task_group() as group:
         group.start_soon(discovery.run)

@@ -17,11 +17,12 @@ from evmon._cli.dlq import dlq
 from evmon._cli.faults import DEFAULT_SECONDS, FAULTS
 from evmon._cli.generate import dashboards_command, rules_command
 from evmon._cli.handlers import handlers_table
-from evmon._cli.load import load_bus, user_line
+from evmon._cli.load import load_bus
 from evmon._cli.options import Duration, FiniteRange
 from evmon._cli.output import console, echo_error
 from evmon._cli.runbooks import runbook_command
 from evmon._text import one_line
+from evmon._user_code import user_line
 from evmon.errors import EvmonError, leaf_errors
 
 if sys.version_info < (3, 11):

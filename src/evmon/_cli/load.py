@@ -3,24 +3,13 @@
 import importlib
 import logging
 import sys
-import sysconfig
-import traceback
-from pathlib import Path
-from typing import Final
 
 from evmon._bus.bus import EventBus
 from evmon._text import one_line
+from evmon._user_code import user_line
 from evmon.errors import ConfigError, EvmonError
 
 _log = logging.getLogger("evmon.cli")
-_PATHS: Final = sysconfig.get_paths()
-_STANDARD_LIBRARY: Final = tuple(
-    Path(_PATHS[name]).resolve() for name in ("stdlib", "platstdlib")
-)
-_INSTALLED: Final = tuple(
-    Path(_PATHS[name]).resolve() for name in ("purelib", "platlib")
-)
-_EVMON: Final = Path(__file__).resolve().parents[1]
 
 
 def load_bus(target: str) -> EventBus:
@@ -57,33 +46,3 @@ def load_bus(target: str) -> EventBus:
     if not isinstance(found, EventBus):
         raise ConfigError(f"{target!r} is a {type(found).__name__}, not an EventBus")
     return found
-
-
-def user_line(error: BaseException, module_name: str) -> str:
-    """The file and line of user code that failed; empty if none was reached."""
-    if isinstance(error, SyntaxError) and error.filename:
-        return f" ({error.filename}:{error.lineno})"
-    frames = [
-        frame
-        for frame in traceback.extract_tb(error.__traceback__)
-        if not frame.filename.startswith("<") and not _is_below(frame.filename, _EVMON)
-    ]
-    outside = [frame for frame in frames if not _is_library(frame.filename)]
-    # An installed application is below site-packages too.
-    package = module_name.partition(".")[0]
-    installed = [frame for frame in frames if package in Path(frame.filename).parts]
-    for frame in reversed(outside or installed):
-        return f" ({frame.filename}:{frame.lineno})"
-    return ""
-
-
-def _is_library(filename: str) -> bool:
-    """Whether a file is part of the standard library or of an installed package."""
-    return _is_below(filename, *_STANDARD_LIBRARY, *_INSTALLED) or bool(
-        {"site-packages", "dist-packages"} & {*Path(filename).parts}
-    )
-
-
-def _is_below(filename: str, *folders: Path) -> bool:
-    path = Path(filename).resolve()
-    return any(path.is_relative_to(folder) for folder in folders)

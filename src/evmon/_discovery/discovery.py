@@ -2,8 +2,8 @@
 
 import importlib
 import logging
+import math
 import pkgutil
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from types import ModuleType
@@ -14,7 +14,9 @@ from anyio.abc import TaskGroup
 
 from evmon._clock import Clock
 from evmon._discovery.cache import MetadataCache
+from evmon._discovery.failures import DiscoveryFailure, Failures, Fault
 from evmon._discovery.providers import (
+    declared,
     describe,
     in_thread,
     instantiate,
@@ -28,30 +30,11 @@ from evmon._retry import Retrier
 from evmon._settings.configs import DiscoveryConfig
 from evmon._settings.retry_policy import RetryPolicy
 from evmon._telemetry.recorders import DiscoveryRecorder
+from evmon._text import one_line
+from evmon._user_code import definition_line, user_line
 from evmon.errors import ConfigError, DiscoveryError
 
-FAILURES_KEPT: Final = 1000
-
 _log = logging.getLogger("evmon.discovery")
-
-
-@dataclass(frozen=True, slots=True)
-class DiscoveryFailure:
-    """A provider that could not be scanned, after all retries.
-
-    Attributes:
-        provider: name of the provider.
-        error: the error of the last attempt.
-        attempts: number of attempts.
-
-    Example:
-        >>> [(failure.provider, failure.error) for failure in bus.discovery.failures]
-        [('shop.app.Orders', DiscoveryError('…'))]
-    """
-
-    provider: str
-    error: Exception
-    attempts: int
 
 
 @dataclass(slots=True)
@@ -78,6 +61,7 @@ class Discovery:
         retrier: retrier that applies the policy.
         recorder: recorder of metrics.
         clock: source of time.
+        slow_after: seconds after which the scan of a provider is logged as slow.
 
     Example:
         >>> handlers, discovery = await bus.preview()
@@ -95,6 +79,7 @@ class Discovery:
         retrier: Retrier,
         recorder: DiscoveryRecorder,
         clock: Clock,
+        slow_after: float = math.inf,
     ) -> None:
         self._registry = registry
         self._config = config
@@ -103,14 +88,20 @@ class Discovery:
         self._retrier = retrier
         self._recorder = recorder
         self._clock = clock
+        self._slow_after = slow_after
         self._queue = ProviderQueue(recorder, clock)
         self._registrations: dict[int, _Registration] = {}
-        self._failures: deque[DiscoveryFailure] = deque(maxlen=FAILURES_KEPT)
+        self._failures = Failures(strict=config.strict)
 
     @property
     def failures(self) -> tuple[DiscoveryFailure, ...]:
         """The last 1,000 providers that failed for good, oldest first."""
-        return tuple(self._failures)
+        return self._failures.kept
+
+    @property
+    def problem(self) -> str:
+        """Names the providers of the start that are missing; empty if there are none."""
+        return self._failures.problem
 
     @property
     def pending(self) -> int:
@@ -128,7 +119,7 @@ class Discovery:
         Args:
             provider: an instance, class, module or function.
         """
-        self._queue.put(Item(provider, is_module_name=False))
+        self._queue.put(Item(provider, at_start=self._failures.starting))
 
     def discover(self, package: str | ModuleType) -> None:
         """Queue a module, or a package and its modules; thread-safe, returns at once.
@@ -140,7 +131,9 @@ class Discovery:
             package: a module or package, or its dotted name.
         """
         name = package if isinstance(package, str) else package.__name__
-        self._queue.put(Item(name, is_module_name=True))
+        self._queue.put(
+            Item(name, is_module_name=True, at_start=self._failures.starting)
+        )
 
     def unregister(self, provider: Any) -> int:
         """Remove the handlers of a provider, or withdraw it from the queue.
@@ -153,6 +146,7 @@ class Discovery:
         """
         self._cache.invalidate(provider)
         self._queue.withdraw(provider)
+        self._failures.forget(provider)
         registration = self._registrations.pop(id(provider), None)
         if registration is None:
             return 0
@@ -161,6 +155,15 @@ class Discovery:
     async def wait_until_quiet(self) -> None:
         """Wait until everything in the queue has been scanned once."""
         await self._queue.wait_until_quiet()
+
+    def end_start(self) -> None:
+        """End the start: the failures of what is registered later are only logged.
+
+        Raises:
+            DiscoveryError: with ``strict=True``, a module could not be imported or a
+                provider can never work; one line per error.
+        """
+        self._failures.end_start()
 
     async def run(self) -> None:
         """Scan what is queued, sleeping while the queue is empty, until cancelled."""
@@ -184,49 +187,82 @@ class Discovery:
 
     async def _scan_item(self, item: Item, retries: TaskGroup) -> None:
         if item not in self._queue:
+            self._failures.forget(item.subject)
             return
-        provider, handlers = item.subject, []
+        started = self._clock.monotonic()
         try:
+            provider = item.subject
             if item.is_module_name:
-                provider = await self._import(item.subject)
-            handlers = await self._handlers_of(provider)
+                provider = await self._import(item)
+            handlers, faults = await self._handlers_of(provider)
         except Exception as error:  # noqa: BLE001 - providers are user code
-            delay = self._retrier.next_delay(
-                _policy_for(self._policy, error), item.attempts, error
-            )
-            if delay is None:
-                self._give_up(item, error)
-            else:
-                item.attempts += 1
-                retries.start_soon(self._put_after, item, delay)
+            self._warn_if_slow(item, started)
+            self._retry_or_give_up(item, error, retries)
             return
-        if not self._queue.settle(item, "registered" if handlers else "empty"):
+        self._warn_if_slow(item, started)
+        if faults:
+            if not self._give_up(item, faults, permanent=True):
+                return
+        elif not self._queue.settle(item, "registered" if handlers else "empty"):
             return
+        else:
+            self._failures.forget(item.subject)
         if handlers:
             self._register(provider, handlers)
-        elif not item.is_module_name:
+        elif not faults and not item.is_module_name:
             _log.warning(
                 "%s has no handlers: declare them with @event_handler",
                 describe(provider),
             )
 
+    def _warn_if_slow(self, item: Item, started: float) -> None:
+        elapsed = self._clock.monotonic() - started
+        if elapsed > self._slow_after:
+            name = _name_of(item)
+            _log.warning(
+                "discovering provider %s took %.1f s: is its import or constructor slow?",
+                name,
+                elapsed,
+                extra={"provider": name, "seconds": elapsed},
+            )
+
+    def _retry_or_give_up(
+        self, item: Item, error: Exception, retries: TaskGroup
+    ) -> None:
+        permanent = isinstance(error, _PERMANENT) or (
+            item.is_module_name and self._failures.ends_start(item)
+        )
+        policy = _TRY_ONCE if permanent else self._policy
+        delay = self._retrier.next_delay(policy, item.attempts, error)
+        if delay is None:
+            name = _name_of(item)
+            line = user_line(error, name) or definition_line(item.subject)
+            self._give_up(item, [Fault(error, line)], permanent=permanent)
+        elif item in self._queue:
+            self._failures.failed_once(item, _name_of(item))
+            item.attempts += 1
+            retries.start_soon(self._put_after, item, delay)
+
     async def _put_after(self, item: Item, delay: float) -> None:
         await self._clock.sleep(delay)
         self._queue.put(item)
 
-    async def _import(self, name: str) -> ModuleType:
+    async def _import(self, item: Item) -> ModuleType:
+        name = item.subject
         # An import runs arbitrary code and may be slow, so not on the event loop.
         module = await in_thread(importlib.import_module, name)
         for info in pkgutil.iter_modules(getattr(module, "__path__", ()), f"{name}."):
             if not info.name.endswith(".__main__"):
-                self._queue.put(Item(info.name, is_module_name=True))
+                self._queue.put(
+                    Item(info.name, is_module_name=True, at_start=item.at_start)
+                )
         for value in list(vars(module).values()):
             if (
                 is_provider(value, name)
                 and not self._has_instance_of(value)
                 and self._cache.get_or_scan(value, scan)
             ):
-                self._queue.put(Item(value))
+                self._queue.put(Item(value, at_start=item.at_start))
         return module
 
     def _has_instance_of(self, kind: type) -> bool:
@@ -235,12 +271,15 @@ class Discovery:
         known = [r.provider for r in list(self._registrations.values())]
         return any(type(provider) is kind for provider in (*known, *queued))
 
-    async def _handlers_of(self, provider: Any) -> list[Handler]:
+    async def _handlers_of(self, provider: Any) -> tuple[list[Handler], list[Fault]]:
+        """The handlers of a provider, and what is wrong with others of it."""
         specs = self._cache.get_or_scan(provider, scan)
         target = provider
         if isinstance(provider, type) and needs_instance(provider, specs):
             target = await in_thread(instantiate, provider)
-        return [bind(target, spec) for spec in specs]
+        bound = [_bind(target, spec, provider) for spec in specs]
+        handlers = [result for result in bound if isinstance(result, Handler)]
+        return handlers, [result for result in bound if isinstance(result, Fault)]
 
     def _register(self, provider: Any, handlers: list[Handler]) -> None:
         """Register the handlers of a provider in place of its earlier ones."""
@@ -248,26 +287,34 @@ class Discovery:
         keys = self._registry.replace(earlier.keys if earlier else (), handlers)
         self._registrations[id(provider)] = _Registration(provider, keys)
 
-    def _give_up(self, item: Item, error: Exception) -> None:
+    def _give_up(self, item: Item, faults: Sequence[Fault], *, permanent: bool) -> bool:
+        """Report a failure; returns False if the provider had been withdrawn."""
         if not self._queue.settle(item, "failed"):
-            return
-        name = item.subject if item.is_module_name else describe(item.subject)
-        attempts = item.attempts + 1
-        self._failures.append(DiscoveryFailure(name, error, attempts))
-        _log.error(
-            "cannot discover provider %s, gave up after %d attempts: %s: %s",
-            name,
-            attempts,
-            type(error).__name__,
-            error,
-            extra={"provider": name, "attempts": attempts},
-        )
+            return False
+        name, attempts = _name_of(item), item.attempts + 1
+        self._failures.gave_up(item, name, faults, permanent=permanent)
+        for fault in faults:
+            _log.error(
+                "cannot discover provider %s, gave up after %d attempts: %s: %s",
+                name,
+                attempts,
+                type(fault.error).__name__,
+                f"{one_line(fault.error)}{fault.line}",
+                extra={"provider": name, "attempts": attempts},
+            )
+        return True
 
 
 _PERMANENT: Final = (DiscoveryError, ConfigError)
 _TRY_ONCE: Final = RetryPolicy(max_retries=0)
 
 
-def _policy_for(policy: RetryPolicy, error: Exception) -> RetryPolicy:
-    """The policy to apply to an error; permanent ones are not retried."""
-    return _TRY_ONCE if isinstance(error, _PERMANENT) else policy
+def _name_of(item: Item) -> str:
+    return item.subject if item.is_module_name else describe(item.subject)
+
+
+def _bind(target: Any, spec: HandlerSpec, provider: Any) -> Handler | Fault:
+    try:
+        return bind(target, spec)
+    except _PERMANENT as error:
+        return Fault(error, definition_line(declared(provider, spec)))

@@ -60,6 +60,13 @@ def instantiate(provider: Callable[[], Any]) -> Any:
     return provider()
 
 
+def declared(provider: Any, spec: HandlerSpec) -> Any:
+    """The raw attribute of a provider that declares a handler, or the provider itself."""
+    if spec.attribute is None:
+        return provider
+    return inspect.getattr_static(provider, spec.attribute, None)
+
+
 def is_provider(value: Any, module_name: str) -> bool:
     """Whether an attribute of a module is a concrete class that the module defines."""
     return (

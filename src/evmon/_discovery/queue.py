@@ -20,12 +20,14 @@ class Item:
     Attributes:
         subject: the provider, or the name.
         is_module_name: whether `subject` is the name of a module.
+        at_start: whether it was registered before the start of the bus had ended.
         attempts: number of failed scans.
         queued_at: monotonic time at which it was first queued.
     """
 
     subject: Any
     is_module_name: bool = False
+    at_start: bool = False
     attempts: int = 0
     queued_at: float = 0.0
 

@@ -72,7 +72,7 @@ PROCESSING: Final = MonitoredLimit(
         "a coroutine handler blocks the event loop; make it a plain function",
     ),
     next_step=(
-        "lower EVMON_DISCOVERY_BATCH_SIZE to see which providers are slow, and move"
+        "search the log of evmon.discovery for 'took': it names the slow providers; move"
         " their work out of import and constructor"
     ),
 )

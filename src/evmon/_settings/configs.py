@@ -39,6 +39,12 @@ class DiscoveryConfig:
     cache_ttl_seconds: float = setting(
         300.0, above(0), "Seconds to cache the metadata of a provider."
     )
+    strict: bool = setting(
+        True,
+        ANY,
+        "Whether a provider that can never work, or a module that cannot be imported,"
+        " fails the start. If false, the bus starts without its handlers and is not ready.",
+    )
 
     def __post_init__(self) -> None:
         validate(self)
