@@ -103,7 +103,7 @@ def test_an_invalid_url_is_a_one_line_error_without_the_password(url):
     message = str(caught.value)
     assert SECRET not in message
     assert SECRET not in repr(caught.value)
-    assert message.startswith(("transport=", "EventBus.transport="))
+    assert message.removeprefix("EventBus.").startswith("transport")
     assert "\n" not in message
     shown = caught.value.__cause__ or caught.value.__context__
     assert caught.value.__suppress_context__ or SECRET not in str(shown)
