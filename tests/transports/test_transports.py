@@ -54,7 +54,7 @@ def test_dead_letters_in_memory_are_refused_with_the_schemes_that_store_them():
 
 
 def test_the_settings_of_a_transport_are_checked_with_its_url():
-    with pytest.raises(ConfigError, match="transport database 'x'"):
+    with pytest.raises(ConfigError, match="database 'x'"):
         EventBus(transport="redis://localhost/x", redis=RedisConfig(timeout=1))
 
 

@@ -46,7 +46,7 @@ _OPTIONS: Final = frozenset(
     }
 )
 _ENCODE: Final = (
-    "transport: the URL cannot be parsed; special characters in its login must be"
+    "transport=…: the URL cannot be parsed; special characters in its login must be"
     " percent-encoded, such as %2F for '/'"
 )
 _PORTS: Final = {"sentinel": 26379, "server": 6379, "cluster": 6379, "socket": 0}
@@ -203,7 +203,7 @@ def _options(parts: SplitResult, kind: Kind) -> dict[str, str]:
     unknown = sorted(options.keys() - _OPTIONS)
     if unknown:
         known = ", ".join(sorted(_OPTIONS))
-        raise ConfigError(f"transport option {unknown[0]!r}: must be one of {known}")
+        raise ConfigError(f"transport=…: option {unknown[0]!r}: must be one of {known}")
     return options
 
 
@@ -222,7 +222,7 @@ def _primary_and_db(parts: SplitResult, kind: Kind, db: str) -> tuple[str, int]:
         db = path[0]
     if not db.isdecimal() or (kind == "cluster" and int(db)):
         raise ConfigError(
-            f"transport database {db!r}: must be a number; 0 in a cluster"
+            f"transport=…: database {db!r}: must be a number; 0 in a cluster"
         )
     return primary, int(db)
 
@@ -234,6 +234,6 @@ def _hosts(netloc: str, default_port: int) -> tuple[tuple[str, int], ...]:
             one = urlsplit(f"//{part}")
             host, port = one.hostname or "localhost", one.port or default_port
         except ValueError as error:
-            raise ConfigError(f"transport host {part!r}: {error}") from error
+            raise ConfigError(f"transport=…: host {part!r}: {error}") from error
         found.append((host, port))
     return tuple(found)
