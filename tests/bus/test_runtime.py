@@ -14,6 +14,7 @@ from evmon import (
     Batching,
     BusStateError,
     ConsumerConfig,
+    Event,
     EventBus,
     MetricsConfig,
     PublishError,
@@ -24,6 +25,30 @@ from evmon import (
 from evmon._discovery.queue import EXPECTED_WITHIN
 from evmon._events import encode
 from evmon.testing import make_event
+
+
+class Called:
+    """Its handlers are called on the event loop, in a thread, and with many events."""
+
+    def __init__(self, seen):
+        self.seen = seen
+
+    @event_handler("one")
+    async def one(self, event):
+        self.seen.append("one")
+
+    @event_handler("thread")
+    def thread(self, event):
+        self.seen.append("thread")
+
+    @event_handler("many")
+    async def many(self, events: list[Event]):
+        self.seen.append("many")
+
+
+@pytest.fixture
+def seen_by():
+    return []
 
 
 async def test_stopping_handles_all_published_events(bus, orders):
@@ -62,6 +87,39 @@ async def test_an_unregistered_provider_is_freed(bus):
         gc.collect()
 
         assert reference() is None
+
+
+async def test_an_unregistered_provider_is_freed_after_it_was_called(bus, seen_by):
+    async with bus:
+        provider = Called(seen_by)
+        bus.register(provider)
+        await eventually(lambda: len(bus.handlers) == 5)
+        for name in ("one", "thread", "many"):
+            await bus.publish(name)
+        await eventually(lambda: len(seen_by) == 3)
+        reference = weakref.ref(provider)
+        bus.unregister(provider)
+        del provider
+        await let_tasks_run()
+        gc.collect()
+
+        assert reference() is None
+
+
+async def test_stopped_buses_are_freed():
+    parts = []
+    for _ in range(20):
+        bus = EventBus()
+        bus.register(Orders())
+        async with bus:
+            await bus.publish("order.created")
+            runtime = bus._runtime
+            parts += map(weakref.ref, (bus, runtime, runtime.telemetry._provider))
+        del bus, runtime
+    await let_tasks_run()
+    gc.collect()
+
+    assert [] == [part() for part in parts if part() is not None]
 
 
 async def test_the_bus_drains_when_the_body_of_async_with_raises(bus, orders):

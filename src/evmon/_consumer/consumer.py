@@ -108,7 +108,7 @@ class Consumer:
         loop = asyncio.get_running_loop()
 
         def handlers_changed(_: int) -> None:
-            loop.call_soon_threadsafe(self._changed.set)
+            loop.call_soon_threadsafe(self._handlers_changed)
 
         unobserve = self._registry.observe(handlers_changed)
         self._transport.watch(self._reclaimed)
@@ -125,6 +125,10 @@ class Consumer:
             unobserve()
         with anyio.move_on_after(RELEASE_WITHIN, shield=True):
             await self._in_flight.release()
+
+    def _handlers_changed(self) -> None:
+        self._router.forget_calls()
+        self._changed.set()
 
     def stop(self, drain_timeout: float | None = None) -> None:
         """Stop reading; `run` returns when all events in flight are settled.

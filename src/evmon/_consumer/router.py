@@ -64,6 +64,10 @@ class Router:
             self._recorder.consumed(label, count)
         return routed
 
+    def forget_calls(self) -> None:
+        """Release the cached calls, and with them handlers that were removed."""
+        self._calls.clear()
+
     def _route(self, received: Received, labels: Counter[str]) -> Work | Settlement:
         try:
             event = decode(received.raw, self._limits)

@@ -121,14 +121,7 @@ class Workers:
         assert task is not None  # noqa: S101 - for the type checker
         while True:
             self._waking = False
-            while self._queue:
-                work, call, attempt = self._queue.popleft()
-                if self._queue:
-                    self._wake(group)
-                if isinstance(work, Work):
-                    await self._handle(work, call, attempt, group, task)
-                else:
-                    await self._handle_many(work, call, group)
+            await self._handle_queued(group, task)
             self._in_flight.update_gauge()
             waiting = loop.create_future()
             self._idle.append(waiting)
@@ -139,6 +132,17 @@ class Workers:
                     raise
                 forget_cancellation(task)
                 _log.warning("something cancelled an idle worker: it goes on")
+
+    async def _handle_queued(self, group: TaskGroup, task: "asyncio.Task[Any]") -> None:
+        # Not in `_work`: an idle worker would keep the handler that it called last.
+        while self._queue:
+            work, call, attempt = self._queue.popleft()
+            if self._queue:
+                self._wake(group)
+            if isinstance(work, Work):
+                await self._handle(work, call, attempt, group, task)
+            else:
+                await self._handle_many(work, call, group)
 
     async def _handle(
         self,

@@ -1,8 +1,8 @@
 """Set-up of the OpenTelemetry SDK: provider, reader and registry."""
 
 import logging
-import weakref
 from collections.abc import Callable, Iterable
+from typing import Final
 
 from opentelemetry import metrics
 from opentelemetry.metrics import Meter as OTelMeter
@@ -22,10 +22,11 @@ from evmon._telemetry.reader import Reader
 from evmon._telemetry.snapshot import SCOPE, Snapshot
 from evmon._telemetry.text_format import RenderedFamily
 
-_gauges: "weakref.WeakKeyDictionary[metrics.MeterProvider, Gauges]" = (
-    weakref.WeakKeyDictionary()
-)
-"""The gauges of each provider that a bus of this process has used."""
+_GAUGES: Final = "_evmon_gauges"
+"""Attribute of a provider with the gauges that all buses on it share.
+
+A `WeakKeyDictionary` would keep the provider alive, because its gauges refer to it.
+"""
 
 _log = logging.getLogger("evmon.telemetry")
 
@@ -70,8 +71,8 @@ class Telemetry:
             )
         self._provider = provider
         otel_meter = provider.get_meter(SCOPE)
-        if provider not in _gauges:
-            _gauges[provider] = Gauges(otel_meter)
+        if not hasattr(provider, _GAUGES):
+            setattr(provider, _GAUGES, Gauges(otel_meter))
             if isinstance(provider, MeterProvider):
                 observe_process(otel_meter)
         self.meter = self._meter(otel_meter, is_private)
@@ -120,7 +121,7 @@ class Telemetry:
         if isinstance(otel_meter, NoOpMeter):  # by OTEL_SDK_DISABLED
             return NoMeter()
         if not is_private:
-            return InstrumentMeter(otel_meter, _gauges[self._provider])
+            return InstrumentMeter(otel_meter, getattr(self._provider, _GAUGES))
         self._reader.buffered = meter = BufferedMeter()
         return meter
 
