@@ -14,7 +14,8 @@ from opentelemetry.sdk.metrics.export import HistogramDataPoint, InMemoryMetricR
 
 from evmon._telemetry import instruments as i
 from evmon._telemetry.buffered_meter import CARDINALITY_LIMIT, FLUSH_AT, BufferedMeter
-from evmon._telemetry.instruments import INSTRUMENTS, Kind
+from evmon._telemetry.instrument import Kind
+from evmon._telemetry.instruments import INSTRUMENTS
 from evmon._telemetry.meter import InstrumentMeter
 
 ROWS = [row for row in INSTRUMENTS if not row.kind.name.startswith("OBSERVABLE")]

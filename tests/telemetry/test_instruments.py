@@ -6,7 +6,8 @@ import pytest
 
 from evmon import Thresholds
 from evmon._telemetry import instruments as i
-from evmon._telemetry.instruments import INSTRUMENTS, Kind
+from evmon._telemetry.instrument import Kind
+from evmon._telemetry.instruments import INSTRUMENTS
 from evmon._telemetry.naming import prometheus_name
 
 CONTRACT = {

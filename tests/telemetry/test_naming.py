@@ -2,7 +2,8 @@
 
 import pytest
 
-from evmon._telemetry.instruments import INSTRUMENTS, Instrument, Kind
+from evmon._telemetry.instrument import Instrument, Kind
+from evmon._telemetry.instruments import INSTRUMENTS
 from evmon._telemetry.naming import prometheus_label, prometheus_name
 
 

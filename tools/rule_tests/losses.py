@@ -2,7 +2,7 @@
 
 from evmon._alerting.promql import series
 from evmon._telemetry import instruments as i
-from evmon._telemetry.instruments import Instrument
+from evmon._telemetry.instrument import Instrument
 from evmon._telemetry.naming import prometheus_label
 from tools.rule_tests.data import AlertData, DataByAlert, Input, SilentInputs
 from tools.rule_tests.transports import SHOP_DESTINATION, SHOP_GROUP

@@ -3,7 +3,7 @@
 from evmon._alerting.promql import DESTINATION, GROUP, series
 from evmon._settings.thresholds import Thresholds
 from evmon._telemetry import instruments as i
-from evmon._telemetry.instruments import Instrument
+from evmon._telemetry.instrument import Instrument
 from tools.rule_tests.data import AlertData, DataByAlert, Input, SilentInputs
 
 SHOP_DESTINATION = f'{DESTINATION}="shop"'

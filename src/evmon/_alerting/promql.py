@@ -1,7 +1,7 @@
 """Builds the PromQL fragments that rules and dashboards share."""
 
 from evmon._telemetry import instruments as i
-from evmon._telemetry.instruments import Instrument
+from evmon._telemetry.instrument import Instrument
 from evmon._telemetry.naming import prometheus_label, prometheus_name
 
 JOB = "job"

@@ -10,7 +10,7 @@ from urllib.parse import urljoin, urlsplit
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from evmon._telemetry.instruments import Instrument
+from evmon._telemetry.instrument import Instrument
 from evmon._telemetry.naming import prometheus_label, prometheus_name
 
 _MAX_BYTES: Final = 64 * 1024 * 1024

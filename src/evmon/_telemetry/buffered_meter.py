@@ -26,7 +26,7 @@ from opentelemetry.sdk.metrics.export import (  # noqa: TID251 - makes its data 
     Sum,
 )
 
-from evmon._telemetry.instruments import Instrument, Kind
+from evmon._telemetry.instrument import Instrument, Kind
 from evmon._telemetry.meter import Attributes, Record, RecordMany
 
 CARDINALITY_LIMIT: Final = 2000

@@ -5,9 +5,6 @@ attributes and bucket boundaries. ``docs/telemetry.md``, the alert rules and the
 dashboards are generated from it. Names follow the OpenTelemetry semantic conventions.
 """
 
-from dataclasses import dataclass
-from enum import Enum
-
 from opentelemetry.semconv._incubating.attributes import (
     error_attributes,
     messaging_attributes,
@@ -18,6 +15,7 @@ from opentelemetry.semconv._incubating.metrics import (
 )
 
 from evmon._settings.thresholds import Thresholds
+from evmon._telemetry.instrument import Instrument, Kind
 
 ERROR_TYPE = error_attributes.ERROR_TYPE
 SYSTEM = messaging_attributes.MESSAGING_SYSTEM
@@ -55,41 +53,6 @@ _WAIT_BOUNDARIES = (
     *(0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0),
     *(60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0),
 )
-
-
-class Kind(Enum):
-    """The kinds of OpenTelemetry instruments."""
-
-    COUNTER = "counter"
-    UP_DOWN_COUNTER = "up-down counter"
-    HISTOGRAM = "histogram"
-    GAUGE = "gauge"
-    OBSERVABLE_COUNTER = "observable counter"
-    OBSERVABLE_UP_DOWN_COUNTER = "observable up-down counter"
-
-
-@dataclass(frozen=True, slots=True)
-class Instrument:
-    """One row of the table.
-
-    Attributes:
-        name: OpenTelemetry name.
-        kind: kind of instrument.
-        unit: UCUM unit.
-        description: one sentence; the HELP line in Prometheus.
-        attributes: attribute keys of its series.
-        boundaries: bucket boundaries of a histogram, in the unit of the instrument.
-        shown_as: name on ``/metrics``, if Prometheus does not allow `name`.
-    """
-
-    name: str
-    kind: Kind
-    unit: str
-    description: str
-    attributes: tuple[str, ...] = ()
-    boundaries: tuple[float, ...] = ()
-    shown_as: str = ""
-
 
 DISCOVERY_QUEUE_SIZE = Instrument(
     "evmon.discovery.queue.size",

@@ -14,7 +14,7 @@ from typing import Protocol
 from opentelemetry.metrics import CallbackOptions, Observation
 from opentelemetry.metrics import Meter as OTelMeter
 
-from evmon._telemetry.instruments import Instrument, Kind
+from evmon._telemetry.instrument import Instrument, Kind
 
 Record = Callable[[float], None]
 """Adds to a counter, records in a histogram, or sets a gauge.

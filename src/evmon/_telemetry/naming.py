@@ -7,7 +7,7 @@ specification; a test compares them with the output of the exporter.
 import re
 from typing import Final
 
-from evmon._telemetry.instruments import Instrument, Kind
+from evmon._telemetry.instrument import Instrument, Kind
 
 _UNITS: Final = {"s": "seconds", "By": "bytes", "ms": "milliseconds"}
 _COUNTERS: Final = (Kind.COUNTER, Kind.OBSERVABLE_COUNTER)

@@ -7,6 +7,7 @@ import psutil  # noqa: TID251 - only used here
 from opentelemetry.metrics import CallbackOptions, Meter, Observation
 
 from evmon._telemetry import instruments as i
+from evmon._telemetry.instrument import Instrument
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,7 @@ def observe_process(meter: Meter) -> None:
         ]
 
     up_down_counters: tuple[
-        tuple[i.Instrument, Callable[[psutil.Process], float]], ...
+        tuple[Instrument, Callable[[psutil.Process], float]], ...
     ] = (
         (i.PROCESS_MEMORY_USAGE, lambda process: process.memory_info().rss),
         (i.PROCESS_MEMORY_VIRTUAL, lambda process: process.memory_info().vms),

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Literal
 
 from evmon._telemetry import instruments as i
+from evmon._telemetry.instrument import Instrument
 from evmon._telemetry.labels import UNKNOWN, ErrorTypes, label
 from evmon._telemetry.meter import Meter, Record
 from evmon.errors import DEAD_LETTER_REASONS, DeadLetterReason
@@ -222,7 +223,7 @@ class _ByError:
     def __init__(
         self,
         meter: Meter,
-        instrument: i.Instrument,
+        instrument: Instrument,
         attributes: Mapping[str, str],
         *,
         zero: bool = True,

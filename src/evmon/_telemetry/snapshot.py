@@ -10,7 +10,7 @@ from opentelemetry.sdk.metrics.export import (  # noqa: TID251 - reads collected
     NumberDataPoint,
 )
 
-from evmon._telemetry.instruments import Instrument
+from evmon._telemetry.instrument import Instrument
 
 SCOPE = "evmon"
 """Name of the instrumentation scope of evmon."""

@@ -22,7 +22,8 @@ from opentelemetry.sdk.metrics.export import (  # noqa: TID251 - renders collect
 )
 from prometheus_client import utils as prometheus_utils
 
-from evmon._telemetry.instruments import INSTRUMENTS, Instrument, Kind
+from evmon._telemetry.instrument import Instrument, Kind
+from evmon._telemetry.instruments import INSTRUMENTS
 from evmon._telemetry.naming import prometheus_label, prometheus_name, prometheus_unit
 
 _Attributes = tuple[tuple[str, Any], ...]

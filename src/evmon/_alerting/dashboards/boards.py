@@ -9,7 +9,7 @@ from evmon._alerting.dashboards.overview import overview
 from evmon._alerting.dashboards.panels import Board, Row
 from evmon._alerting.promql import series
 from evmon._settings.thresholds import Thresholds
-from evmon._telemetry.instruments import Instrument
+from evmon._telemetry.instrument import Instrument
 
 
 def boards(limits: Thresholds) -> tuple[Board, ...]:

@@ -19,7 +19,7 @@ from evmon._alerting.dashboards.panels import (
 from evmon._alerting.promql import PER_INSTANCE, by, series
 from evmon._settings.thresholds import Thresholds
 from evmon._telemetry import instruments as i
-from evmon._telemetry.instruments import Instrument
+from evmon._telemetry.instrument import Instrument
 
 
 def lag(limits: Thresholds) -> tuple[Panel, ...]:

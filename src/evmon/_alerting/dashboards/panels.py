@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from evmon._alerting.promql import DESTINATION, GROUP, by, series
-from evmon._telemetry.instruments import Instrument
+from evmon._telemetry.instrument import Instrument
 
 Kind = Literal["stat", "timeseries", "heatmap", "table", "alertlist"]
 Unit = Literal[

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from evmon._alerting.promql import PER_INSTANCE, number
-from evmon._telemetry.instruments import Instrument
+from evmon._telemetry.instrument import Instrument
 
 Severity = Literal["warning", "critical"]
 

@@ -8,7 +8,7 @@ from evmon._alerting.promql import (
     series,
 )
 from evmon._settings.thresholds import Thresholds
-from evmon._telemetry.instruments import Instrument
+from evmon._telemetry.instrument import Instrument
 
 
 def count_hold_seconds(limits: Thresholds) -> float:

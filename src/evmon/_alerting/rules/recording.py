@@ -22,6 +22,7 @@ from evmon._alerting.promql import (
 )
 from evmon._settings.thresholds import Thresholds
 from evmon._telemetry import instruments as i
+from evmon._telemetry.instrument import Instrument
 
 RETRIES = "job_instance:evmon_retry_attempts:sum"
 EXHAUSTED = "job_instance:evmon_retry_exhausted:sum"
@@ -86,7 +87,7 @@ def recording_rules(limits: Thresholds) -> tuple[RecordingRule, ...]:
     )
 
 
-def _sum_from_zero(counter: str, present: i.Instrument) -> str:
+def _sum_from_zero(counter: str, present: Instrument) -> str:
     """Sum a counter per process; 0 where a process has `present` but no such series."""
     present_series = by(PER_INSTANCE, series(present), "max")
     return f"{by(PER_INSTANCE, counter)}\nor 0 * {present_series}"
