@@ -22,6 +22,7 @@ from evmon._discovery.providers import (
     needs_instance,
 )
 from evmon._discovery.queue import Item, ProviderQueue
+from evmon._discovery.turns import Turn, Turns
 from evmon._handlers.handlers import Handler, HandlerSpec, bind, scan
 from evmon._handlers.registry import Registry
 from evmon._retry import Retrier
@@ -176,13 +177,21 @@ class Discovery:
 
     async def _scan_batch(self, batch: Sequence[Item], retries: TaskGroup) -> None:
         started = self._clock.monotonic()
+        turns = Turns()
         async with anyio.create_task_group() as group:
             for item in batch:
-                group.start_soon(self._scan_item, item, retries)
+                turn = turns.next(item)
+                group.start_soon(self._scan_item, item, retries, turn)
         elapsed = max(self._clock.monotonic() - started, 0.0)
         self._recorder.batch_ended(elapsed, self._clock.time())
 
-    async def _scan_item(self, item: Item, retries: TaskGroup) -> None:
+    async def _scan_item(self, item: Item, retries: TaskGroup, turn: Turn) -> None:
+        try:
+            await self._scan(item, retries, turn)
+        finally:
+            turn.end()
+
+    async def _scan(self, item: Item, retries: TaskGroup, turn: Turn) -> None:
         if item not in self._queue:
             return
         provider, handlers = item.subject, []
@@ -190,6 +199,7 @@ class Discovery:
             if item.is_module_name:
                 provider = await self._import(item.subject)
             handlers = await self._handlers_of(provider)
+            await turn.wait()
         except Exception as error:  # noqa: BLE001 - providers are user code
             delay = self._retrier.next_delay(
                 _policy_for(self._policy, error), item.attempts, error

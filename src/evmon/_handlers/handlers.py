@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
+from evmon._handlers.names import former_name_of, name_of, name_on
 from evmon._handlers.signatures import CallMany, CallOne, calls_of, is_async
 from evmon._settings.retry_policy import RetryPolicy
 from evmon.errors import ConfigError
@@ -42,7 +43,8 @@ class Handler:
     """A registered handler.
 
     Attributes:
-        name: module and qualified name of the function, as in metrics.
+        name: module and name of the function, with the class of the provider if it is
+            a method, as in metrics.
         pattern: pattern of the event types that it handles.
         retry: retry policy; None means that of the bus.
         call: function that takes an event and its `Delivery`; returns a coroutine if
@@ -50,6 +52,7 @@ class Handler:
         is_async: whether the handler runs on the event loop, not in a thread.
         call_many: function that takes a list of events; None if the handler takes one.
         number: number among registered handlers of the same name, from 1.
+        former_name: name in versions before 0.1.0, in retries that they scheduled.
 
     Example:
         >>> [(handler.pattern, handler.name) for handler in bus.handlers]
@@ -63,6 +66,7 @@ class Handler:
     is_async: bool = True
     call_many: CallMany | None = field(default=None, compare=False, repr=False)
     number: int = 1
+    former_name: str = field(default="", compare=False, repr=False)
 
     @property
     def key(self) -> str:
@@ -164,14 +168,28 @@ def bind(provider: Any, spec: HandlerSpec) -> Handler:
     Raises:
         DiscoveryError: a parameter cannot be filled from an event.
     """
-    function = provider if spec.attribute is None else getattr(provider, spec.attribute)
-    return handler_of(function, spec.declaration.pattern, spec.declaration.retry)
+    function, name = provider, None
+    if spec.attribute is not None:
+        function = getattr(provider, spec.attribute)
+        name = name_on(provider, spec.attribute)
+    declaration = spec.declaration
+    return handler_of(function, declaration.pattern, declaration.retry, name=name)
 
 
 def handler_of(
-    function: Callable[..., Any], pattern: str, retry: RetryPolicy | None = None
+    function: Callable[..., Any],
+    pattern: str,
+    retry: RetryPolicy | None = None,
+    *,
+    name: str | None = None,
 ) -> Handler:
     """Make a handler from any callable.
+
+    Args:
+        function: any callable.
+        pattern: pattern of the event types that it handles.
+        retry: retry policy; by default that of the bus.
+        name: name of the handler; by default that of the function.
 
     Raises:
         ConfigError: the pattern is invalid.
@@ -179,7 +197,7 @@ def handler_of(
     """
     check_pattern(pattern)
     _check_retry(retry)
-    name = _name_of(function)
+    name = name or name_of(function)
     call, call_many = calls_of(function, name)
     return Handler(
         name=name,
@@ -188,6 +206,7 @@ def handler_of(
         call=call,
         is_async=is_async(function),
         call_many=call_many,
+        former_name=former_name_of(function),
     )
 
 
@@ -214,15 +233,6 @@ def _check_retry(retry: object) -> None:
             f"retry={retry!r}: must be a RetryPolicy, such as"
             " RetryPolicy(max_retries=5)"
         )
-
-
-def _name_of(function: Any) -> str:
-    while isinstance(function, functools.partial):
-        function = function.func
-    named = function if hasattr(function, "__qualname__") else type(function)
-    module = getattr(named, "__module__", None)
-    name: str = named.__qualname__.replace("<locals>.", "")
-    return f"{module}.{name}" if module else name
 
 
 def _static_members(provider: Any) -> Iterator[tuple[str, Any]]:
