@@ -1,6 +1,8 @@
 """Names of handlers: by them retries and dead letters find a handler again."""
 
 import functools
+import subprocess
+import sys
 import types
 
 import pytest
@@ -83,3 +85,56 @@ def test_handlers_of_a_module_are_named_after_their_attributes():
     )
 
     assert ["shop.created", "shop.shipped"] == names(module)
+
+
+APP = """
+import sys
+from evmon import event_handler
+from evmon._handlers.handlers import bind, handler_of, scan
+
+@event_handler("a")
+def shipped(event): ...
+
+class Orders:
+    @event_handler("a")
+    def created(self, event): ...
+
+def show():
+    for provider in (Orders(), sys.modules[__name__]):
+        print(*(bind(provider, spec).name for spec in scan(provider)))
+    print(handler_of(shipped, "a").name, handler_of(Orders().created, "a").name)
+
+if __name__ == "__main__":
+    show()
+    if "spawn" in sys.argv:
+        import multiprocessing
+        child = multiprocessing.get_context("spawn").Process(target=show)
+        child.start()
+        child.join()
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "module", "times"),
+    [
+        (["-m", "shop.app"], "shop.app", 1),
+        (["-c", "import shop.app; shop.app.show()"], "shop.app", 1),
+        (["-m", "shop"], "shop.__main__", 1),
+        (["shop/app.py"], "__main__", 1),
+        (["-m", "shop.app", "spawn"], "shop.app", 2),
+        (["shop/app.py", "spawn"], "__main__", 2),
+    ],
+)
+def test_handlers_of_the_main_module_are_named_after_its_real_name(
+    tmp_path, arguments, module, times
+):
+    (tmp_path / "shop").mkdir()
+    for name in ("app.py", "__main__.py"):
+        (tmp_path / "shop" / name).write_text(APP)
+
+    shown = subprocess.check_output(
+        [sys.executable, *arguments], cwd=tmp_path, text=True
+    )
+
+    created, shipped = f"{module}.Orders.created", f"{module}.shipped"
+    assert [created, shipped, shipped, created] * times == shown.split()

@@ -2,6 +2,7 @@
 
 import functools
 import inspect
+import sys
 import types
 from typing import Any, Final
 
@@ -17,7 +18,8 @@ def name_of(function: Any) -> str:
     function = _without_partials(function)
     owner = getattr(function, "__self__", None)
     if isinstance(owner, _UNNAMED_OWNERS) or not inspect.isroutine(function):
-        return former_name_of(function)
+        module, qualified = _definition_of(function)
+        return _join(module and module_name(module), qualified)
     name: str = getattr(function, "__name__", type(owner).__name__)
     return name_on(owner, name)
 
@@ -30,16 +32,34 @@ def name_on(provider: Any, attribute: str) -> str:
         attribute: name of the attribute.
     """
     if isinstance(provider, types.ModuleType):
-        return _join(provider.__name__, attribute)
+        return _join(module_name(provider.__name__), attribute)
     kind = provider if isinstance(provider, type) else type(provider)
-    return _join(kind.__module__, f"{kind.__qualname__}.{attribute}")
+    return _join(module_name(kind.__module__), f"{kind.__qualname__}.{attribute}")
 
 
 def former_name_of(function: Any) -> str:
     """The name that versions before 0.1.0 gave a handler: that of its definition."""
+    module, name = _definition_of(function)
+    return _join(module, name)
+
+
+def module_name(name: str) -> str:
+    """The name under which other processes import a module.
+
+    ``python -m shop.app`` runs ``shop.app`` as ``__main__``, and processes that
+    `multiprocessing` spawns run it as ``__mp_main__``. A script has no other name than
+    ``__main__``.
+    """
+    if name not in ("__main__", "__mp_main__"):
+        return name
+    spec = getattr(sys.modules.get("__main__"), "__spec__", None)
+    return "__main__" if spec is None else spec.name
+
+
+def _definition_of(function: Any) -> tuple[str | None, str]:
     function = _without_partials(function)
     named = function if hasattr(function, "__qualname__") else type(function)
-    return _join(getattr(named, "__module__", None), named.__qualname__)
+    return getattr(named, "__module__", None), named.__qualname__
 
 
 def _without_partials(function: Any) -> Any:
