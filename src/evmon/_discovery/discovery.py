@@ -14,6 +14,7 @@ from anyio.abc import TaskGroup
 
 from evmon._clock import Clock
 from evmon._discovery.cache import MetadataCache
+from evmon._discovery.left_out import warn_of_left_out
 from evmon._discovery.providers import (
     describe,
     in_thread,
@@ -212,6 +213,7 @@ class Discovery:
             return
         if not self._queue.settle(item, "registered" if handlers else "empty"):
             return
+        warn_of_left_out(provider, self._known)
         if handlers:
             self._register(provider, handlers)
         elif not item.is_module_name:
@@ -241,9 +243,12 @@ class Discovery:
 
     def _has_instance_of(self, kind: type) -> bool:
         """Whether an instance was registered; another one would handle events twice."""
-        queued = self._queue.subjects
-        known = [r.provider for r in list(self._registrations.values())]
-        return any(type(provider) is kind for provider in (*known, *queued))
+        return any(type(provider) is kind for provider in self._known())
+
+    def _known(self) -> list[Any]:
+        """Providers that are registered, and subjects of items in the queue."""
+        registered = [r.provider for r in list(self._registrations.values())]
+        return [*registered, *self._queue.subjects]
 
     async def _handlers_of(self, provider: Any) -> list[Handler]:
         specs = self._cache.get_or_scan(provider, scan)

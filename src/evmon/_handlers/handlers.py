@@ -2,27 +2,18 @@
 
 import functools
 import inspect
-import types
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
+from evmon._handlers.declarations import Declaration, declarations_of, declare_on
+from evmon._handlers.members import declared_members
 from evmon._handlers.names import former_name_of, name_of, name_on
 from evmon._handlers.signatures import CallMany, CallOne, calls_of, is_async
 from evmon._settings.retry_policy import RetryPolicy
 from evmon.errors import ConfigError
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-_DECLARATIONS: Final = "__evmon_handles__"
-
-
-@dataclass(frozen=True, slots=True)
-class Declaration:
-    """The arguments of an `@event_handler`."""
-
-    pattern: str
-    retry: RetryPolicy | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +101,10 @@ def event_handler(
         raise ConfigError("@event_handler needs a pattern: @event_handler('order.*')")
     check_pattern(pattern)
     _check_retry(retry)
-    declaration = Declaration(pattern, retry)
+    frame = inspect.currentframe()
+    caller = frame.f_back if frame else None
+    module = caller.f_globals.get("__name__", "") if caller else ""
+    declaration = Declaration(pattern, retry, module)
 
     def declare(function: F) -> F:
         target: Any = function
@@ -118,8 +112,7 @@ def event_handler(
             target = function.__func__
         if not callable(target) or isinstance(target, type):
             raise ConfigError(f"@event_handler({pattern!r}) must decorate a function")
-        earlier: tuple[Declaration, ...] = getattr(target, _DECLARATIONS, ())
-        setattr(target, _DECLARATIONS, (declaration, *earlier))
+        declare_on(target, declaration)
         return function
 
     return declare
@@ -150,6 +143,7 @@ def scan(provider: Any) -> tuple[HandlerSpec, ...]:
 
     Finds methods of its class and base classes, static and class methods, functions of
     a module, attributes of an instance, and declarations below `functools.wraps`.
+    A function that a module defines is left to that module, and a method to the class.
     Properties and other descriptors are never triggered, and the result holds no
     reference to the provider.
     """
@@ -157,8 +151,8 @@ def scan(provider: Any) -> tuple[HandlerSpec, ...]:
         return tuple(HandlerSpec(None, d) for d in declarations_of(provider))
     return tuple(
         HandlerSpec(name, declaration)
-        for name, value in _static_members(provider)
-        for declaration in declarations_of(value)
+        for name, declarations in declared_members(provider)
+        for declaration in declarations
     )
 
 
@@ -210,57 +204,9 @@ def handler_of(
     )
 
 
-def declarations_of(value: Any) -> tuple[Declaration, ...]:
-    """The `@event_handler` declarations on a raw attribute, if any."""
-    if isinstance(value, (staticmethod, classmethod)):
-        value = value.__func__
-    seen = 0
-    while callable(value) and seen < 100:  # wrappers may form a cycle
-        found = inspect.getattr_static(value, _DECLARATIONS, ())
-        if isinstance(found, tuple) and found:
-            return found
-        if isinstance(value, functools.partial):
-            value = value.func
-        else:
-            value = inspect.getattr_static(value, "__wrapped__", None)
-        seen += 1
-    return ()
-
-
 def _check_retry(retry: object) -> None:
     if retry is not None and not isinstance(retry, RetryPolicy):
         raise ConfigError(
             f"retry={retry!r}: must be a RetryPolicy, such as"
             " RetryPolicy(max_retries=5)"
         )
-
-
-def _static_members(provider: Any) -> Iterator[tuple[str, Any]]:
-    """Names and raw attributes, nearest definition first; triggers no descriptor."""
-    seen: set[str] = set()
-    namespaces: list[Mapping[str, Any]] = [_own_namespace(provider)]
-    cls = provider if isinstance(provider, type) else type(provider)
-    namespaces += [vars(base) for base in inspect.getmro(cls)[:-1]]
-    for namespace in namespaces:
-        for name, value in list(namespace.items()):
-            if name not in seen:
-                seen.add(name)
-                yield name, value
-
-
-def _own_namespace(provider: Any) -> dict[str, Any]:
-    if isinstance(provider, type):
-        return {}
-    try:
-        own = object.__getattribute__(provider, "__dict__")
-    except AttributeError:
-        return {}
-    if not isinstance(provider, types.ModuleType):
-        return dict(own)
-    # Imported functions belong to the module that defines them.
-    return {
-        name: value
-        for name, value in own.items()
-        if getattr(value, "__module__", None) == provider.__name__
-        and not isinstance(value, type)
-    }
