@@ -15,6 +15,16 @@ from evmon._telemetry.recorders import ConsumeRecorder
 def audit(event): ...
 
 
+class Base:
+    def created(self, event): ...
+
+
+class Books(Base): ...
+
+
+class Toys(Base): ...
+
+
 @pytest.fixture
 def registry():
     return Registry()
@@ -57,6 +67,25 @@ def test_only_the_handlers_to_retry_are_called_again(make, registry):
 
     assert isinstance(work, Work)
     assert ["builtins.print"] == [call.handler.key for call in work.calls]
+
+
+def test_a_retry_by_a_former_name_calls_the_only_handler_that_had_it(make, registry):
+    registry.add([handler_of(Books().created, "order.*"), handler_of(audit, "order.*")])
+    former = (f"{__name__}.Base.created",)
+    work = route(make(), handlers=former)
+
+    assert isinstance(work, Work)
+    assert [f"{__name__}.Books.created"] == [c.handler.key for c in work.calls]
+    assert isinstance(route(make(awaits_handlers=True), handlers=former), Settlement)
+
+
+def test_a_retry_by_a_former_name_of_two_handlers_is_dead_lettered(make, registry):
+    registry.add(handler_of(kind().created, "order.*") for kind in (Books, Toys))
+    settlement = route(make(), handlers=(f"{__name__}.Base.created",))
+
+    assert isinstance(settlement, Settlement)
+    assert settlement.dead is not None
+    assert "unknown_type" == settlement.dead.reason
 
 
 @pytest.mark.parametrize(

@@ -223,6 +223,32 @@ async def test_the_providers_of_a_batch_are_scanned_concurrently(make, clock):
     assert () == discovery.failures
 
 
+async def test_numbers_follow_the_order_of_the_queue_not_of_the_constructors(
+    make, clock, registry
+):
+    def orders(pattern, wait, finished):
+        class Orders:
+            def __init__(self):
+                assert wait.wait(5)
+                finished.set()
+
+            @event_handler(pattern)
+            def created(self, event): ...
+
+        return Orders
+
+    go, second_is_made = threading.Event(), threading.Event()
+    go.set()
+    discovery = make(clock)
+    discovery.register(orders("a", second_is_made, threading.Event()))
+    discovery.register(orders("b", go, second_is_made))
+    task = asyncio.create_task(discovery.run())
+    await eventually(lambda: len(registry) == 2)
+    task.cancel()
+
+    assert [("a", 1), ("b", 2)] == [(h.pattern, h.number) for h in registry.handlers]
+
+
 async def test_registering_a_provider_again_replaces_its_handlers(running, registry):
     provider, other = Orders(), Orders()
     running.register(provider)

@@ -91,13 +91,17 @@ class Router:
         self, received: Received, event: "Event[Any]", calls: tuple[Call, ...]
     ) -> Work | Settlement:
         """Route an event for which only some handlers are retried."""
-        calls = tuple(call for call in calls if call.handler.key in received.handlers)
+        awaits_handlers = self._awaits_handlers()
+        known = {call.handler.key for call in calls}
+        # A former name may fit one handler only until all of them are discovered.
+        keys = {
+            key if key in known or awaits_handlers else self._registry.current_key(key)
+            for key in received.handlers
+        }
+        calls = tuple(call for call in calls if call.handler.key in keys)
         work = Work(received, event, calls)
-        registered = {call.handler.key for call in calls}
-        for name in received.handlers:
-            if name in registered:
-                continue
-            if self._awaits_handlers():
+        for name in sorted(keys - known):
+            if awaits_handlers:
                 work.retries.append((name, _DISCOVERY_DELAY))
             else:
                 message = f"handler no longer registered: {name}"

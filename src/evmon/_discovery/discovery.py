@@ -15,6 +15,7 @@ from anyio.abc import TaskGroup
 from evmon._clock import Clock
 from evmon._discovery.cache import MetadataCache
 from evmon._discovery.failures import DiscoveryFailure, Failures, Fault
+from evmon._discovery.left_out import warn_of_left_out
 from evmon._discovery.providers import (
     declared,
     describe,
@@ -24,6 +25,7 @@ from evmon._discovery.providers import (
     needs_instance,
 )
 from evmon._discovery.queue import Item, ProviderQueue
+from evmon._discovery.turns import Turn, Turns
 from evmon._handlers.handlers import Handler, HandlerSpec, bind, scan
 from evmon._handlers.registry import Registry
 from evmon._retry import Retrier
@@ -179,13 +181,21 @@ class Discovery:
 
     async def _scan_batch(self, batch: Sequence[Item], retries: TaskGroup) -> None:
         started = self._clock.monotonic()
+        turns = Turns()
         async with anyio.create_task_group() as group:
             for item in batch:
-                group.start_soon(self._scan_item, item, retries)
+                turn = turns.next(item)
+                group.start_soon(self._scan_item, item, retries, turn)
         elapsed = max(self._clock.monotonic() - started, 0.0)
         self._recorder.batch_ended(elapsed, self._clock.time())
 
-    async def _scan_item(self, item: Item, retries: TaskGroup) -> None:
+    async def _scan_item(self, item: Item, retries: TaskGroup, turn: Turn) -> None:
+        try:
+            await self._scan(item, retries, turn)
+        finally:
+            turn.end()
+
+    async def _scan(self, item: Item, retries: TaskGroup, turn: Turn) -> None:
         if item not in self._queue:
             self._failures.forget(item.subject)
             return
@@ -200,6 +210,7 @@ class Discovery:
             self._retry_or_give_up(item, error, retries)
             return
         self._warn_if_slow(item, started)
+        await turn.wait()
         if faults:
             if not self._give_up(item, faults, permanent=True):
                 return
@@ -207,6 +218,7 @@ class Discovery:
             return
         else:
             self._failures.forget(item.subject)
+        warn_of_left_out(provider, self._known)
         if handlers:
             self._register(provider, handlers)
         elif not faults and not item.is_module_name:
@@ -267,9 +279,12 @@ class Discovery:
 
     def _has_instance_of(self, kind: type) -> bool:
         """Whether an instance was registered; another one would handle events twice."""
-        queued = self._queue.subjects
-        known = [r.provider for r in list(self._registrations.values())]
-        return any(type(provider) is kind for provider in (*known, *queued))
+        return any(type(provider) is kind for provider in self._known())
+
+    def _known(self) -> list[Any]:
+        """Providers that are registered, and subjects of items in the queue."""
+        registered = [r.provider for r in list(self._registrations.values())]
+        return [*registered, *self._queue.subjects]
 
     async def _handlers_of(self, provider: Any) -> tuple[list[Handler], list[Fault]]:
         """The handlers of a provider, and what is wrong with others of it."""

@@ -2,26 +2,18 @@
 
 import functools
 import inspect
-import types
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
+from evmon._handlers.declarations import Declaration, declarations_of, declare_on
+from evmon._handlers.members import declared_members
+from evmon._handlers.names import former_name_of, name_of, name_on
 from evmon._handlers.signatures import CallMany, CallOne, calls_of, is_async
 from evmon._settings.retry_policy import RetryPolicy
 from evmon.errors import ConfigError
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-_DECLARATIONS: Final = "__evmon_handles__"
-
-
-@dataclass(frozen=True, slots=True)
-class Declaration:
-    """The arguments of an `@event_handler`."""
-
-    pattern: str
-    retry: RetryPolicy | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +34,8 @@ class Handler:
     """A registered handler.
 
     Attributes:
-        name: module and qualified name of the function, as in metrics.
+        name: module and name of the function, with the class of the provider if it is
+            a method, as in metrics.
         pattern: pattern of the event types that it handles.
         retry: retry policy; None means that of the bus.
         call: function that takes an event and its `Delivery`; returns a coroutine if
@@ -50,6 +43,7 @@ class Handler:
         is_async: whether the handler runs on the event loop, not in a thread.
         call_many: function that takes a list of events; None if the handler takes one.
         number: number among registered handlers of the same name, from 1.
+        former_name: name in versions before 0.1.0, in retries that they scheduled.
 
     Example:
         >>> [(handler.pattern, handler.name) for handler in bus.handlers]
@@ -63,6 +57,7 @@ class Handler:
     is_async: bool = True
     call_many: CallMany | None = field(default=None, compare=False, repr=False)
     number: int = 1
+    former_name: str = field(default="", compare=False, repr=False)
 
     @property
     def key(self) -> str:
@@ -106,7 +101,10 @@ def event_handler(
         raise ConfigError("@event_handler needs a pattern: @event_handler('order.*')")
     check_pattern(pattern)
     _check_retry(retry)
-    declaration = Declaration(pattern, retry)
+    frame = inspect.currentframe()
+    caller = frame.f_back if frame else None
+    module = caller.f_globals.get("__name__", "") if caller else ""
+    declaration = Declaration(pattern, retry, module)
 
     def declare(function: F) -> F:
         target: Any = function
@@ -114,8 +112,7 @@ def event_handler(
             target = function.__func__
         if not callable(target) or isinstance(target, type):
             raise ConfigError(f"@event_handler({pattern!r}) must decorate a function")
-        earlier: tuple[Declaration, ...] = getattr(target, _DECLARATIONS, ())
-        setattr(target, _DECLARATIONS, (declaration, *earlier))
+        declare_on(target, declaration)
         return function
 
     return declare
@@ -146,6 +143,7 @@ def scan(provider: Any) -> tuple[HandlerSpec, ...]:
 
     Finds methods of its class and base classes, static and class methods, functions of
     a module, attributes of an instance, and declarations below `functools.wraps`.
+    A function that a module defines is left to that module, and a method to the class.
     Properties and other descriptors are never triggered, and the result holds no
     reference to the provider.
     """
@@ -153,8 +151,8 @@ def scan(provider: Any) -> tuple[HandlerSpec, ...]:
         return tuple(HandlerSpec(None, d) for d in declarations_of(provider))
     return tuple(
         HandlerSpec(name, declaration)
-        for name, value in _static_members(provider)
-        for declaration in declarations_of(value)
+        for name, declarations in declared_members(provider)
+        for declaration in declarations
     )
 
 
@@ -164,14 +162,28 @@ def bind(provider: Any, spec: HandlerSpec) -> Handler:
     Raises:
         DiscoveryError: a parameter cannot be filled from an event.
     """
-    function = provider if spec.attribute is None else getattr(provider, spec.attribute)
-    return handler_of(function, spec.declaration.pattern, spec.declaration.retry)
+    function, name = provider, None
+    if spec.attribute is not None:
+        function = getattr(provider, spec.attribute)
+        name = name_on(provider, spec.attribute)
+    declaration = spec.declaration
+    return handler_of(function, declaration.pattern, declaration.retry, name=name)
 
 
 def handler_of(
-    function: Callable[..., Any], pattern: str, retry: RetryPolicy | None = None
+    function: Callable[..., Any],
+    pattern: str,
+    retry: RetryPolicy | None = None,
+    *,
+    name: str | None = None,
 ) -> Handler:
     """Make a handler from any callable.
+
+    Args:
+        function: any callable.
+        pattern: pattern of the event types that it handles.
+        retry: retry policy; by default that of the bus.
+        name: name of the handler; by default that of the function.
 
     Raises:
         ConfigError: the pattern is invalid.
@@ -179,7 +191,7 @@ def handler_of(
     """
     check_pattern(pattern)
     _check_retry(retry)
-    name = _name_of(function)
+    name = name or name_of(function)
     call, call_many = calls_of(function, name)
     return Handler(
         name=name,
@@ -188,24 +200,8 @@ def handler_of(
         call=call,
         is_async=is_async(function),
         call_many=call_many,
+        former_name=former_name_of(function),
     )
-
-
-def declarations_of(value: Any) -> tuple[Declaration, ...]:
-    """The `@event_handler` declarations on a raw attribute, if any."""
-    if isinstance(value, (staticmethod, classmethod)):
-        value = value.__func__
-    seen = 0
-    while callable(value) and seen < 100:  # wrappers may form a cycle
-        found = inspect.getattr_static(value, _DECLARATIONS, ())
-        if isinstance(found, tuple) and found:
-            return found
-        if isinstance(value, functools.partial):
-            value = value.func
-        else:
-            value = inspect.getattr_static(value, "__wrapped__", None)
-        seen += 1
-    return ()
 
 
 def _check_retry(retry: object) -> None:
@@ -214,43 +210,3 @@ def _check_retry(retry: object) -> None:
             f"retry={retry!r}: must be a RetryPolicy, such as"
             " RetryPolicy(max_retries=5)"
         )
-
-
-def _name_of(function: Any) -> str:
-    while isinstance(function, functools.partial):
-        function = function.func
-    named = function if hasattr(function, "__qualname__") else type(function)
-    module = getattr(named, "__module__", None)
-    name: str = named.__qualname__.replace("<locals>.", "")
-    return f"{module}.{name}" if module else name
-
-
-def _static_members(provider: Any) -> Iterator[tuple[str, Any]]:
-    """Names and raw attributes, nearest definition first; triggers no descriptor."""
-    seen: set[str] = set()
-    namespaces: list[Mapping[str, Any]] = [_own_namespace(provider)]
-    cls = provider if isinstance(provider, type) else type(provider)
-    namespaces += [vars(base) for base in inspect.getmro(cls)[:-1]]
-    for namespace in namespaces:
-        for name, value in list(namespace.items()):
-            if name not in seen:
-                seen.add(name)
-                yield name, value
-
-
-def _own_namespace(provider: Any) -> dict[str, Any]:
-    if isinstance(provider, type):
-        return {}
-    try:
-        own = object.__getattribute__(provider, "__dict__")
-    except AttributeError:
-        return {}
-    if not isinstance(provider, types.ModuleType):
-        return dict(own)
-    # Imported functions belong to the module that defines them.
-    return {
-        name: value
-        for name, value in own.items()
-        if getattr(value, "__module__", None) == provider.__name__
-        and not isinstance(value, type)
-    }
