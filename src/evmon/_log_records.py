@@ -1,6 +1,9 @@
-"""Makes the records of evmon's loggers safe to print."""
+"""Makes the records of evmon's loggers safe to print, and logging them safe to do."""
 
 import logging
+import sys
+import traceback
+from collections.abc import Callable
 from typing import Any, Final
 
 from evmon._text import one_line, traceback_text
@@ -20,9 +23,28 @@ LOGGERS: Final = (
 
 
 def clean_records() -> None:
-    """Let evmon's loggers clean whatever text they are given."""
+    """Let evmon's loggers clean whatever text they are given, and raise nothing."""
     for name in LOGGERS:
-        logging.getLogger(name).addFilter(_clean)
+        logger = logging.getLogger(name)
+        logger.addFilter(_clean)
+        if "handle" not in vars(logger):
+            logger.handle = _guarded(logger.handle)  # type: ignore[method-assign,assignment]
+
+
+def _guarded(
+    handle: Callable[[logging.LogRecord], None],
+) -> Callable[[logging.LogRecord], None]:
+    """Report an error of a filter as `logging` reports one of a handler."""
+
+    def guarded(record: logging.LogRecord) -> None:
+        try:
+            handle(record)
+        except Exception:  # noqa: BLE001 - filters are user code
+            if logging.raiseExceptions and sys.stderr is not None:
+                sys.stderr.write("--- Logging error of a filter ---\n")
+                traceback.print_exc(file=sys.stderr)
+
+    return guarded
 
 
 def _clean(record: logging.LogRecord) -> bool:

@@ -294,6 +294,8 @@ class Workers:
     def _log_given_up(
         self, name: str, work: Work, attempts: int, error: Exception
     ) -> None:
+        # A tuple, because `logging` asks whether an exception is true.
+        details = (type(error), error, error.__traceback__)
         _log.error(
             "handler %s gave up on event %s after %d attempts: %s: %s",
             name,
@@ -301,7 +303,7 @@ class Workers:
             attempts,
             self._error_types.of(error),
             one_line(error),
-            exc_info=None if isinstance(decisive_error(error), Reject) else error,
+            exc_info=None if isinstance(decisive_error(error), Reject) else details,
             extra={"handler": name, "event_id": work.event.id, "attempts": attempts},
         )
 
