@@ -164,8 +164,7 @@ class Workers:
             failure = self._failure_of(error)
         finally:
             del self._running[task]
-        if has_pending_cancellation(task) and not self._must_end():
-            await absorb_cancellation(task)
+        await self._absorb_stray_cancellation()
         if ON:
             reach("after_handler")
         if work.received not in self._in_flight:
@@ -205,9 +204,7 @@ class Workers:
             await self._invoker.call_many(call.handler, works)
         except BaseException as error:  # noqa: BLE001 - handlers are user code
             failure = self._failure_of(error)
-        task = asyncio.current_task()
-        if task and has_pending_cancellation(task) and not self._must_end():
-            await absorb_cancellation(task)
+        await self._absorb_stray_cancellation()
         if ON:
             reach("after_handler")
         took = self._monotonic() - started
@@ -234,6 +231,12 @@ class Workers:
 
     def _still_in_flight(self, works: Sequence[Work]) -> list[Work]:
         return [work for work in works if work.received in self._in_flight]
+
+    async def _absorb_stray_cancellation(self) -> None:
+        """Forget that a handler cancelled its task, before the next await fails."""
+        task = asyncio.current_task()
+        if task and has_pending_cancellation(task) and not self._must_end():
+            await absorb_cancellation(task)
 
     def _must_end(self) -> bool:
         """Whether a cancellation is meant for the worker."""
