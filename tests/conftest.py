@@ -1,5 +1,6 @@
 """Fixtures for all tests."""
 
+import gc
 import os
 import shutil
 from pathlib import Path
@@ -40,6 +41,14 @@ def pytest_runtest_makereport():
         for title, text in report.sections
     ]
     return report
+
+
+@pytest.fixture(autouse=True)
+def _resources_are_closed(request):
+    """Fail a slow test, rather than a later one, if it leaves a connection open."""
+    yield
+    if request.node.get_closest_marker("slow"):
+        gc.collect()
 
 
 class Measured:

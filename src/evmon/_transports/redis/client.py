@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from redis.asyncio import Redis
+from redis.asyncio.sentinel import SentinelConnectionPool
 from redis.exceptions import NoScriptError
 
 from evmon._clock import Clock
@@ -146,8 +147,12 @@ class Client:
         return [text for text in said if text]
 
     async def close(self) -> None:
-        """Close all connections."""
+        """Close all connections, those to sentinels included."""
         await self._client.aclose()
+        pool = getattr(self._client, "connection_pool", None)
+        if isinstance(pool, SentinelConnectionPool):
+            for sentinel in pool.sentinel_manager.sentinels:
+                await sentinel.aclose()
 
     def _replied(self) -> None:
         self.last_reply = self._clock.monotonic()
