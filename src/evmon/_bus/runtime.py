@@ -93,7 +93,11 @@ class Runtime:
                 telemetry, settings.thresholds, settings.monitor, clock
             )
         self.health = health = HealthChecks(
-            transport, meter, clock, discovery_problem=lambda: self.discovery.problem
+            transport,
+            meter,
+            clock,
+            discovery_problem=lambda: self.discovery.problem,
+            began=telemetry.began,
         )
         telemetry.before_collect(self._cache.sweep)
         telemetry.before_collect(health.update_gauges)
@@ -227,6 +231,10 @@ class Runtime:
             reads = len(self._registry) > 0 or self.discovery.pending > 0
             await self.transport.open(reads=reads)
             try:
+                if self.monitor is not None:
+                    await anyio.to_thread.run_sync(
+                        self.monitor.begin, abandon_on_cancel=True
+                    )
                 await self._run_parts(started)
             finally:
                 with anyio.CancelScope(shield=True):

@@ -1,11 +1,13 @@
 """The metrics of the monitor, computed from a snapshot."""
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from evmon._settings.thresholds import BYTES_PER_MB
 from evmon._telemetry import instruments as i
+from evmon._telemetry.instrument import Instrument
 from evmon._telemetry.process import ProcessMemory
 from evmon._telemetry.snapshot import Distribution, Snapshot
 
@@ -15,8 +17,8 @@ class CacheMetrics:
     """The metadata cache since startup.
 
     Attributes:
-        hits: number of lookups that found an entry.
-        misses: number of lookups that had to scan the provider.
+        hits: number of lookups that found an entry; None if it is not measured.
+        misses: number of lookups that had to scan the provider; None likewise.
         hit_rate: percent, 0 to 100; None before the first lookup.
 
     Example:
@@ -24,14 +26,14 @@ class CacheMetrics:
         75.0
     """
 
-    hits: int
-    misses: int
+    hits: int | None
+    misses: int | None
     hit_rate: float | None
 
 
 @dataclass(frozen=True, slots=True)
 class DiscoveryMetrics:
-    """The current state of discovery.
+    """The current state of discovery; None where it is not measured.
 
     Attributes:
         pending: number of providers queued or waiting for a retry.
@@ -45,9 +47,9 @@ class DiscoveryMetrics:
         0
     """
 
-    pending: int
-    registered: int
-    retry_count: int
+    pending: int | None
+    registered: int | None
+    retry_count: int | None
     processing_time_ms: float | None
 
 
@@ -87,7 +89,7 @@ class TimingMetrics:
             before the first.
         average_processing_time_ms: average duration in milliseconds; None before the
             first batch.
-        total_runs: number of batches.
+        total_runs: number of batches; None if it is not measured.
 
     Example:
         >>> bus.monitor.get_metrics().timing.total_runs
@@ -96,7 +98,7 @@ class TimingMetrics:
 
     last_discovery_run: float | None
     average_processing_time_ms: float | None
-    total_runs: int
+    total_runs: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,28 +133,37 @@ class Metrics:
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """The counters that limits apply to, at one moment or over a window."""
+    """The counters that limits apply to, at one moment or over a window.
+
+    Those that are not measured are None, or 0 where a ratio is made of them.
+    """
 
     hits: float = 0
     misses: float = 0
-    retries: float = 0
+    retries: float | None = 0
+    discovery_retries: float | None = 0
     calls: int = 0
     failed_calls: int = 0
-    dead_letters: float = 0
+    dead_letters: float | None = 0
     batches: Distribution = Distribution()
 
     @classmethod
     def of(cls, snapshot: Snapshot) -> "Totals":
         """Read the counters from a snapshot."""
-        calls = snapshot.distribution(i.PROCESS_DURATION).count
-        succeeded = snapshot.distribution(i.PROCESS_DURATION, without=i.ERROR_TYPE)
+        calls = failed_calls = 0
+        if snapshot.sees(i.PROCESS_DURATION):
+            calls = snapshot.distribution(i.PROCESS_DURATION).count
+            succeeded = snapshot.distribution(i.PROCESS_DURATION, without=i.ERROR_TYPE)
+            failed_calls = calls - succeeded.count
+        by_discovery = {i.RETRY_COMPONENT: "discovery"}
         return cls(
             calls=calls,
-            failed_calls=calls - succeeded.count,
-            hits=snapshot.total(i.CACHE_LOOKUPS, {i.CACHE_RESULT: "hit"}),
-            misses=snapshot.total(i.CACHE_LOOKUPS, {i.CACHE_RESULT: "miss"}),
-            retries=snapshot.total(i.RETRY_ATTEMPTS),
-            dead_letters=snapshot.total(i.DEAD_LETTERS),
+            failed_calls=failed_calls,
+            hits=_total(snapshot, i.CACHE_LOOKUPS, {i.CACHE_RESULT: "hit"}) or 0,
+            misses=_total(snapshot, i.CACHE_LOOKUPS, {i.CACHE_RESULT: "miss"}) or 0,
+            retries=_total(snapshot, i.RETRY_ATTEMPTS),
+            discovery_retries=_total(snapshot, i.RETRY_ATTEMPTS, by_discovery),
+            dead_letters=_total(snapshot, i.DEAD_LETTERS),
             batches=snapshot.distribution(i.DISCOVERY_BATCH_DURATION),
         )
 
@@ -161,10 +172,13 @@ class Totals:
         return Totals(
             hits=self.hits - earlier.hits,
             misses=self.misses - earlier.misses,
-            retries=self.retries - earlier.retries,
+            retries=_difference(self.retries, earlier.retries),
+            discovery_retries=_difference(
+                self.discovery_retries, earlier.discovery_retries
+            ),
             calls=self.calls - earlier.calls,
             failed_calls=self.failed_calls - earlier.failed_calls,
-            dead_letters=self.dead_letters - earlier.dead_letters,
+            dead_letters=_difference(self.dead_letters, earlier.dead_letters),
             batches=Distribution(
                 self.batches.count - earlier.batches.count,
                 self.batches.total - earlier.batches.total,
@@ -193,23 +207,38 @@ class Totals:
         return None if mean is None else 1000 * mean
 
 
-def metrics_of(snapshot: Snapshot, window: Totals, memory: ProcessMemory) -> Metrics:
+MONITORED: Final = (
+    *(i.CACHE_LOOKUPS, i.DISCOVERY_QUEUE_SIZE, i.DISCOVERY_HANDLERS),
+    *(i.DISCOVERY_BATCH_DURATION, i.DISCOVERY_LAST_RUN_TIME),
+    *(i.RETRY_ATTEMPTS, i.PROCESS_DURATION, i.DEAD_LETTERS),
+)
+"""The instruments that the figures of the monitor are made of."""
+
+
+def metrics_of(
+    snapshot: Snapshot, base: Totals, window: Totals, memory: ProcessMemory
+) -> Metrics:
     """Compute the metrics.
 
     Args:
         snapshot: current values of all instruments.
+        base: counters when the bus started.
         window: counters over the last window.
         memory: current memory of the process.
     """
-    totals = Totals.of(snapshot)
+    totals = Totals.of(snapshot).since(base)
+    sees_cache = snapshot.sees(i.CACHE_LOOKUPS)
+    sees_runs = snapshot.sees(i.DISCOVERY_BATCH_DURATION)
     return Metrics(
-        cache=CacheMetrics(int(totals.hits), int(totals.misses), totals.hit_rate),
+        cache=CacheMetrics(
+            int(totals.hits) if sees_cache else None,
+            int(totals.misses) if sees_cache else None,
+            totals.hit_rate,
+        ),
         discovery=DiscoveryMetrics(
-            pending=int(snapshot.total(i.DISCOVERY_QUEUE_SIZE)),
-            registered=int(snapshot.total(i.DISCOVERY_HANDLERS)),
-            retry_count=int(
-                snapshot.total(i.RETRY_ATTEMPTS, {i.RETRY_COMPONENT: "discovery"})
-            ),
+            pending=_count(_total(snapshot, i.DISCOVERY_QUEUE_SIZE)),
+            registered=_count(_total(snapshot, i.DISCOVERY_HANDLERS)),
+            retry_count=_count(totals.discovery_retries),
             processing_time_ms=window.average_batch_ms,
         ),
         memory=_memory_metrics(memory),
@@ -220,9 +249,24 @@ def metrics_of(snapshot: Snapshot, window: Totals, memory: ProcessMemory) -> Met
                 else None
             ),
             average_processing_time_ms=totals.average_batch_ms,
-            total_runs=totals.batches.count,
+            total_runs=totals.batches.count if sees_runs else None,
         ),
     )
+
+
+def _total(
+    snapshot: Snapshot, row: Instrument, attributes: Mapping[str, str] = {}
+) -> float | None:
+    """Sum over all series of an instrument; None if they are not collected."""
+    return snapshot.total(row, attributes) if snapshot.sees(row) else None
+
+
+def _difference(now: float | None, earlier: float | None) -> float | None:
+    return None if now is None or earlier is None else now - earlier
+
+
+def _count(number: float | None) -> int | None:
+    return None if number is None else int(number)
 
 
 def _memory_metrics(memory: ProcessMemory) -> MemoryMetrics:
@@ -241,13 +285,19 @@ def performance_summary(metrics: Metrics, uptime_seconds: float) -> str:
     rate = "no" if cache.hit_rate is None else f"{cache.hit_rate:.0f}%"
     average = timing.average_processing_time_ms
     duration = "no" if average is None else f"{average:.1f}ms"
-    lookups = cache.hits + cache.misses
     used, total = metrics.memory.heap_used_mb, metrics.memory.heap_total_mb
     registered, pending = metrics.discovery.registered, metrics.discovery.pending
+    lookups = "unknown"
+    if cache.hits is not None and cache.misses is not None:
+        lookups = f"{rate} hit rate ({cache.hits}/{cache.hits + cache.misses})"
     return (
         f"Performance Summary (uptime: {uptime_seconds:.0f}s):\n"
-        f"  Cache: {rate} hit rate ({cache.hits}/{lookups})\n"
-        f"  Discovery: {registered} registered, {pending} pending\n"
+        f"  Cache: {lookups}\n"
+        f"  Discovery: {_text(registered)} registered, {_text(pending)} pending\n"
         f"  Memory: {used:.1f}MB used / {total:.0f}MB total\n"
-        f"  Processing: {duration} average ({timing.total_runs} runs)"
+        f"  Processing: {duration} average ({_text(timing.total_runs)} runs)"
     )
+
+
+def _text(number: int | None) -> str:
+    return "unknown" if number is None else str(number)
