@@ -231,10 +231,6 @@ class Runtime:
             reads = len(self._registry) > 0 or self.discovery.pending > 0
             await self.transport.open(reads=reads)
             try:
-                if self.monitor is not None:
-                    await anyio.to_thread.run_sync(
-                        self.monitor.begin, abandon_on_cancel=True
-                    )
                 await self._run_parts(started)
             finally:
                 with anyio.CancelScope(shield=True):

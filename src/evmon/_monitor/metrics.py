@@ -215,18 +215,15 @@ MONITORED: Final = (
 """The instruments that the figures of the monitor are made of."""
 
 
-def metrics_of(
-    snapshot: Snapshot, base: Totals, window: Totals, memory: ProcessMemory
-) -> Metrics:
+def metrics_of(snapshot: Snapshot, window: Totals, memory: ProcessMemory) -> Metrics:
     """Compute the metrics.
 
     Args:
         snapshot: current values of all instruments.
-        base: counters when the bus started.
         window: counters over the last window.
         memory: current memory of the process.
     """
-    totals = Totals.of(snapshot).since(base)
+    totals = Totals.of(snapshot)
     sees_cache = snapshot.sees(i.CACHE_LOOKUPS)
     sees_runs = snapshot.sees(i.DISCOVERY_BATCH_DURATION)
     return Metrics(

@@ -67,18 +67,12 @@ class Monitor:
         self._clock = clock
         self._memory = memory
         self._started = clock.monotonic()
-        self._base = Totals()
-        self._samples = deque([(self._started, self._base)])
+        self._samples = deque([(self._started, Totals())])
         self._reported: dict[str, Severity] = {}
         telemetry.add_collector(self.collect)
+        self._say_what_is_unseen()
 
-    def begin(self) -> None:
-        """Count from now on: a provider of the application keeps earlier counts.
-
-        It may block, as the application's own instruments are observed.
-        """
-        self._base = Totals.of(self._telemetry.snapshot())
-        self._samples = deque([(self._clock.monotonic(), self._base)])
+    def _say_what_is_unseen(self) -> None:
         unseen = self._telemetry.unseen
         names: dict[str, list[str]] = {}
         for row in MONITORED:
@@ -107,7 +101,7 @@ class Monitor:
         """
         snapshot = self._telemetry.snapshot()
         window = self._window(snapshot)
-        return metrics_of(snapshot, self._base, window, self._memory())
+        return metrics_of(snapshot, window, self._memory())
 
     def get_warnings(self) -> tuple[Finding, ...]:
         """Compare the last window with the limits now.
@@ -188,7 +182,7 @@ class Monitor:
         snapshot = self._telemetry.latest()
         window, memory = self._window(snapshot), self._memory()
         return derived_families(
-            metrics_of(snapshot, self._base, window, memory),
+            metrics_of(snapshot, window, memory),
             window,
             self._compare(window, memory),
             self._telemetry.bus,

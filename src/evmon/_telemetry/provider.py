@@ -164,9 +164,16 @@ class _Derived(Collector):
 
     def __init__(self, collect: Callable[[], Iterable[Metric]]) -> None:
         self._collect = collect
+        self._failed = False
 
     def collect(self) -> Iterable[Metric]:
-        return self._collect()
+        try:
+            return list(self._collect())
+        except Exception:  # noqa: BLE001 - the other families are served
+            if not self._failed:
+                _log.exception("cannot compute derived figures for /metrics")
+            self._failed = True
+            return []
 
     def describe(self) -> Iterable[Metric]:
         return []
