@@ -8,6 +8,7 @@ from opentelemetry import metrics
 from opentelemetry.metrics import Observation
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics import view as v
+from opentelemetry.sdk.resources import Resource
 from prometheus_client.openmetrics.parser import (
     text_string_to_metric_families as openmetrics_families,
 )
@@ -172,3 +173,21 @@ async def test_instruments_of_one_name_are_told_apart_by_their_library(use, acce
     assert 1 == sum(line.startswith("# TYPE process_memory_usage") for line in lines)
     assert 'evmon_ready{evmon_bus="shop"} 1.0' in lines
     assert 'otel_scope_name="evmon"' not in page
+
+
+@pytest.mark.parametrize("name", [None, "named"])
+async def test_a_provider_without_a_service_name_is_said_once(
+    monkeypatch, caplog, name
+):
+    resource = Resource.create({"service.name": name} if name else {})
+    provider = MeterProvider(resource=resource, shutdown_on_exit=False)
+    monkeypatch.setattr(metrics, "get_meter_provider", lambda: provider)
+    for _ in range(2):
+        async with shop():
+            pass
+
+    line = (
+        "the MeterProvider of the application has no service.name:"
+        " set OTEL_SERVICE_NAME=shop"
+    )
+    assert (0 if name else 1) == caplog.messages.count(line)

@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
+from evmon._telemetry.application import hidden_by_views, is_unnamed
 from evmon._telemetry.buffered_meter import BufferedMeter
 from evmon._telemetry.instrument import Instrument
 from evmon._telemetry.instrument_meter import InstrumentMeter, Shared
@@ -25,7 +26,6 @@ from evmon._telemetry.process import observe_process
 from evmon._telemetry.reader import Reader
 from evmon._telemetry.snapshot import SCOPE, Snapshot
 from evmon._telemetry.text_format import RenderedFamily
-from evmon._telemetry.views import hidden_by_views
 
 _SHARED: Final = "_evmon_shared"
 """Attribute of a provider with what all buses on it share.
@@ -82,6 +82,12 @@ class Telemetry:
             setattr(provider, _SHARED, Shared(otel_meter))
             if isinstance(provider, MeterProvider):
                 observe_process(otel_meter)
+            if self._adopted and is_unnamed(provider):
+                _log.warning(
+                    "the MeterProvider of the application has no service.name:"
+                    " set OTEL_SERVICE_NAME=%s",
+                    service,
+                )
         self._shared: Shared = getattr(provider, _SHARED)
         self._plain: InstrumentMeter | None = None
         self.meter = BusMeter(self._make_meter(otel_meter, is_private), service)

@@ -1,12 +1,13 @@
-"""What the views of an application leave of an instrument.
+"""What evmon reads of an application's `MeterProvider`: its views and its resource.
 
-The SDK shows neither its views nor their effect; so this reads its private attributes,
-and takes a provider without them for one without views.
+The SDK shows neither; so this reads private attributes, and takes a provider without
+them for one without views.
 """
 
 from typing import Any, Final
 
 from opentelemetry.sdk.metrics import view as v  # noqa: TID251 - reads its views
+from opentelemetry.sdk.resources import SERVICE_NAME  # noqa: TID251
 
 from evmon._telemetry.instrument import Instrument, Kind
 
@@ -22,6 +23,13 @@ _READ: Final[dict[Kind, tuple[type, ...]]] = {
     ),
 }
 """Aggregations whose points `Snapshot` reads."""
+
+
+def is_unnamed(provider: Any) -> bool:
+    """Whether the application has not set the attribute ``service.name``."""
+    resource = getattr(getattr(provider, "_sdk_config", None), "resource", None)
+    name = str(resource.attributes.get(SERVICE_NAME, "")) if resource else "named"
+    return not name or name.startswith("unknown_service")
 
 
 def hidden_by_views(provider: Any, instrument: Any, row: Instrument) -> str:
