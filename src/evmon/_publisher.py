@@ -50,6 +50,7 @@ class _Batch:
         ticket: number of the batch for the transport.
         size: bytes of all events.
         urgent: whether to send the batch without waiting for more events.
+        attempted: whether it was handed to the transport.
     """
 
     done: "asyncio.Future[list[Exception | None]]"
@@ -62,6 +63,7 @@ class _Batch:
     ticket: int = field(default_factory=_tickets.__next__)
     size: int = 0
     urgent: bool = False
+    attempted: bool = False
 
 
 class Publisher:
@@ -316,6 +318,7 @@ class Publisher:
         self._count_buffer()
         started = self._clock.monotonic()
         failure: Exception | None = None
+        batch.attempted = True
         try:
             outcome = await self._transport.publish(
                 [batch.raws[i] for i in indexes],
@@ -336,12 +339,10 @@ class Publisher:
         self._count_buffer()
         self._room.set()
         batch.raws, batch.types = [], []  # free memory: publishers still hold the batch
-        by_error: dict[str, tuple[Exception | None, Counter[str]]] = {}
-        for result, label in zip(results, batch.labels, strict=True):
-            kind = type(result).__name__ if result else ""
-            by_error.setdefault(kind, (result, Counter()))[1][label] += 1
-        for error, counts in by_error.values():
-            self._recorder.sent(counts, error)
+        if batch.attempted:
+            self._count_sent(batch, results)
+        else:
+            self._recorder.abandoned(len(results))
         # `publish` raises the error; for `publish_nowait` it is only logged.
         lost = [error for at in batch.unawaited if (error := results[at])]
         if lost:
@@ -349,6 +350,14 @@ class Publisher:
             _log.error("lost %d events from publish_nowait: %s", len(lost), lost[0])
         if not batch.done.done():
             batch.done.set_result(results)
+
+    def _count_sent(self, batch: _Batch, results: Sequence[Exception | None]) -> None:
+        by_error: dict[type, tuple[Exception | None, Counter[str]]] = {}
+        for result, label in zip(results, batch.labels, strict=True):
+            kind = type(result)
+            by_error.setdefault(kind, (result, Counter()))[1][label] += 1
+        for error, counts in by_error.values():
+            self._recorder.sent(counts, error)
 
 
 async def _all_sent(events: Iterable[tuple[_Batch, int]]) -> None:

@@ -148,7 +148,7 @@ SENT_MESSAGES = Instrument(
     messaging_metrics.MESSAGING_CLIENT_SENT_MESSAGES,
     Kind.COUNTER,
     "{message}",
-    "Events that publishers tried to send; error.type is set if it failed.",
+    "Events handed to the transport; error.type is set if it did not accept them.",
     (BUS, SYSTEM, OPERATION, DESTINATION, EVENT_TYPE, ERROR_TYPE),
 )
 CONSUMED_MESSAGES = Instrument(
@@ -327,6 +327,13 @@ PUBLISHER_BUFFER_LIMIT = Instrument(
     Kind.UP_DOWN_COUNTER,
     "{event}",
     "Maximum number of events buffered by the publisher.",
+    (BUS,),
+)
+PUBLISHER_ABANDONED = Instrument(
+    "evmon.publisher.abandoned",
+    Kind.COUNTER,
+    "{event}",
+    "Events that were still buffered when the bus stopped, and never sent.",
     (BUS,),
 )
 PUBLISHER_BATCH_SIZE = Instrument(

@@ -117,12 +117,13 @@ class PublishRecorder:
         self.buffered = meter.bind(i.PUBLISHER_BUFFER_SIZE)
         self.buffer_limited = meter.bind(i.PUBLISHER_BUFFER_LIMIT)
         self.lost = meter.bind(i.EVENTS_LOST, {i.LOSS_REASON: "unsent"})
+        self.abandoned = meter.bind(i.PUBLISHER_ABANDONED)
         self._batch_size = meter.bind(i.PUBLISHER_BATCH_SIZE)
         self._sent: dict[tuple[str, str], Record] = {}
         self._sent_of(UNKNOWN, "")
 
     def sent(self, counts: Mapping[str, int], error: BaseException | None) -> None:
-        """Events were accepted, or refused with `error`, counted by type label."""
+        """Events were handed over, and accepted or refused; counted by type label."""
         error_type = self._error_types.of(error) if error else ""
         for type_label, count in counts.items():
             self._sent_of(type_label, error_type)(count)
