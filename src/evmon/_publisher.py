@@ -8,9 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-import anyio
-
-from evmon._clock import Clock
+from evmon._clock import Clock, move_on_after
 from evmon._events import Event, encode
 from evmon._retry import Retrier
 from evmon._settings.configs import (
@@ -201,7 +199,7 @@ class Publisher:
             batch = self._batches[0]
             full = self._is_full(batch)
             if not (batch.urgent or full or self._closed):
-                with anyio.move_on_after(self._batching.max_wait):
+                with move_on_after(self._clock, self._batching.max_wait):
                     await self._urgent.wait()
             self._urgent.clear()
             self._batches.popleft()

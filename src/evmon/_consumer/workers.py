@@ -63,7 +63,9 @@ class Workers:
         self._error_types = error_types
         self._clock = clock
         self._monotonic = clock.monotonic
-        self._invoker = Invoker(config.handler_timeout, config.max_concurrency)
+        self._invoker = Invoker(
+            config.handler_timeout, config.max_concurrency, clock
+        )
         self._queue: deque[tuple[Work | Sequence[Work], Call, int]] = deque()
         self._running: dict[asyncio.Task[Any], Received] = {}
         self._idle: deque[asyncio.Future[None]] = deque()

@@ -140,7 +140,7 @@ class Monitor:
         """Check limits and log summaries at intervals, until cancelled."""
         next_summary = self._clock.monotonic() + self._config.summary_interval_seconds
         while True:
-            await self._clock.sleep(self._config.check_interval_seconds)
+            await self._clock.interval(self._config.check_interval_seconds)
             try:
                 self.check()
                 if self._clock.monotonic() >= next_summary:
