@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from evmon._clock import Clock, move_on_after
 from evmon._events import Event, encode
+from evmon._history import History
 from evmon._retry import Retrier
 from evmon._settings.configs import (
     DEFAULT_LIMITS,
@@ -77,6 +78,7 @@ class Publisher:
         type_label: function that returns the metric label of an event type.
         clock: source of time.
         limits: maximum size and depth of an event.
+        history: history of a test, to which accepted events are added.
     """
 
     def __init__(
@@ -90,6 +92,7 @@ class Publisher:
         type_label: Callable[[str], str],
         clock: Clock,
         limits: EventLimits = DEFAULT_LIMITS,
+        history: History | None = None,
     ) -> None:
         self._transport = transport
         self._max_size = batching.max_size
@@ -101,6 +104,7 @@ class Publisher:
         self._type_label = type_label
         self._clock = clock
         self._limits = limits
+        self._history = history
         self._batches: deque[_Batch] = deque()
         self._buffered = 0
         self._counted = 0
@@ -333,6 +337,10 @@ class Publisher:
         self._buffered -= len(results)
         self._count_buffer()
         self._room.set()
+        if self._history is not None:
+            for raw, result in zip(batch.raws, results, strict=True):
+                if result is None:
+                    self._history.add_published(raw)
         batch.raws, batch.types = [], []  # free memory: publishers still hold the batch
         by_error: dict[str, tuple[Exception | None, Counter[str]]] = {}
         for result, label in zip(results, batch.labels, strict=True):

@@ -20,6 +20,7 @@ from evmon._discovery.cache import MetadataCache
 from evmon._discovery.discovery import Discovery
 from evmon._handlers.handlers import HandlerSpec
 from evmon._handlers.registry import Registry
+from evmon._history import History
 from evmon._http.exposition import Exposition, Routes
 from evmon._monitor import Monitor
 from evmon._publisher import Publisher
@@ -73,12 +74,20 @@ class Runtime:
         settings: settings of the bus; ``metrics=None`` does not serve ``/metrics``.
         registry: registry of handlers; holds those added with `add_handler`.
         clock: source of time.
+        history: history of a test, if it wants one.
     """
 
-    def __init__(self, settings: Settings, registry: Registry, clock: Clock) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        registry: Registry,
+        clock: Clock,
+        history: History | None = None,
+    ) -> None:
         self._settings = settings
         self._registry = registry
         self._clock = clock
+        self._history = history
         self.telemetry = telemetry = Telemetry(settings.service)
         meter = telemetry.meter
         self.transport = transport = open_transport(settings, meter, clock)
@@ -122,6 +131,7 @@ class Runtime:
             type_label=lambda event_type: self._registry.match(event_type).label,
             clock=self._clock,
             limits=settings.limits,
+            history=self._history,
         )
 
     def _make_consumer(self, meter: Meter) -> Consumer:
@@ -139,6 +149,7 @@ class Runtime:
             clock=self._clock,
             limits=settings.limits,
             awaits_handlers=self._awaits_handlers,
+            history=self._history,
         )
 
     def _awaits_handlers(self) -> bool:
@@ -146,6 +157,11 @@ class Runtime:
         if self._left_unfinished is not None:
             return self._left_unfinished
         return self.discovery.expects_more or bool(self.discovery.problem)
+
+    @property
+    def ended(self) -> bool:
+        """Whether the bus has stopped or failed."""
+        return self._task is not None and self._task.done()
 
     @property
     def metrics_url(self) -> str | None:

@@ -17,6 +17,7 @@ from evmon._consumer.work import Settlement, Work
 from evmon._consumer.workers import Workers
 from evmon._failpoints import ON, reach
 from evmon._handlers.registry import Registry
+from evmon._history import History
 from evmon._retry import Retrier
 from evmon._settings.configs import DEFAULT_LIMITS, ConsumerConfig, EventLimits
 from evmon._settings.retry_policy import RetryPolicy
@@ -50,6 +51,7 @@ class Consumer:
         limits: maximum size and depth of an event.
         awaits_handlers: whether handlers are still being discovered; until then, an
             event without a handler is retried later.
+        history: history of a test, to which calls of handlers are added.
     """
 
     def __init__(
@@ -64,6 +66,7 @@ class Consumer:
         clock: Clock,
         limits: EventLimits = DEFAULT_LIMITS,
         awaits_handlers: Callable[[], bool] = lambda: False,
+        history: History | None = None,
     ) -> None:
         self._transport = transport
         self._registry = registry
@@ -93,6 +96,7 @@ class Consumer:
             breaker=self._breaker,
             error_types=recorder.error_types,
             clock=clock,
+            history=history,
         )
         self._stopping = False
         self._drain_by = inf
@@ -102,6 +106,16 @@ class Consumer:
     def in_flight(self) -> int:
         """Number of events read and not yet settled."""
         return len(self._in_flight)
+
+    @property
+    def busy(self) -> bool:
+        """Whether a handler is running or about to be called."""
+        return self._workers.busy
+
+    @property
+    def paused_for(self) -> float:
+        """Seconds for which the circuit breaker still pauses reading."""
+        return self._breaker.seconds_to_trial() if self._breaker.is_open else 0.0
 
     async def run(self) -> None:
         """Handle events until `stop`, then drain."""

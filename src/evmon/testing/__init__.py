@@ -1,31 +1,40 @@
 """Helpers for testing handlers on a real bus with ``memory://``.
 
+With pytest, the fixtures ``evmon_bus``, ``evmon_clock`` and ``evmon_history`` are there
+without an import.
+
 Example:
-    >>> async def test_an_order_without_an_id_is_dead_lettered():
-    ...     bus = EventBus(retry=RetryPolicy(base_delay=0))
-    ...     bus.register(Orders())
-    ...     async with bus:
-    ...         await bus.publish("order.created", {})
-    ...         await settled(bus)
-    ...     (letter,) = dead_letters(bus)
+    >>> async def test_an_order_without_an_id_is_dead_lettered(evmon_bus):
+    ...     evmon_bus.register(Orders())
+    ...     await evmon_bus.publish("order.created", {})
+    ...     await settled(evmon_bus)
+    ...     (letter,) = dead_letters(evmon_bus)
     ...     assert letter.reason == "invalid_data"
 """
 
-import asyncio
 from datetime import datetime
 from typing import Any
 
-import anyio
-
 from evmon._bus.bus import EventBus
+from evmon._clock import Clock
 from evmon._events import Event, check_event, new_id, now
+from evmon._history import Handled, History
 from evmon._transports.base import DeadLetter
-from evmon._transports.memory import MemoryTransport
 from evmon.errors import BusStateError
+from evmon.testing._settled import memory_of, settled
+from evmon.testing._virtual_clock import VirtualClock
 
-__all__ = ["DeadLetter", "dead_letters", "make_event", "settled"]
-
-_POLL_SECONDS = 0.005
+__all__ = [
+    "Clock",
+    "DeadLetter",
+    "Handled",
+    "History",
+    "VirtualClock",
+    "dead_letters",
+    "make_event",
+    "record",
+    "settled",
+]
 
 
 def make_event(
@@ -65,37 +74,6 @@ def make_event(
     return check_event(event)
 
 
-async def settled(bus: EventBus, within_seconds: float = 5.0) -> None:
-    """Wait until every event is handled or dead-lettered, retries included.
-
-    Args:
-        bus: a running bus on ``memory://``.
-        within_seconds: maximum seconds to wait; 5 by default.
-
-    Raises:
-        TimeoutError: events are left after that time; the message says how many.
-        BusStateError: the bus was not started, or uses another transport.
-
-    Example:
-        ``await bus.publish("order.created"); await settled(bus)``
-    """
-    runtime = bus._started()
-    transport = _memory(bus)
-
-    def left() -> int:
-        waiting = runtime.publisher.buffered + transport.length + transport.pending
-        return waiting + runtime.discovery.pending
-
-    with anyio.move_on_after(within_seconds):
-        while left():  # noqa: ASYNC110 - there is no event to wait for
-            await asyncio.sleep(_POLL_SECONDS)
-    if left():
-        raise TimeoutError(
-            f"{left()} events or providers are not done after {within_seconds:g} s;"
-            " retry delays may be longer: use RetryPolicy(base_delay=0)"
-        )
-
-
 def dead_letters(bus: EventBus) -> tuple[DeadLetter, ...]:
     """The dead letters of a bus, oldest first; also after it has stopped.
 
@@ -112,11 +90,26 @@ def dead_letters(bus: EventBus) -> tuple[DeadLetter, ...]:
     Example:
         ``assert [letter.reason for letter in dead_letters(bus)] == ["rejected"]``
     """
-    return tuple(entry.letter for entry in _memory(bus).dead_letters)
+    return tuple(entry.letter for entry in memory_of(bus).dead_letters)
 
 
-def _memory(bus: EventBus) -> MemoryTransport:
-    transport = bus._started().transport
-    if not isinstance(transport, MemoryTransport):
-        raise BusStateError("evmon.testing needs a bus on memory://")
-    return transport
+def record(bus: EventBus) -> History:
+    """Record what is published and handled on a bus, from its start on.
+
+    Args:
+        bus: a bus that was not started yet.
+
+    Returns:
+        The history, which grows while the bus runs; the same for a second call.
+
+    Raises:
+        BusStateError: the bus was already started.
+
+    Example:
+        ``history = record(bus)``
+    """
+    if bus._runtime is not None:
+        raise BusStateError("the bus was already started: record(bus) before that")
+    if bus._history is None:
+        bus._history = History()
+    return bus._history

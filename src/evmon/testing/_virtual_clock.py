@@ -104,18 +104,28 @@ class VirtualClock:
         """
         if not seconds >= 0:
             raise ConfigError(f"advance({seconds!r:.80}): must be seconds, 0 or more")
-        await _let_tasks_run()
+        await let_tasks_run()
         end = self.monotonic() + seconds
         while (timer := self._next_timer()) is not None and timer.due <= end:
             await self._move_to(timer.due, [timer])
         periodic = [timer for timer in self._timers.values() if timer.due <= end]
         await self._move_to(end, periodic)
 
-    async def _advance_to_next_timer(self) -> None:
-        """Move to what is due next, if anything is."""
+    async def advance_to_next_timer(self) -> bool:
+        """Move the clock to what is due next.
+
+        Returns:
+            Whether there was anything.
+
+        Example:
+            >>> await clock.advance_to_next_timer()
+            True
+        """
         timer = self._next_timer()
-        if timer is not None:
-            await self.advance(max(timer.due - self.monotonic(), 0.0))
+        if timer is None:
+            return False
+        await self.advance(max(timer.due - self.monotonic(), 0.0))
+        return True
 
     def _next_timer(self) -> "_Timer | None":
         timers = (timer for timer in self._timers.values() if not timer.periodic)
@@ -125,7 +135,7 @@ class VirtualClock:
         self._ahead += max(instant - self.monotonic(), 0.0)
         for timer in due:
             timer.fire()
-        await _let_tasks_run()
+        await let_tasks_run()
 
     async def _wait(self, seconds: float, *, periodic: bool) -> None:
         woken = asyncio.Event()
@@ -181,6 +191,7 @@ class _Timer:
         self._forget()
 
 
-async def _let_tasks_run() -> None:
+async def let_tasks_run() -> None:
+    """Run every task that waits for nothing."""
     for _ in range(_TURNS):
         await asyncio.sleep(0)
