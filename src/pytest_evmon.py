@@ -67,7 +67,8 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
 
     @functools.wraps(test)
     async def with_bus(*arguments: Any, **fixtures: Any) -> None:
-        async with item.funcargs[_BUS]:
+        bus: EventBus = item.funcargs[_BUS]
+        async with bus:
             await test(*arguments, **fixtures)
 
     item.obj = with_bus

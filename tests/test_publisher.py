@@ -15,6 +15,7 @@ from evmon import (
     TransportError,
 )
 from evmon._events import now
+from evmon._handlers.registry import Route
 from evmon._publisher import Publisher
 from evmon._retry import Retrier
 from evmon._telemetry import instruments as i
@@ -65,7 +66,7 @@ def make(wire, measured, instant_clock):
             retry=retry,
             retrier=Retrier(instant_clock, RetryRecorder(meter, "publish")),
             recorder=PublishRecorder(meter, "test", "shop"),
-            type_label=lambda event_type: event_type,
+            route_of=lambda event_type: Route((), event_type),
             clock=instant_clock,
         )
 

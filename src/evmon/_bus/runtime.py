@@ -128,7 +128,7 @@ class Runtime:
             retry=settings.publish_retry,
             retrier=Retrier(self._clock, RetryRecorder(meter, "publish")),
             recorder=PublishRecorder(meter, transport.system, transport.destination),
-            type_label=lambda event_type: self._registry.match(event_type).label,
+            route_of=self._registry.match,
             clock=self._clock,
             limits=settings.limits,
             history=self._history,
