@@ -8,7 +8,7 @@ import functools
 import inspect
 import os
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
@@ -67,7 +67,7 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
 
     @functools.wraps(test)
     async def with_bus(*arguments: Any, **fixtures: Any) -> None:
-        bus: EventBus = item.funcargs[_BUS]
+        bus = cast("EventBus", item.funcargs[_BUS])
         async with bus:
             await test(*arguments, **fixtures)
 

@@ -14,7 +14,7 @@ import anyio
 from evmon._bus.endpoint import MetricsEndpoint
 from evmon._bus.health import HealthChecks
 from evmon._bus.registrations import Registrations
-from evmon._clock import Clock
+from evmon._clock import Clock, move_on_after
 from evmon._consumer.consumer import Consumer
 from evmon._discovery.cache import MetadataCache
 from evmon._discovery.discovery import Discovery
@@ -323,15 +323,19 @@ class Runtime:
         )
         # Another process may know the handlers that were not registered here in time.
         self._left_unfinished = self.transport.shared and self._awaits_handlers()
-        deadline = anyio.current_time() + timeout
+        deadline = self._clock.monotonic() + timeout
+
+        def left() -> float:
+            return max(deadline - self._clock.monotonic(), 0.0)
+
         if not self.transport.shared:
             # No other process can handle what is buffered.
-            with anyio.CancelScope(deadline=deadline):
+            with move_on_after(self._clock, left()):
                 await self.publisher.flush()
-        self.consumer.stop(max(deadline - anyio.current_time(), 0))
+        self.consumer.stop(left())
         await consumer_done.wait()
         self.publisher.close()
-        with anyio.CancelScope(deadline=deadline):
+        with move_on_after(self._clock, left()):
             await publisher_done.wait()
         self.publisher.abandon()
 

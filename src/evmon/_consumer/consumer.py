@@ -9,7 +9,7 @@ from typing import Final
 import anyio
 from anyio.abc import TaskGroup
 
-from evmon._clock import Clock
+from evmon._clock import Clock, Timer, move_on_after
 from evmon._consumer.breaker import Breaker
 from evmon._consumer.in_flight import RECONNECT, InFlight
 from evmon._consumer.router import Router
@@ -100,6 +100,7 @@ class Consumer:
         )
         self._stopping = False
         self._drain_by = inf
+        self._end_of_drain: Timer | None = None
         self._reading = anyio.CancelScope()
 
     @property
@@ -137,6 +138,8 @@ class Consumer:
                     group.cancel_scope.cancel()
         finally:
             unobserve()
+            if self._end_of_drain is not None:
+                self._end_of_drain.cancel()
         with anyio.move_on_after(RELEASE_WITHIN, shield=True):
             await self._in_flight.release()
 
@@ -152,10 +155,10 @@ class Consumer:
         """
         if drain_timeout is None:
             drain_timeout = self._config.drain_timeout
-        self._drain_by = anyio.current_time() + drain_timeout
+        self._drain_by = self._clock.monotonic() + drain_timeout
         self._stopping = True
         # A read ends by itself unless the server is silent; then it is cancelled.
-        self._reading.deadline = self._drain_by
+        self._end_of_drain = self._clock.call_later(drain_timeout, self._reading.cancel)
         self._changed.set()
         self._transport.interrupt()
 
@@ -224,7 +227,8 @@ class Consumer:
 
     async def _drain(self, group: TaskGroup) -> None:
         """Wait for events in flight; also handle those that only this process can."""
-        with anyio.CancelScope(deadline=self._drain_by):
+        left = max(self._drain_by - self._clock.monotonic(), 0.0)
+        with move_on_after(self._clock, left):
             while self._in_flight or self._transport.backlog:
                 if ON:
                     reach("during_drain")
