@@ -67,7 +67,11 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
 
     @functools.wraps(test)
     async def with_bus(*arguments: Any, **fixtures: Any) -> None:
+        __tracebackhide__ = True
         bus = cast("EventBus", item.funcargs[_BUS])
+        if bus._own_runtime is not None:  # noqa: SLF001 - by a fixture of the project
+            await test(*arguments, **fixtures)
+            return
         async with bus:
             await test(*arguments, **fixtures)
 

@@ -28,9 +28,6 @@ from evmon.errors import TransportError
 RELEASE_WITHIN: Final = 1.0
 """Seconds to release unfinished events; failing that, their lease expires."""
 
-_CHECK_INTERVAL: Final = 0.1
-"""Seconds between checks of whether a pause is over, or the consumer is stopping."""
-
 _log = logging.getLogger("evmon.consumer")
 
 
@@ -99,7 +96,7 @@ class Consumer:
             clock=clock,
             history=history,
         )
-        self._stopping = False
+        self._stopping = asyncio.Event()
         self._drain_by = inf
         self._end_of_drain: Timer | None = None
         self._reading = anyio.CancelScope()
@@ -157,7 +154,7 @@ class Consumer:
         if drain_timeout is None:
             drain_timeout = self._config.drain_timeout
         self._drain_by = self._clock.monotonic() + drain_timeout
-        self._stopping = True
+        self._stopping.set()
         # A read ends by itself unless the server is silent; then it is cancelled.
         self._end_of_drain = self._clock.call_later(drain_timeout, self._reading.cancel)
         self._changed.set()
@@ -165,7 +162,7 @@ class Consumer:
 
     async def _read_loop(self, group: TaskGroup) -> None:
         failures = 0
-        while not self._stopping:
+        while not self._stopping.is_set():
             self._changed.clear()
             free = self._config.max_concurrency - len(self._in_flight)
             if free <= 0 or not len(self._registry):
@@ -204,9 +201,8 @@ class Consumer:
 
     async def _pause(self, seconds: float) -> None:
         """Sleep, but wake up to stop."""
-        end = self._clock.monotonic() + seconds
-        while not self._stopping and (left := end - self._clock.monotonic()) > 0:
-            await self._clock.sleep(min(left, _CHECK_INTERVAL))
+        with move_on_after(self._clock, seconds):
+            await self._stopping.wait()
 
     def _accept(self, entries: Sequence[Received], group: TaskGroup) -> None:
         """Queue entries for the workers, and settle those without a handler to call."""

@@ -105,11 +105,7 @@ class VirtualClock:
         if not seconds >= 0:
             raise ConfigError(f"advance({seconds!r:.80}): must be seconds, 0 or more")
         await let_tasks_run()
-        end = self.monotonic() + seconds
-        while (timer := self._next_timer()) is not None and timer.due <= end:
-            await self._move_to(timer.due, [timer])
-        periodic = [timer for timer in self._timers.values() if timer.due <= end]
-        await self._move_to(end, periodic)
+        await self._advance_to(self.monotonic() + seconds)
 
     async def advance_to_next_timer(self) -> bool:
         """Move the clock to what is due next.
@@ -124,8 +120,16 @@ class VirtualClock:
         timer = self._next_timer()
         if timer is None:
             return False
-        await self.advance(max(timer.due - self.monotonic(), 0.0))
+        await self._advance_to(timer.due)
         return True
+
+    async def _advance_to(self, end: float) -> None:
+        while (timer := self._next_timer()) is not None and timer.due <= end:
+            await self._move_to(timer.due, [timer])
+        periodic = [timer for timer in self._timers.values() if timer.due <= end]
+        self._ahead += max(end - self.monotonic(), 0.0)
+        if periodic:
+            await self._move_to(end, periodic)
 
     def _next_timer(self) -> "_Timer | None":
         timers = (timer for timer in self._timers.values() if not timer.periodic)
