@@ -64,7 +64,11 @@ class History:
         return tuple(self._handled)
 
     def add_published(self, raw: bytes) -> None:
-        """Add an event that the transport accepted."""
+        """Add an event that the transport accepted.
+
+        Args:
+            raw: the encoded event.
+        """
         self._published.append(raw)
 
     def add_handled(

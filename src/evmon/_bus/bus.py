@@ -68,7 +68,7 @@ class EventBus(PublishMethods, RegisterMethods):
         metrics: where ``/metrics`` is served. None serves it only from `run` and
             `serve`, or if the environment names a host or port.
         limits: maximum size and depth of an event.
-        clock: source of time and jitter, for tests.
+        clock: source of time and jitter; tests give an `evmon.testing.VirtualClock`.
 
     Raises:
         ConfigError: a setting has an invalid value, or a variable gives the bus the names
