@@ -224,23 +224,21 @@ def _custom_resource(labels: tuple[str, ...]) -> dict[str, Any]:
                 }
                 for rule in _inhibitions(labels)
             ],
-            "receivers": [
-                {
-                    "name": name,
-                    "slackConfigs": [
-                        {
-                            "apiURL": {"name": "evmon-slack", "key": "url"},
-                            "channel": channel,
-                            "sendResolved": True,
-                            "title": _TITLE,
-                            "text": _TEXT,
-                        }
-                    ],
-                }
-                for name, channel in _CHANNELS.items()
-            ],
+            "receivers": [_chat(*one) for one in _CHANNELS.items()],
         },
     }
+
+
+def _chat(name: str, channel: str) -> dict[str, Any]:
+    """The receiver of the custom resource; the URL is in a Secret."""
+    slack = {
+        "apiURL": {"name": "evmon-slack", "key": "url"},
+        "channel": channel,
+        "sendResolved": True,
+        "title": _TITLE,
+        "text": _TEXT,
+    }
+    return {"name": name, "slackConfigs": [slack]}
 
 
 def _object(name: str, operator: str, value: str) -> dict[str, str]:
