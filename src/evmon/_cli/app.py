@@ -15,7 +15,11 @@ from evmon._cli.check import DEFAULT_URL, check
 from evmon._cli.demo import run_demo
 from evmon._cli.dlq import dlq
 from evmon._cli.faults import DEFAULT_SECONDS, FAULTS
-from evmon._cli.generate import dashboards_command, rules_command
+from evmon._cli.generate import (
+    alertmanager_command,
+    dashboards_command,
+    rules_command,
+)
 from evmon._cli.handlers import handlers_table
 from evmon._cli.load import load_bus
 from evmon._cli.options import Duration, FiniteRange
@@ -90,6 +94,7 @@ cli.add_command(dlq)
 cli.add_command(runbook_command)
 cli.add_command(rules_command)
 cli.add_command(dashboards_command)
+cli.add_command(alertmanager_command)
 
 
 @cli.command("demo")
