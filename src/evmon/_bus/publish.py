@@ -9,8 +9,8 @@ from typing import Any, Final
 
 from evmon._batch import late
 from evmon._bus.run import in_event_loop
-from evmon._clock import Clock, move_on_after
-from evmon._events import Event, check_event, check_type, new_id
+from evmon._clock import SYSTEM_CLOCK, Clock, move_on_after
+from evmon._events import Event, check_event, check_type, new_id, now
 from evmon._publisher import Publisher
 from evmon.errors import BusStateError, ConfigError, InvalidEventError, PublishError
 
@@ -221,6 +221,8 @@ class PublishMethods(ABC):
         return event if given == _NOTHING_GIVEN else check_event(event)
 
     def _now(self) -> datetime:
+        if self._clock is SYSTEM_CLOCK:
+            return now()  # takes half the time
         return datetime.fromtimestamp(self._clock.time(), timezone.utc)
 
     async def _publish_within(
