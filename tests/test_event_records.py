@@ -2,16 +2,18 @@
 
 import ast
 import logging
+import re
 from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
 
 import evmon
-from evmon import Event
+from evmon import Event, EventBus, Reject, RetryPolicy, event_handler
 from evmon._event_records import FIELDS, MANY_FIELDS, MAX_IDS, about, about_many
 from evmon._events import encode
 from evmon._transports.base import Received
+from evmon.testing import make_event, settled
 
 LEVELS = {"debug", "info", "warning", "error", "exception", "critical", "log"}
 
@@ -23,11 +25,11 @@ NOT_ABOUT_EVENTS = {
         "something cancelled an idle worker",
     ),
     "transports": (
+        "Redis %s has known vulnerabilities",
         "a key has the wrong type",
         "cannot check the server's settings",
         "cannot check the types of keys",
         "cannot promote scheduled retries",
-        "cannot release events, they stay pending",
         "cannot renew leases",
         "cannot send acknowledgements",
         "could not remove this consumer",
@@ -134,6 +136,57 @@ def test_no_field_is_an_attribute_of_every_record():
     assert not {*FIELDS, *MANY_FIELDS} & vars(logging.makeLogRecord({})).keys()
 
 
+@event_handler("order.created", retry=RetryPolicy(max_retries=1, base_delay=0.001))
+async def broken(event: Event) -> None:
+    raise ValueError("no")
+
+
+@event_handler("order.paid")
+async def refuses(events: list[Event]) -> None:
+    raise Reject("not these")
+
+
+async def test_every_record_about_a_failing_event_names_it(caplog):
+    caplog.set_level("INFO")
+    bus = EventBus(service="shop")
+    bus.register(broken)
+    bus.register(refuses)
+    async with bus:
+        await bus.publish("order.created", 1, id="7")
+        await settled(bus)
+
+    records = [r for r in caplog.records if r.name == "evmon.consumer"]
+    name = f"{__name__}.broken"
+    assert [
+        f"handler {name} failed on event 7 (order.created, entry 1), attempt 1,",
+        f"handler {name} gave up on event 7 (order.created, entry 1), attempt 2:",
+        "event 7 (order.created, entry 1) was dead-lettered (handler_error):",
+    ] == [re.sub(" (retrying|ValueError|no).*", "", r.getMessage()) for r in records]
+    assert [
+        ("7", "order.created", "1", name, 1),
+        ("7", "order.created", "1", name, 2),
+        ("7", "order.created", "1", name, 2),
+    ] == [tuple(getattr(r, field) for field in FIELDS) for r in records]
+
+
+async def test_the_record_of_a_failed_batch_lists_its_events(caplog):
+    bus = EventBus(service="shop")
+    bus.register(refuses)
+    async with bus:
+        await bus.publish_many([make_event("order.paid", id=f"{n}") for n in range(2)])
+        await settled(bus)
+
+    (batch,) = [
+        r for r in caplog.records if "failed on a batch of 2 events" in r.getMessage()
+    ]
+    assert (None, "order.paid", None, f"{__name__}.refuses", 1) == tuple(
+        getattr(batch, field) for field in FIELDS
+    )
+    assert (2, ["0", "1"], ["1", "2"]) == tuple(
+        getattr(batch, field) for field in MANY_FIELDS
+    )
+
+
 def logging_calls():
     """File, message and call of every logging call in the package."""
     root = Path(evmon.__file__).parent
@@ -170,7 +223,7 @@ def is_about_events(module, text):
     if module in NOT_ABOUT_EVENTS:
         return not text.startswith(NOT_ABOUT_EVENTS[module])
     words = {word.strip("s:,") for word in text.split()}
-    return module == "publisher.py" or bool(words & {"event", "entry", "letter"})
+    return module == "publisher.py" or bool(words & {"event", "events", "entry"})
 
 
 def test_every_record_about_events_has_the_fields():
