@@ -131,6 +131,7 @@ class Reader:
             (PROMOTE_COUNT,),
         )
         if unreadable:
+            self._consumer.recorder.unreadable(unreadable)
             subject = about_many(unreadable)
             _log.error(
                 "the scheduled retries of %s cannot be read: moved to the dead letters;"
