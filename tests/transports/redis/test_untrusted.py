@@ -162,7 +162,7 @@ async def test_a_scheduled_retry_that_cannot_be_read_becomes_a_dead_letter(
     assert (b"x", packed) == (letter[b"retry"], letter[b"entry"])
     assert b"unreadable" == letter[b"dead.reason"]
     reason = {"evmon.dead_letter.reason": "unreadable"}
-    assert 1 == measured.total(i.DEAD_LETTERS, reason)
+    assert 1 == measured.total(i.DEAD_LETTERS, **reason)
 
 
 async def test_random_scheduled_retries_do_not_stop_a_promotion(make, client):
