@@ -2,7 +2,8 @@
 
 import asyncio
 import itertools
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -33,6 +34,16 @@ class Batch:
     ticket: int = field(default_factory=_tickets.__next__)
     size: int = 0
     urgent: bool = False
+
+    def counts_by_error(
+        self, results: Sequence[Exception | None]
+    ) -> Iterable[tuple[Exception | None, Counter[str]]]:
+        """Events by label, for each kind of result: None, or an error of the kind."""
+        by_error: dict[str, tuple[Exception | None, Counter[str]]] = {}
+        for result, label in zip(results, self.labels, strict=True):
+            kind = type(result).__name__ if result else ""
+            by_error.setdefault(kind, (result, Counter()))[1][label] += 1
+        return by_error.values()
 
 
 async def all_sent(

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
@@ -370,11 +370,7 @@ class Publisher:
                     self._history.add_published(raw)
         types = batch.types
         batch.raws, batch.types = [], []  # free memory: publishers still hold the batch
-        by_error: dict[str, tuple[Exception | None, Counter[str]]] = {}
-        for result, label in zip(results, batch.labels, strict=True):
-            kind = type(result).__name__ if result else ""
-            by_error.setdefault(kind, (result, Counter()))[1][label] += 1
-        for error, counts in by_error.values():
+        for error, counts in batch.counts_by_error(results):
             self._recorder.sent(counts, error)
         # `publish` raises the error; for `publish_nowait` it is only logged.
         lost = [at for at in batch.unawaited if results[at] is not None]

@@ -42,6 +42,7 @@ async def settled(bus: EventBus, within_seconds: float = 5.0) -> None:
     """
     runtime, transport = bus._started(), memory_of(bus)
     with anyio.move_on_after(within_seconds):
+        await let_tasks_run()
         while _left(runtime, transport) and not runtime.ended:
             await _let_time_pass(bus, runtime, transport)
     if not _left(runtime, transport):
@@ -76,7 +77,6 @@ async def _let_time_pass(
 ) -> None:
     clock = bus._clock
     if isinstance(clock, VirtualClock):
-        await let_tasks_run()
         waits_only = not (
             runtime.publisher.buffered
             or runtime.consumer.busy
@@ -86,6 +86,7 @@ async def _let_time_pass(
         if waits_only and await clock.advance_to_next_timer():
             return
     await asyncio.sleep(_POLL_SECONDS)
+    await let_tasks_run()
 
 
 def _reasons(
