@@ -276,6 +276,11 @@ def _decode_extended(raw: bytes) -> "Event[Any]":
     return msgspec.structs.replace(event, extensions=members)
 
 
+def decode_data(raw: bytes) -> Any:
+    """The data of an encoded event, as a consumer will decode it."""
+    return _decode_data(raw).data
+
+
 def new_id() -> str:
     """A new event id, unique across processes and cheap to generate.
 

@@ -99,7 +99,8 @@ async def test_a_monitor_does_not_warn_of_the_handlers_of_another_bus(provider):
                 in {finding.alert for finding in first.monitor.get_warnings()}
             )
         )
-        assert () == second.monitor.get_warnings()
+        found = {finding.alert for finding in second.monitor.get_warnings()}
+        assert set() == found - {"EvmonMemoryHigh"}
         assert 0 == second.monitor.get_metrics().discovery.retry_count
 
 
@@ -125,11 +126,11 @@ async def test_counters_that_outlive_a_bus_do_not_look_young(shared, clock):
         clock.now += 1000
     async with EventBus("shop", metrics=SERVED, clock=clock) as again:
         uptime = samples(again, "evmon_uptime_seconds")
-        assert uptime["shop"] >= 1000
+        assert 1000 <= uptime["shop"]
         async with EventBus("new", metrics=SERVED, clock=clock) as new:
             uptime = samples(new, "evmon_uptime_seconds")
             assert 1000 > uptime["new"]
-            assert uptime["shop"] >= 1000
+            assert 1000 <= uptime["shop"]
 
 
 async def test_a_bus_that_failed_leaves_no_state_behind(provider):

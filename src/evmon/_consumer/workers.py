@@ -20,7 +20,9 @@ from evmon._consumer.cancellation import (
 from evmon._consumer.in_flight import InFlight
 from evmon._consumer.invoker import Invoker
 from evmon._consumer.work import Call, Work
+from evmon._event_records import about, about_many
 from evmon._failpoints import ON, reach
+from evmon._history import History
 from evmon._retry import Retrier
 from evmon._settings.configs import ConsumerConfig
 from evmon._telemetry.labels import ErrorTypes
@@ -44,6 +46,7 @@ class Workers:
         breaker: circuit breaker that is told the outcome of each call.
         error_types: labels of errors.
         clock: source of time.
+        history: history of a test, to which the calls are added.
     """
 
     def __init__(
@@ -55,6 +58,7 @@ class Workers:
         breaker: Breaker,
         error_types: ErrorTypes,
         clock: Clock,
+        history: History | None = None,
     ) -> None:
         self._limit = config.max_concurrency
         self._in_flight = in_flight
@@ -62,14 +66,21 @@ class Workers:
         self._breaker = breaker
         self._error_types = error_types
         self._clock = clock
+        self._history = history
         self._monotonic = clock.monotonic
-        self._invoker = Invoker(config.handler_timeout, config.max_concurrency)
+        self._invoker = Invoker(config.handler_timeout, config.max_concurrency, clock)
         self._queue: deque[tuple[Work | Sequence[Work], Call, int]] = deque()
         self._running: dict[asyncio.Task[Any], Received] = {}
         self._idle: deque[asyncio.Future[None]] = deque()
         self._started = 0
         self._waking = False
         self._shutting_down = False
+
+    @property
+    def busy(self) -> bool:
+        """Whether a handler is running or about to be called."""
+        idle = sum(not waiting.done() for waiting in self._idle)
+        return bool(self._queue) or self._started > idle
 
     def add(self, works: Sequence[Work], group: TaskGroup) -> None:
         """Queue the calls for events that were just read.
@@ -173,6 +184,8 @@ class Workers:
         if failure is None:
             call.series.succeeded(took)
             self._breaker.succeeded()
+            if self._history is not None:
+                self._history.add_handled(work.event, call.handler.key, attempt + 1)
         else:
             self._record_failure(call, failure, took)
             if self._retry(work, call, attempt, failure, group):
@@ -186,10 +199,11 @@ class Workers:
 
         Settling waits for the transport, in a task that no handler knows and cancels.
         """
-        if work.failures or work.retries:
-            group.start_soon(self._in_flight.settle, work.settlement())
-        else:
+        if work.succeeded:
             self._in_flight.acknowledge(work.received)
+        else:
+            settlement = work.settlement(self._monotonic())
+            group.start_soon(self._in_flight.settle, settlement)
 
     async def _handle_many(
         self, works: Sequence[Work], call: Call, group: TaskGroup
@@ -212,20 +226,26 @@ class Workers:
             call.series.succeeded(took)
             self._breaker.succeeded()
             for work in self._still_in_flight(works):
+                if self._history is not None:
+                    self._history.add_handled(work.event, call.handler.key, 1)
                 work.calls_left -= 1
                 if not work.calls_left:
                     self._finish(work, group)
             return
         error_type = self._error_types.of(failure)
         call.series.failed(took, error_type)
+        name, received = call.handler.key, [work.received for work in works]
+        subject = about_many(len(works), received, handler=name, attempt=1)
         _log.warning(
-            "handler %s failed on a batch of %d events, retrying each alone: %s: %s",
-            call.handler.key,
-            len(works),
-            error_type,
-            one_line(failure),
+            "handler %s failed on a batch of %s, retrying each alone: %s: %s",
+            *(name, subject, error_type, one_line(failure)),
+            extra=subject.fields,
         )
         for work in works:
+            if self._history is not None:
+                self._history.add_handled(
+                    work.event, call.handler.key, 1, error=failure, delay=0.0
+                )
             self._queue.append((work, call, 0))
         self._wake(group)
 
@@ -278,37 +298,61 @@ class Workers:
         """
         delay = self._retrier.next_delay(call.policy, attempt, error)
         name = call.handler.key
+        if self._history is not None:
+            self._history.add_handled(
+                work.event, name, attempt + 1, error=error, delay=delay
+            )
         if delay is None:
-            work.failures.append((name, error))
+            work.give_up(name, attempt + 1, error)
             self._log_given_up(name, work, attempt + 1, error)
         elif delay > IN_PROCESS_DELAY:
-            work.retries.append((name, delay))
+            self._log_retry(name, work, attempt + 1, delay, error)
+            work.retry(name, attempt + 1, self._monotonic() + delay)
+            if work.calls_left > 1:
+                start = self._retry_unless_settled
+                group.start_soon(start, work, call, attempt + 1, delay, group)
         else:
-            _log.info(
-                "handler %s failed on event %s, attempt %d, retrying in %.2f s: %s: %s",
-                *(name, one_line(work.event.id), attempt + 1, delay),
-                *(self._error_types.of(error), one_line(error)),
-            )
+            self._log_retry(name, work, attempt + 1, delay, error)
             group.start_soon(self._queue_later, work, call, attempt + 1, delay, group)
             return True
-        work.attempts = max(work.attempts, attempt + 1)
         return False
 
-    def _log_given_up(
-        self, name: str, work: Work, attempts: int, error: Exception
+    def _log_retry(
+        self, name: str, work: Work, attempt: int, delay: float, error: Exception
     ) -> None:
+        if not _log.isEnabledFor(logging.INFO):
+            return
+        subject = about(work.received, handler=name, attempt=attempt)
+        _log.info(
+            "handler %s failed on %s, attempt %d, retrying in %.2f s: %s: %s",
+            *(name, subject, attempt, delay),
+            *(self._error_types.of(error), one_line(error)),
+            extra=subject.fields,
+        )
+
+    def _log_given_up(
+        self, name: str, work: Work, attempt: int, error: Exception
+    ) -> None:
+        subject = about(work.received, handler=name, attempt=attempt)
         # A tuple, because `logging` asks whether an exception is true.
         details = (type(error), error, error.__traceback__)
         _log.error(
-            "handler %s gave up on event %s after %d attempts: %s: %s",
-            name,
-            one_line(work.event.id),
-            attempts,
-            self._error_types.of(error),
-            one_line(error),
+            "handler %s gave up on %s, attempt %d: %s: %s",
+            *(name, subject, attempt),
+            *(self._error_types.of(error), one_line(error)),
             exc_info=None if isinstance(decisive_error(error), Reject) else details,
-            extra={"handler": name, "event_id": work.event.id, "attempts": attempts},
+            extra=subject.fields,
         )
+
+    async def _retry_unless_settled(
+        self, work: Work, call: Call, attempt: int, delay: float, group: TaskGroup
+    ) -> None:
+        """Retry a handler in time while other handlers of its event are still called."""
+        await self._clock.sleep(delay)
+        if work.calls_left:
+            work.calls_left += 1
+            work.take_retry(call.handler.key)
+            await self._queue_later(work, call, attempt, 0.0, group)
 
     async def _queue_later(
         self, work: Work, call: Call, attempt: int, delay: float, group: TaskGroup

@@ -97,7 +97,10 @@ class Discovery:
 
     @property
     def failures(self) -> tuple[DiscoveryFailure, ...]:
-        """The last 1,000 providers that failed for good, oldest first."""
+        """The last 1,000 providers that failed for good, oldest first.
+
+        Without those that were unregistered, or replaced by one that works.
+        """
         return self._failures.kept
 
     @property
@@ -109,6 +112,11 @@ class Discovery:
     def pending(self) -> int:
         """Number of providers queued, being scanned, or waiting for a retry."""
         return len(self._queue)
+
+    @property
+    def scanning(self) -> bool:
+        """Whether a provider is queued or being scanned; not while all wait for retries."""
+        return not self._queue.is_quiet
 
     @property
     def expects_more(self) -> bool:

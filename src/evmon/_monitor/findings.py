@@ -208,7 +208,7 @@ def readings(
     """
     enough_lookups = warm and window.lookups >= limits.cache_min_lookups
     enough_batches = window.batches.count >= limits.processing_min_runs
-    enough_calls = window.calls >= limits.handler_errors_min_calls
+    enough_calls = (window.calls or 0) >= limits.handler_errors_min_calls
     return (
         Reading(
             CACHE_HIT_RATE,

@@ -142,29 +142,31 @@ class Totals:
     misses: float = 0
     retries: float | None = 0
     discovery_retries: float | None = 0
-    calls: int = 0
-    failed_calls: int = 0
+    calls: float | None = 0
+    failed_calls: float | None = 0
     dead_letters: float | None = 0
     batches: Distribution = Distribution()
+    events: float | None = 0
+    handling: Distribution = Distribution()
 
     @classmethod
     def of(cls, snapshot: Snapshot) -> "Totals":
         """Read the counters from a snapshot."""
-        calls = failed_calls = 0
-        if snapshot.sees(i.PROCESS_DURATION):
-            calls = snapshot.distribution(i.PROCESS_DURATION).count
-            succeeded = snapshot.distribution(i.PROCESS_DURATION, without=i.ERROR_TYPE)
-            failed_calls = calls - succeeded.count
+        sees_calls = snapshot.sees(i.PROCESS_DURATION)
+        handling = snapshot.distribution(i.PROCESS_DURATION)
+        succeeded = snapshot.distribution(i.PROCESS_DURATION, without=i.ERROR_TYPE)
         by_discovery = {i.RETRY_COMPONENT: "discovery"}
         return cls(
-            calls=calls,
-            failed_calls=failed_calls,
+            calls=handling.count if sees_calls else None,
+            failed_calls=handling.count - succeeded.count if sees_calls else None,
             hits=_total(snapshot, i.CACHE_LOOKUPS, {i.CACHE_RESULT: "hit"}) or 0,
             misses=_total(snapshot, i.CACHE_LOOKUPS, {i.CACHE_RESULT: "miss"}) or 0,
             retries=_total(snapshot, i.RETRY_ATTEMPTS),
             discovery_retries=_total(snapshot, i.RETRY_ATTEMPTS, by_discovery),
             dead_letters=_total(snapshot, i.DEAD_LETTERS),
             batches=snapshot.distribution(i.DISCOVERY_BATCH_DURATION),
+            events=_total(snapshot, i.CONSUMED_MESSAGES),
+            handling=handling,
         )
 
     def since(self, earlier: "Totals") -> "Totals":
@@ -176,13 +178,12 @@ class Totals:
             discovery_retries=_difference(
                 self.discovery_retries, earlier.discovery_retries
             ),
-            calls=self.calls - earlier.calls,
-            failed_calls=self.failed_calls - earlier.failed_calls,
+            calls=_difference(self.calls, earlier.calls),
+            failed_calls=_difference(self.failed_calls, earlier.failed_calls),
             dead_letters=_difference(self.dead_letters, earlier.dead_letters),
-            batches=Distribution(
-                self.batches.count - earlier.batches.count,
-                self.batches.total - earlier.batches.total,
-            ),
+            batches=self.batches.since(earlier.batches),
+            events=_difference(self.events, earlier.events),
+            handling=self.handling.since(earlier.handling),
         )
 
     @property
@@ -198,7 +199,7 @@ class Totals:
     @property
     def error_rate(self) -> float | None:
         """Percent of handler calls that failed; None before the first call."""
-        return 100 * self.failed_calls / self.calls if self.calls else None
+        return 100 * (self.failed_calls or 0) / self.calls if self.calls else None
 
     @property
     def average_batch_ms(self) -> float | None:
@@ -210,7 +211,7 @@ class Totals:
 MONITORED: Final = (
     *(i.CACHE_LOOKUPS, i.DISCOVERY_QUEUE_SIZE, i.DISCOVERY_HANDLERS),
     *(i.DISCOVERY_BATCH_DURATION, i.DISCOVERY_LAST_RUN_TIME),
-    *(i.RETRY_ATTEMPTS, i.PROCESS_DURATION, i.DEAD_LETTERS),
+    *(i.RETRY_ATTEMPTS, i.PROCESS_DURATION, i.DEAD_LETTERS, i.CONSUMED_MESSAGES),
 )
 """The instruments that the figures of the monitor are made of."""
 

@@ -25,6 +25,7 @@ from evmon._monitor.metrics import (
     metrics_of,
     performance_summary,
 )
+from evmon._monitor.throughput import throughput, throughput_line
 from evmon._settings.configs import MonitorConfig
 from evmon._settings.thresholds import BYTES_PER_MB, Thresholds
 from evmon._telemetry.process import ProcessMemory, process_memory
@@ -68,6 +69,7 @@ class Monitor:
         self._memory = memory
         self._started = clock.monotonic()
         self._samples = deque([(self._started, Totals())])
+        self._summarized = self._samples[-1]
         self._reported: dict[str, Severity] = {}
         telemetry.add_collector(self.collect)
         self._say_what_is_unseen()
@@ -156,14 +158,15 @@ class Monitor:
 
     async def run(self) -> None:
         """Check limits and log summaries at intervals, until cancelled."""
-        next_summary = self._clock.monotonic() + self._config.summary_interval_seconds
+        interval = self._config.summary_interval_seconds
+        next_summary = self._clock.monotonic() + interval
         # One of its own: the application may have filled the default one.
         limiter = anyio.CapacityLimiter(1)
         while True:
-            await self._clock.sleep(self._config.check_interval_seconds)
+            await self._clock.interval(self._config.check_interval_seconds)
             summarize = self._clock.monotonic() >= next_summary
             if summarize:
-                next_summary += self._config.summary_interval_seconds
+                next_summary += interval
             # In a thread: instruments of the application are observed, which may block.
             await anyio.to_thread.run_sync(
                 self._check_and_log, summarize, abandon_on_cancel=True, limiter=limiter
@@ -173,9 +176,28 @@ class Monitor:
         try:
             self.check()
             if summarize:
-                _log.info(self.get_performance_summary())
+                self._summarized = self._log_summary(self._summarized)
         except Exception:  # noqa: BLE001 - a failing monitor must not stop the bus
             _log.exception("the monitor check failed; it is retried")
+
+    def _log_summary(self, last: tuple[float, Totals]) -> tuple[float, Totals]:
+        """Log the summary and the throughput.
+
+        Args:
+            last: time and totals of the last call.
+
+        Returns:
+            The time and totals of this one.
+        """
+        # A record for each line, because logs are collected line by line.
+        title, *lines = self.get_performance_summary().split("\n")
+        _log.info("%s", title)
+        for line in lines:
+            _log.info("  %s", line.strip())
+        now, totals = self._samples[-1]
+        fields = throughput(totals.since(last[1]), now - last[0])
+        _log.info("Throughput: %s", throughput_line(fields), extra=fields)
+        return now, totals
 
     def collect(self) -> Iterable[Metric]:
         """The derived families, for the registry that ``/metrics`` renders."""

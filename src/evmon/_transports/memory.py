@@ -9,13 +9,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
-from evmon._clock import SYSTEM_CLOCK, Clock
+from evmon._clock import SYSTEM_CLOCK, Clock, Timer
+from evmon._event_records import about_many
 from evmon._telemetry.transport_recorder import (
     TransportRecorder,
     TransportStats,
     no_recorder,
 )
-from evmon._transports.base import DeadLetter, Received, Redelivery
+from evmon._transports.base import DeadLetter, Outcome, Received, Redelivery
 from evmon._transports.factory import TransportFactory, TransportOptions
 from evmon.errors import TransportError
 
@@ -78,7 +79,7 @@ class MemoryTransport:
         self._scheduled: list[tuple[float, int, Received]] = []
         self._pending: dict[str, Received] = {}
         self._wake = asyncio.Event()
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: Timer | None = None
 
     @property
     def pending(self) -> int:
@@ -160,24 +161,16 @@ class MemoryTransport:
     async def flush(self) -> None:
         """Nothing is buffered."""
 
-    async def settle(
-        self, received: Received, dead: DeadLetter | None, redelivery: Redelivery | None
-    ) -> bool:
+    async def settle(self, received: Received, outcomes: Sequence[Outcome]) -> bool:
         """Dead-letter an entry (the last 10,000 are kept) or schedule it."""
         self.ack(received)
-        if dead is not None:
-            self.dead_letters.append(DeadEntry(received, dead, self._clock.monotonic()))
-        if redelivery is not None:
-            number = next(self._ids)
-            entry = replace(
-                received,
-                id=str(number),
-                attempts=redelivery.attempts,
-                handlers=redelivery.handlers,
-            )
-            due = self._clock.monotonic() + redelivery.delay
-            heapq.heappush(self._scheduled, (due, number, entry))
-            self._set_timer()
+        now = self._clock.monotonic()
+        for outcome in outcomes:
+            if isinstance(outcome, DeadLetter):
+                self.dead_letters.append(DeadEntry(received, outcome, now))
+            else:
+                self._schedule(received, outcome, now)
+        self._set_timer()
         return True
 
     async def release(self, received: Sequence[Received]) -> None:
@@ -191,9 +184,12 @@ class MemoryTransport:
         """Stop the retry timer and report the events that are lost."""
         if self.length:
             self._recorder.lost("stopped", self.length)
+            scheduled = (entry for _, _, entry in self._scheduled)
+            subject = about_many(self.length, [*self._ready, *scheduled])
             _log.warning(
-                "dropped %d unhandled events: memory:// does not outlive the process",
-                self.length,
+                "dropped %s that were not handled: memory:// does not outlive the process",
+                subject,
+                extra=subject.fields,
             )
         if self._timer is not None:
             self._timer.cancel()
@@ -217,6 +213,16 @@ class MemoryTransport:
             scheduled=len(self._scheduled),
         )
 
+    def _schedule(self, received: Received, retry: Redelivery, now: float) -> None:
+        number = next(self._ids)
+        entry = replace(
+            received,
+            id=str(number),
+            attempts=retry.attempts,
+            handlers=retry.handlers,
+        )
+        heapq.heappush(self._scheduled, (now + retry.delay, number, entry))
+
     def _promote(self) -> None:
         """Move due entries from the schedule to the queue."""
         now = self._clock.monotonic()
@@ -230,8 +236,7 @@ class MemoryTransport:
             self._timer = None
         if self._scheduled:
             wait = max(self._scheduled[0][0] - self._clock.monotonic(), 0.0)
-            loop = asyncio.get_running_loop()
-            self._timer = loop.call_later(wait, self._wake.set)
+            self._timer = self._clock.call_later(wait, self._wake.set)
 
 
 def _open(options: TransportOptions) -> MemoryTransport:

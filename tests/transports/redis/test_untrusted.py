@@ -23,6 +23,7 @@ from evmon._cli.dead_letters import (
     raw_fields,
     recorded_facts,
 )
+from evmon._telemetry import instruments as i
 from evmon._transports.base import DeadLetter, Redelivery
 from evmon._transports.redis.dead_letters import (
     MAX_FIELDS,
@@ -143,14 +144,14 @@ FOREIGN_RETRIES = {
 
 @pytest.mark.parametrize("packed", FOREIGN_RETRIES.values(), ids=FOREIGN_RETRIES)
 async def test_a_scheduled_retry_that_cannot_be_read_becomes_a_dead_letter(
-    make, server, client, packed
+    make, server, client, packed, measured
 ):
     t = await make()
     client.zadd(RETRY, {"x": 1})
     client.hset(ENTRIES, "x", packed)
     await t.publish([b"a"])
     (received,) = await read_all(t, 1)
-    await t.settle(received, None, Redelivery(0, 1, ()))
+    await t.settle(received, [Redelivery(0, 1, ())])
 
     (retry,) = await read_all(t, 1)
     assert b"a" == retry.raw
@@ -159,6 +160,9 @@ async def test_a_scheduled_retry_that_cannot_be_read_becomes_a_dead_letter(
         raw.connection_pool.connection_kwargs["decode_responses"] = False
         ((_, letter),) = raw.xrange(DEAD)
     assert (b"x", packed) == (letter[b"retry"], letter[b"entry"])
+    assert b"unreadable" == letter[b"dead.reason"]
+    reason = {"evmon.dead_letter.reason": "unreadable"}
+    assert 1 == measured.total(i.DEAD_LETTERS, **reason)
 
 
 async def test_random_scheduled_retries_do_not_stop_a_promotion(make, client):
@@ -180,7 +184,7 @@ async def test_a_stream_of_the_wrong_type_does_not_delay_the_retries_of_others(
     t = await make(streams=("x",), stream_for=lambda kind: kind)
     await t.publish([b"x", b"a"], ["x", "a"])
     for received in await read_all(t, 2):
-        await t.settle(received, None, Redelivery(0, 1, ()))
+        await t.settle(received, [Redelivery(0, 1, ())])
     client.delete(STREAM)
     client.set(STREAM, "no stream")
     with pytest.raises(TransportError, match="WRONGTYPE"):
