@@ -132,7 +132,9 @@ class Runtime:
             settings.batching,
             retry=settings.publish_retry,
             retrier=Retrier(self._clock, RetryRecorder(meter, "publish")),
-            recorder=PublishRecorder(meter, transport.system, transport.destination),
+            recorder=PublishRecorder(
+                meter, transport.system, transport.destination, transport.server
+            ),
             route_of=self._registry.match,
             clock=self._clock,
             limits=settings.limits,
@@ -149,7 +151,7 @@ class Runtime:
             policy=settings.retry,
             retrier=Retrier(self._clock, RetryRecorder(meter, "handler")),
             recorder=ConsumeRecorder(
-                meter, transport.system, transport.destination, group
+                meter, transport.system, transport.destination, group, transport.server
             ),
             clock=self._clock,
             limits=settings.limits,

@@ -8,6 +8,7 @@ dashboards are generated from it. Names follow the OpenTelemetry semantic conven
 from opentelemetry.semconv._incubating.attributes import (
     error_attributes,
     messaging_attributes,
+    server_attributes,
 )
 from opentelemetry.semconv._incubating.metrics import (
     messaging_metrics,
@@ -23,6 +24,9 @@ BUS = "evmon.bus"
 ERROR_TYPE = error_attributes.ERROR_TYPE
 SYSTEM = messaging_attributes.MESSAGING_SYSTEM
 OPERATION = messaging_attributes.MESSAGING_OPERATION_NAME
+OPERATION_TYPE = messaging_attributes.MESSAGING_OPERATION_TYPE
+SERVER_ADDRESS = server_attributes.SERVER_ADDRESS
+SERVER_PORT = server_attributes.SERVER_PORT
 DESTINATION = messaging_attributes.MESSAGING_DESTINATION_NAME
 GROUP = messaging_attributes.MESSAGING_CONSUMER_GROUP_NAME
 EVENT_TYPE = "evmon.event.type"
@@ -34,6 +38,12 @@ RETRY_COMPONENT = "evmon.retry.component"
 LOSS_REASON = "evmon.loss.reason"
 DEAD_LETTER_REASON = "evmon.dead_letter.reason"
 CPU_MODE = "cpu.mode"
+
+_OPERATION = (
+    *(BUS, SYSTEM, OPERATION, OPERATION_TYPE, DESTINATION),
+    *(SERVER_ADDRESS, SERVER_PORT),
+)
+"""Attributes of the metrics of the messaging conventions."""
 
 MESSAGING_BOUNDARIES = (
     *(0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75),
@@ -149,21 +159,21 @@ SENT_MESSAGES = Instrument(
     Kind.COUNTER,
     "{message}",
     "Events handed to the transport; error.type is set if it did not accept them.",
-    (BUS, SYSTEM, OPERATION, DESTINATION, EVENT_TYPE, ERROR_TYPE),
+    (*_OPERATION, EVENT_TYPE, ERROR_TYPE),
 )
 CONSUMED_MESSAGES = Instrument(
     messaging_metrics.MESSAGING_CLIENT_CONSUMED_MESSAGES,
     Kind.COUNTER,
     "{message}",
     "Events delivered to this consumer, redeliveries included.",
-    (BUS, SYSTEM, OPERATION, DESTINATION, GROUP, EVENT_TYPE),
+    (*_OPERATION, GROUP, EVENT_TYPE),
 )
 OPERATION_DURATION = Instrument(
     messaging_metrics.MESSAGING_CLIENT_OPERATION_DURATION,
     Kind.HISTOGRAM,
     "s",
-    "Duration of an operation on the transport: send, receive.",
-    (BUS, SYSTEM, OPERATION, DESTINATION, ERROR_TYPE),
+    "Duration of a send or receive, without waiting for an event to be published.",
+    (*_OPERATION, GROUP, ERROR_TYPE),
     MESSAGING_BOUNDARIES,
 )
 PROCESS_DURATION = Instrument(
@@ -171,7 +181,7 @@ PROCESS_DURATION = Instrument(
     Kind.HISTOGRAM,
     "s",
     "Duration of a handler call; error.type is set if it failed.",
-    (BUS, SYSTEM, OPERATION, DESTINATION, GROUP, EVENT_TYPE, HANDLER, ERROR_TYPE),
+    (*_OPERATION, GROUP, EVENT_TYPE, HANDLER, ERROR_TYPE),
     MESSAGING_BOUNDARIES,
 )
 EVENTS_IN_FLIGHT = Instrument(

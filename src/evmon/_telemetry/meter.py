@@ -22,7 +22,7 @@ A gauge set to NaN has no sample until it is set to a number again.
 RecordMany = Callable[[Sequence[float]], None]
 """Records several values in a histogram, in one call."""
 
-Attributes = Mapping[str, str]
+Attributes = Mapping[str, str | int]
 
 
 class Meter(Protocol):

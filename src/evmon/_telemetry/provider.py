@@ -24,8 +24,9 @@ from evmon._telemetry.labels import label
 from evmon._telemetry.meter import BusMeter, Meter, NoMeter
 from evmon._telemetry.process import observe_process
 from evmon._telemetry.reader import Reader
-from evmon._telemetry.snapshot import SCOPE, Snapshot
+from evmon._telemetry.snapshot import SCHEMA_URL, SCOPE, Snapshot
 from evmon._telemetry.text_format import RenderedFamily
+from evmon._version import __version__
 
 _SHARED: Final = "_evmon_shared"
 """Attribute of a provider with what all buses on it share.
@@ -77,7 +78,7 @@ class Telemetry:
                 ],
             )
         self._provider = provider
-        otel_meter = provider.get_meter(SCOPE)
+        otel_meter = provider.get_meter(SCOPE, __version__, SCHEMA_URL)
         if not hasattr(provider, _SHARED):
             setattr(provider, _SHARED, Shared(otel_meter))
             if isinstance(provider, MeterProvider):

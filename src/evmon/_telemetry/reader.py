@@ -5,7 +5,7 @@ import math
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 from opentelemetry.exporter.prometheus import PrometheusMetricReader
 from opentelemetry.sdk.metrics.export import (  # noqa: TID251 - reads collected data
@@ -24,10 +24,13 @@ from prometheus_client.core import Metric as Family
 from prometheus_client.samples import Sample
 
 from evmon._telemetry.buffered_meter import BufferedMeter
-from evmon._telemetry.snapshot import SCOPE
+from evmon._telemetry.snapshot import SCHEMA_URL, SCOPE
 from evmon._telemetry.text_format import RenderedFamily, TextRenderer, is_renderable
+from evmon._version import __version__
 
 _Purpose: TypeAlias = Literal["read", "families", "scrape"]
+
+_SCOPE: Final = InstrumentationScope(SCOPE, __version__, SCHEMA_URL)
 
 _log = logging.getLogger("evmon.telemetry")
 
@@ -139,7 +142,7 @@ def _merged(data: MetricsData, buffered: Sequence[Metric]) -> MetricsData:
     scopes = [s for s in first.scope_metrics if s.scope.name != SCOPE]
     same = [s for s in first.scope_metrics if s.scope.name == SCOPE]
     same_scope = [metric for s in same for metric in s.metrics]
-    scope = same[0].scope if same else InstrumentationScope(SCOPE)
+    scope = same[0].scope if same else _SCOPE
     scope_metrics = ScopeMetrics(
         scope, [*buffered, *same_scope], scope.schema_url or ""
     )

@@ -9,7 +9,7 @@ from typing import Literal
 from evmon._telemetry import instruments as i
 from evmon._telemetry.instrument import Instrument
 from evmon._telemetry.labels import UNKNOWN, ErrorTypes, label
-from evmon._telemetry.meter import Meter, Record
+from evmon._telemetry.meter import Attributes, Meter, Record
 from evmon.errors import DEAD_LETTER_REASONS, DeadLetterReason
 
 Outcome = Literal["registered", "empty", "failed"]
@@ -104,11 +104,14 @@ class RetryRecorder:
 class PublishRecorder:
     """Published events."""
 
-    def __init__(self, meter: Meter, system: str, destination: str) -> None:
-        attributes = {
+    def __init__(
+        self, meter: Meter, system: str, destination: str, server: Attributes = {}
+    ) -> None:
+        attributes: Attributes = {
             i.SYSTEM: system,
-            i.OPERATION: "send",
+            **_operation("send"),
             i.DESTINATION: label(destination),
+            **server,
         }
         self._meter = meter
         self._attributes = attributes
@@ -146,6 +149,11 @@ class PublishRecorder:
         return record
 
 
+def _operation(name: str) -> Attributes:
+    """The name of an operation is its type too."""
+    return {i.OPERATION: name, i.OPERATION_TYPE: name}
+
+
 class HandlerSeries:
     """The series of one handler, bound when it is registered."""
 
@@ -163,13 +171,24 @@ class HandlerSeries:
 class ConsumeRecorder:
     """Consumed events."""
 
-    def __init__(self, meter: Meter, system: str, destination: str, group: str) -> None:
+    def __init__(
+        self,
+        meter: Meter,
+        system: str,
+        destination: str,
+        group: str,
+        server: Attributes = {},
+    ) -> None:
         self._meter = meter
-        self._client = {i.SYSTEM: system, i.DESTINATION: label(destination)}
-        self._consumer = {**self._client, i.GROUP: label(group)}
+        self._consumer: Attributes = {
+            i.SYSTEM: system,
+            i.DESTINATION: label(destination),
+            i.GROUP: label(group),
+            **server,
+        }
         self.error_types = ErrorTypes()
         self.in_flight = meter.bind(i.EVENTS_IN_FLIGHT)
-        receive = {**self._client, i.OPERATION: "receive"}
+        receive = {**self._consumer, **_operation("receive")}
         self._receive = _ByError(meter, i.OPERATION_DURATION, receive, zero=False)
         self._consumed: dict[str, Record] = {}
         self._handlers: dict[tuple[str, str], HandlerSeries] = {}
@@ -189,7 +208,7 @@ class ConsumeRecorder:
         if record is None:
             attributes = {
                 **self._consumer,
-                i.OPERATION: "receive",
+                **_operation("receive"),
                 i.EVENT_TYPE: type_label,
             }
             record = self._meter.bind(i.CONSUMED_MESSAGES, attributes)
@@ -203,7 +222,7 @@ class ConsumeRecorder:
         if series is None:
             attributes = {
                 **self._consumer,
-                i.OPERATION: "process",
+                **_operation("process"),
                 i.EVENT_TYPE: label(pattern),
                 i.HANDLER: label(name),
             }
@@ -225,7 +244,7 @@ class _ByError:
         self,
         meter: Meter,
         instrument: Instrument,
-        attributes: Mapping[str, str],
+        attributes: Attributes,
         *,
         zero: bool = True,
     ) -> None:

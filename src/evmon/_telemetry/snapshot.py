@@ -11,12 +11,16 @@ from opentelemetry.sdk.metrics.export import (  # noqa: TID251 - reads collected
     MetricsData,
     NumberDataPoint,
 )
+from opentelemetry.semconv.schemas import Schemas
 
 from evmon._telemetry.instrument import Instrument
 from evmon._telemetry.instruments import BUS
 
 SCOPE = "evmon"
 """Name of the instrumentation scope of evmon."""
+
+SCHEMA_URL = list(Schemas)[-1].value
+"""Schema of the semantic conventions that the table of instruments is made of."""
 
 _Key = tuple[str, frozenset[tuple[str, object]]]
 

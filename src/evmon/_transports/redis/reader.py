@@ -77,6 +77,8 @@ class Reader:
         self._scheduled_during_read = True
         self._failure = ""
         self._failed_at = 0.0
+        self.idle = 0.0
+        """Seconds of the last read in which no event was there."""
         self.server_ahead = 0.0
         """Seconds by which the server's clock is ahead of this process's clock."""
 
@@ -97,6 +99,7 @@ class Reader:
             TransportError: the read failed; the next one recovers what it delivered.
         """
         self.groups.needed = True
+        self.idle = 0.0
         try:
             if not self.groups.exist:
                 await self.groups.create()
@@ -267,6 +270,7 @@ class Reader:
         if checks_schedule:
             self._retries_scheduled = bool(replies[-2]) or self._scheduled_during_read
         entries = self._add(replies[-1])
+        self.idle = self._waited_for(replies[-1], now)
         self._idle = not entries
         return entries
 
@@ -312,6 +316,15 @@ class Reader:
             added += self._by_stream[stream].add_new(entries)
         self._consumer.recorder.waited(self._waits(added))
         return added
+
+    def _waited_for(self, reply: Any, started: float) -> float:
+        """Seconds since `started` in which none of the read entries was there."""
+        ids = [entries[0][0].decode() for _, entries in reply or () if entries]
+        if not ids:
+            return 0.0
+        added = min(time_of(entry_id) for entry_id in ids)
+        since = self._consumer.clock.time() + self.server_ahead - added
+        return max(self._consumer.clock.monotonic() - started - max(since, 0.0), 0.0)
 
     def _waits(self, entries: Sequence[Received]) -> list[float]:
         """Seconds since each entry was published; retries and replays are left out."""
