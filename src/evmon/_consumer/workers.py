@@ -216,13 +216,12 @@ class Workers:
                 if not work.calls_left:
                     self._finish(work, group)
             return
-        error_type = self._error_types.of(failure)
-        call.series.failed(took, error_type)
+        call.series.raised(took, failure)
         _log.warning(
             "handler %s failed on a batch of %d events, retrying each alone: %s: %s",
             call.handler.key,
             len(works),
-            error_type,
+            self._error_types.of(failure),
             one_line(failure),
         )
         for work in works:
@@ -261,7 +260,7 @@ class Workers:
         return failure
 
     def _record_failure(self, call: Call, error: Exception, took: float) -> None:
-        call.series.failed(took, self._error_types.of(error))
+        call.series.raised(took, error)
         decisive = decisive_error(error)
         if isinstance(decisive, (Reject, InvalidEventError)):
             self._breaker.succeeded()  # the event is at fault, not the handler
@@ -297,6 +296,14 @@ class Workers:
     def _log_given_up(
         self, name: str, work: Work, attempts: int, error: Exception
     ) -> None:
+        extra = {"handler": name, "event_id": work.event.id, "attempts": attempts}
+        if isinstance(decisive := decisive_error(error), Reject):
+            _log.info(
+                "handler %s rejected event %s: %s",
+                *(name, one_line(work.event.id), one_line(decisive)),
+                extra=extra,
+            )
+            return
         # A tuple, because `logging` asks whether an exception is true.
         details = (type(error), error, error.__traceback__)
         _log.error(
@@ -306,8 +313,8 @@ class Workers:
             attempts,
             self._error_types.of(error),
             one_line(error),
-            exc_info=None if isinstance(decisive_error(error), Reject) else details,
-            extra={"handler": name, "event_id": work.event.id, "attempts": attempts},
+            exc_info=details,
+            extra=extra,
         )
 
     async def _queue_later(
