@@ -4,10 +4,12 @@ import asyncio
 import dataclasses
 import os
 import weakref
+from collections.abc import Sequence
 from types import TracebackType
 
 from typing_extensions import Self
 
+from evmon._bus.bounded_exit import Draining
 from evmon._bus.names import claim_names, release_names
 from evmon._bus.publish import PublishMethods
 from evmon._bus.register import RegisterMethods
@@ -282,7 +284,7 @@ class EventBus(PublishMethods, RegisterMethods):
         """
         check_can_run()
         self._serve_metrics()
-        run_until_signal(self)
+        run_until_signal(self, self._draining())
 
     async def serve(self) -> None:
         """Do the same as `run` on the current event loop, for your own main function.
@@ -305,7 +307,7 @@ class EventBus(PublishMethods, RegisterMethods):
             ...         await bus.serve()
         """
         self._serve_metrics()
-        await serve_until_signal(self)
+        await serve_until_signal(self, self._draining())
 
     async def preview(self) -> tuple[tuple[Handler, ...], Discovery]:
         """Run discovery without starting the bus or changing it.
@@ -331,6 +333,12 @@ class EventBus(PublishMethods, RegisterMethods):
         if self._settings.metrics is None:
             metrics = resolve(MetricsConfig(), environment())
             self._settings = dataclasses.replace(self._settings, metrics=metrics)
+
+    def _draining(self) -> Draining:
+        return Draining(self._settings.consumer.drain_timeout, self._unfinished)
+
+    def _unfinished(self) -> Sequence[str]:
+        return [] if self._own_runtime is None else self._own_runtime.unfinished
 
     def _publisher(self) -> Publisher:
         return self._live().publisher

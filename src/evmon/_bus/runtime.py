@@ -41,6 +41,9 @@ from evmon.errors import BusStateError
 if sys.version_info < (3, 11):
     from exceptiongroup import BaseExceptionGroup
 
+CLOSE_WITHIN: Final = 1.0
+"""Seconds to close the metrics endpoint, and to shut down telemetry."""
+
 _CANCELLED: Final = "the bus was cancelled before it was stopped"
 
 _log = logging.getLogger("evmon.bus")
@@ -152,6 +155,11 @@ class Runtime:
         """URL of ``/metrics``; None if it is not served."""
         return self._endpoint.url
 
+    @property
+    def unfinished(self) -> list[str]:
+        """Names of handlers and providers that run; thread-safe."""
+        return [*self.consumer.unfinished, *self.discovery.unfinished]
+
     async def start(self) -> None:
         """Start everything; returns when all queued providers have been scanned once.
 
@@ -238,8 +246,8 @@ class Runtime:
             self._uncount_handlers()
             self._count_handlers(-len(self._registry))
             self._cache.clear()
-            await anyio.to_thread.run_sync(self._endpoint.stop)
-            await anyio.to_thread.run_sync(self.telemetry.shutdown)
+            await _within(self._endpoint.stop)
+            await _within(self.telemetry.shutdown)
 
     async def _run_parts(self, started: "asyncio.Future[None]") -> None:
         async with anyio.create_task_group() as parts:
@@ -255,7 +263,7 @@ class Runtime:
                 finding = functools.partial(
                     self._run_part, "discovery", self.discovery.run
                 )
-                parts.start_soon(_within, discovering, finding)
+                parts.start_soon(_in_scope, discovering, finding)
                 await self.discovery.wait_until_quiet()
                 self.discovery.end_start()
             consuming = functools.partial(self._run_part, "consumer", self.consumer.run)
@@ -345,9 +353,19 @@ async def _and_then(run: Callable[[], Awaitable[None]], done: asyncio.Event) -> 
     done.set()
 
 
-async def _within(scope: anyio.CancelScope, run: Callable[[], Awaitable[None]]) -> None:
+async def _in_scope(
+    scope: anyio.CancelScope, run: Callable[[], Awaitable[None]]
+) -> None:
     with scope:
         await run()
+
+
+async def _within(close: Callable[[], None]) -> None:
+    """Close something in a thread that user code may block, such as a callback."""
+    with anyio.move_on_after(CLOSE_WITHIN, shield=True) as scope:
+        await anyio.to_thread.run_sync(close, abandon_on_cancel=True)
+    if scope.cancelled_caught:
+        _log.error("%s did not end within %g s", close.__qualname__, CLOSE_WITHIN)
 
 
 def _innermost(error: BaseException | None) -> BaseException | None:

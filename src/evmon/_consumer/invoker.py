@@ -5,16 +5,14 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from contextvars import Context, copy_context
 from functools import partial
-from math import inf
 from typing import Any, Final
-
-import anyio
 
 from evmon._consumer.cancellation import forget_cancellation
 from evmon._consumer.clean_context import in_context
 from evmon._consumer.work import Work
 from evmon._events import FIRST_DELIVERY, Delivery
 from evmon._handlers.handlers import Handler
+from evmon._threads import Threads
 
 _log = logging.getLogger("evmon.consumer")
 
@@ -34,7 +32,17 @@ class Invoker:
     def __init__(self, timeout: float | None, max_threads: int) -> None:
         self._timeout = timeout
         self._context = copy_context()
-        self._limiter = anyio.CapacityLimiter(max_threads)
+        self._threads = Threads(max_threads)
+        self._shutting_down = False
+
+    @property
+    def in_threads(self) -> list[str]:
+        """Names of the handlers whose threads have not returned; thread-safe."""
+        return self._threads.running
+
+    def shut_down(self) -> None:
+        """From now on a cancellation is meant for the worker, not its handler."""
+        self._shutting_down = True
 
     def call(self, handler: Handler, work: Work, attempt: int) -> Awaitable[Any]:
         """Call a handler with one event.
@@ -100,7 +108,7 @@ class Invoker:
         try:
             await awaitable
         except asyncio.CancelledError:
-            if len(timers) == 1 or anyio.current_effective_deadline() == -inf:
+            if len(timers) == 1 or self._shutting_down:
                 raise
             forget_cancellation(task)
             raise TimeoutError(
@@ -126,9 +134,7 @@ class Invoker:
             loop = asyncio.get_running_loop()
             timer = loop.call_later(self._timeout, self._log_late, handler)
         try:
-            return await anyio.to_thread.run_sync(
-                call, abandon_on_cancel=True, limiter=self._limiter
-            )
+            return await self._threads.run(handler.key, call)
         finally:
             if timer is not None:
                 timer.cancel()

@@ -4,10 +4,8 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Sequence
-from math import inf
 from typing import Any, Final
 
-import anyio
 from anyio.abc import TaskGroup
 
 from evmon._clock import Clock
@@ -19,6 +17,7 @@ from evmon._consumer.cancellation import (
 )
 from evmon._consumer.in_flight import InFlight
 from evmon._consumer.invoker import Invoker
+from evmon._consumer.tasks import Tasks
 from evmon._consumer.work import Call, Work
 from evmon._failpoints import ON, reach
 from evmon._retry import Retrier
@@ -65,7 +64,8 @@ class Workers:
         self._monotonic = clock.monotonic
         self._invoker = Invoker(config.handler_timeout, config.max_concurrency)
         self._queue: deque[tuple[Work | Sequence[Work], Call, int]] = deque()
-        self._running: dict[asyncio.Task[Any], Received] = {}
+        self._running: dict[asyncio.Task[Any], tuple[Call, Sequence[Work]]] = {}
+        self._tasks = Tasks()
         self._idle: deque[asyncio.Future[None]] = deque()
         self._started = 0
         self._waking = False
@@ -89,20 +89,45 @@ class Workers:
 
     def cancel(self, received: Received) -> None:
         """Cancel the running handlers of an entry."""
-        for task, running in self._running.items():
-            if running is received:
+        for task, (_, works) in self._running.items():
+            if len(works) == 1 and works[0].received is received:
                 task.cancel()
 
-    def shut_down(self) -> None:
-        """From now on a cancellation is meant for the worker, not its handler."""
+    @property
+    def unfinished(self) -> list[str]:
+        """Names of the handlers that run, those left behind included; thread-safe."""
+        called = [call.handler.key for call, _ in list(self._running.values())]
+        return list(dict.fromkeys([*called, *self._invoker.in_threads]))
+
+    async def raise_failure(self) -> None:
+        """Wait for a worker to fail, and raise its error."""
+        await self._tasks.raise_failure()
+
+    async def shut_down(self) -> None:
+        """Cancel the running handlers; those that go on are logged and left behind."""
         self._shutting_down = True
+        self._invoker.shut_down()
+        await self._tasks.end()
+        for call, works in self._running.values():
+            _log.error(
+                "handler %s goes on after its cancellation: it is left behind, and event"
+                " %s is released; let CancelledError pass",
+                call.handler.key,
+                ", ".join(one_line(work.event.id) for work in works),
+            )
+        for name in self._invoker.in_threads:
+            _log.error(
+                "handler %s still runs in a thread, which cannot be cancelled: it is left"
+                " behind, and its event is released",
+                name,
+            )
 
     def _wake(self, group: TaskGroup) -> None:
         """Wake or start one worker; it wakes the next one if calls are left.
 
         Only one is being woken at a time, so handlers that never wait share a worker.
         """
-        if not self._queue or self._waking:
+        if not self._queue or self._waking or self._shutting_down:
             return
         while self._idle:
             waiting = self._idle.popleft()
@@ -113,13 +138,13 @@ class Workers:
         if self._started < self._limit:
             self._started += 1
             self._waking = True
-            group.start_soon(self._work, group)
+            self._tasks.start(self._work(group))
 
     async def _work(self, group: TaskGroup) -> None:
         loop = asyncio.get_running_loop()
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - for the type checker
-        while True:
+        while not self._shutting_down:
             self._waking = False
             await self._handle_queued(group, task)
             self._in_flight.update_gauge()
@@ -128,21 +153,21 @@ class Workers:
             try:
                 await waiting
             except asyncio.CancelledError:
-                if self._must_end():
+                if self._shutting_down:
                     raise
                 forget_cancellation(task)
                 _log.warning("something cancelled an idle worker: it goes on")
 
     async def _handle_queued(self, group: TaskGroup, task: "asyncio.Task[Any]") -> None:
         # Not in `_work`: an idle worker would keep the handler that it called last.
-        while self._queue:
+        while self._queue and not self._shutting_down:
             work, call, attempt = self._queue.popleft()
             if self._queue:
                 self._wake(group)
             if isinstance(work, Work):
                 await self._handle(work, call, attempt, group, task)
             else:
-                await self._handle_many(work, call, group)
+                await self._handle_many(work, call, group, task)
 
     async def _handle(
         self,
@@ -157,7 +182,7 @@ class Workers:
             return
         started = self._monotonic()
         failure: Exception | None = None
-        self._running[task] = work.received
+        self._running[task] = call, (work,)
         try:
             await self._invoker.call(call.handler, work, attempt)
         except BaseException as error:  # noqa: BLE001 - handlers are user code
@@ -193,7 +218,11 @@ class Workers:
             group.start_soon(self._in_flight.settle, settlement)
 
     async def _handle_many(
-        self, works: Sequence[Work], call: Call, group: TaskGroup
+        self,
+        works: Sequence[Work],
+        call: Call,
+        group: TaskGroup,
+        task: "asyncio.Task[Any]",
     ) -> None:
         """Call a handler once with many events; if it fails, queue each one alone."""
         works = self._still_in_flight(works)
@@ -201,10 +230,13 @@ class Workers:
             return
         started = self._monotonic()
         failure: Exception | None = None
+        self._running[task] = call, works
         try:
             await self._invoker.call_many(call.handler, works)
         except BaseException as error:  # noqa: BLE001 - handlers are user code
             failure = self._failure_of(error)
+        finally:
+            del self._running[task]
         await self._absorb_stray_cancellation()
         if ON:
             reach("after_handler")
@@ -235,19 +267,15 @@ class Workers:
     async def _absorb_stray_cancellation(self) -> None:
         """Forget that a handler cancelled its task, before the next await fails."""
         task = asyncio.current_task()
-        if task and has_pending_cancellation(task) and not self._must_end():
+        if task and has_pending_cancellation(task) and not self._shutting_down:
             await absorb_cancellation(task)
-
-    def _must_end(self) -> bool:
-        """Whether a cancellation is meant for the worker."""
-        return self._shutting_down or anyio.current_effective_deadline() == -inf
 
     def _failure_of(self, error: BaseException) -> Exception:
         """The failure of a handler; re-raises what was meant for the worker."""
         if isinstance(error, Exception):
             return error
         if isinstance(error, asyncio.CancelledError):
-            if self._must_end():
+            if self._shutting_down:
                 raise error
             task = asyncio.current_task()
             assert task is not None  # noqa: S101 - for the type checker
