@@ -51,10 +51,9 @@ def run_until_signal(service: Service, draining: Draining) -> None:
         service: service to run.
         draining: what its end depends on.
     """
-    # Closing the loop waits for tasks that handlers started: that is bounded too.
-    with BOUNDED_EXIT.of(Draining(draining.timeout)):
+    with BOUNDED_EXIT.of(Draining(0.0)):
         # Outside of any `except`, which would become the context of handler errors.
-        _runner()(serve_until_signal(service, draining))
+        _runner()(_serve_and_end(service, draining))
 
 
 def _runner() -> Callable[[Coroutine[Any, Any, None]], None]:
@@ -63,6 +62,14 @@ def _runner() -> Callable[[Coroutine[Any, Any, None]], None]:
     except ImportError:
         return asyncio.run
     return uvloop.run
+
+
+async def _serve_and_end(service: Service, draining: Draining) -> None:
+    try:
+        await serve_until_signal(service, draining)
+    finally:
+        # The loop waits for all tasks when it is closed, also for those of handlers.
+        BOUNDED_EXIT.begin()
 
 
 async def serve_until_signal(service: Service, draining: Draining = Draining()) -> None:

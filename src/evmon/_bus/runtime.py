@@ -35,6 +35,7 @@ from evmon._telemetry.recorders import (
     PublishRecorder,
     RetryRecorder,
 )
+from evmon._threads import Threads
 from evmon._transports import open_transport
 from evmon.errors import BusStateError
 
@@ -111,6 +112,7 @@ class Runtime:
         self.loop: asyncio.AbstractEventLoop
         """The event loop of the bus; set by `start`."""
         self._left_unfinished: bool | None = None
+        self._closing = Threads()
         self._stop = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -157,8 +159,9 @@ class Runtime:
 
     @property
     def unfinished(self) -> list[str]:
-        """Names of handlers and providers that run; thread-safe."""
-        return [*self.consumer.unfinished, *self.discovery.unfinished]
+        """Names of what runs and may never end; thread-safe."""
+        running = (self.consumer.unfinished, self.discovery.unfinished)
+        return [name for names in (*running, self._closing.running) for name in names]
 
     async def start(self) -> None:
         """Start everything; returns when all queued providers have been scanned once.
@@ -246,8 +249,15 @@ class Runtime:
             self._uncount_handlers()
             self._count_handlers(-len(self._registry))
             self._cache.clear()
-            await _within(self._endpoint.stop)
-            await _within(self.telemetry.shutdown)
+            await self._close("/metrics", self._endpoint.stop)
+            await self._close("telemetry", self.telemetry.shutdown)
+
+    async def _close(self, name: str, close: Callable[[], None]) -> None:
+        """Close a part that user code may block, such as an observable callback."""
+        with anyio.move_on_after(CLOSE_WITHIN, shield=True) as scope:
+            await self._closing.run(name, close)
+        if scope.cancelled_caught:
+            _log.error("%s is not closed after %g s: left behind", name, CLOSE_WITHIN)
 
     async def _run_parts(self, started: "asyncio.Future[None]") -> None:
         async with anyio.create_task_group() as parts:
@@ -358,14 +368,6 @@ async def _in_scope(
 ) -> None:
     with scope:
         await run()
-
-
-async def _within(close: Callable[[], None]) -> None:
-    """Close something in a thread that user code may block, such as a callback."""
-    with anyio.move_on_after(CLOSE_WITHIN, shield=True) as scope:
-        await anyio.to_thread.run_sync(close, abandon_on_cancel=True)
-    if scope.cancelled_caught:
-        _log.error("%s did not end within %g s", close.__qualname__, CLOSE_WITHIN)
 
 
 def _innermost(error: BaseException | None) -> BaseException | None:
