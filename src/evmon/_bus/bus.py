@@ -209,7 +209,8 @@ class EventBus(PublishMethods, RegisterMethods):
         """Stop reading, wait for running handlers, send what is buffered, and close.
 
         Events still in flight after ``ConsumerConfig.drain_timeout`` seconds are
-        released for redelivery. Further calls wait for the first one to finish.
+        released for redelivery; a handler that cannot be stopped is logged and left
+        behind. Further calls wait for the first one to finish.
 
         Raises:
             Exception: the error that made the bus fail, if it failed.
@@ -267,7 +268,9 @@ class EventBus(PublishMethods, RegisterMethods):
         """Start and block until SIGINT or SIGTERM, then drain and return.
 
         Serves ``/metrics``, by default on ``127.0.0.1:9464``. A second signal ends the
-        process at once. Uses uvloop if it is installed.
+        process at once, and a handler that cannot be stopped ends it with
+        `EXIT_UNFINISHED` a few seconds after the drain timeout. Uses uvloop if it is
+        installed.
 
         Raises:
             BusStateError: not called from the main thread, called on an event loop, or
