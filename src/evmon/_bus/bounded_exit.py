@@ -135,7 +135,7 @@ def _last_words(names: Sequence[str]) -> None:
         "the process ends with exit code %d: it did not stop within the drain timeout;"
         " still running: %s",
         EXIT_UNFINISHED,
-        one_line(", ".join(dict.fromkeys(names)) or "no handler"),
+        one_line(", ".join(sorted(set(names))) or "no handler"),
     )
     flush_application_metrics(_FLUSH_WITHIN / 2)
     logging.shutdown()
