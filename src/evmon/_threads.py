@@ -2,15 +2,16 @@
 
 import threading
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 import anyio
 import anyio.to_thread
 
 T = TypeVar("T")
+S = TypeVar("S")
 
 
-class Threads:
+class Threads(Generic[S]):
     """Runs calls in threads, and knows which of them have not returned.
 
     Args:
@@ -20,32 +21,32 @@ class Threads:
 
     def __init__(self, limit: int | None = None) -> None:
         self._limiter = None if limit is None else anyio.CapacityLimiter(limit)
-        self._names: dict[int, str] = {}
+        self._subjects: dict[int, S] = {}
 
     @property
-    def running(self) -> list[str]:
-        """Names of the calls that have not returned, awaited or not; thread-safe."""
-        return list(self._names.values())
+    def running(self) -> list[S]:
+        """Subjects of the calls that have not returned, awaited or not; thread-safe."""
+        return list(self._subjects.values())
 
-    async def run(self, name: str, call: Callable[[], T]) -> T:
+    async def run(self, subject: S, call: Callable[[], T]) -> T:
         """Run a call in a thread; a cancellation leaves it behind.
 
         Args:
-            name: name of the call, for the log.
+            subject: what the call is about, for the log.
             call: call without arguments.
 
         Raises:
             BaseException: any error that the call raises.
         """
 
-        def named() -> T:
+        def recorded() -> T:
             thread = threading.get_ident()
-            self._names[thread] = name
+            self._subjects[thread] = subject
             try:
                 return call()
             finally:
-                del self._names[thread]
+                del self._subjects[thread]
 
         return await anyio.to_thread.run_sync(
-            named, abandon_on_cancel=True, limiter=self._limiter
+            recorded, abandon_on_cancel=True, limiter=self._limiter
         )

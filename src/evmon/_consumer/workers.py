@@ -16,9 +16,10 @@ from evmon._consumer.cancellation import (
     has_pending_cancellation,
 )
 from evmon._consumer.in_flight import InFlight
-from evmon._consumer.invoker import Invoker
+from evmon._consumer.invoker import Called, Invoker, subject_of
 from evmon._consumer.tasks import Tasks
 from evmon._consumer.work import Call, Work
+from evmon._event_records import about, about_many
 from evmon._failpoints import ON, reach
 from evmon._retry import Retrier
 from evmon._settings.configs import ConsumerConfig
@@ -29,6 +30,9 @@ from evmon.errors import InvalidEventError, Reject, RetryLater, decisive_error
 
 IN_PROCESS_DELAY: Final = 1.0
 """Longest retry delay in seconds kept in the process, not on the transport."""
+
+_GOES_ON: Final = "goes on after its cancellation (let CancelledError pass)"
+_IN_THREAD: Final = "still runs in a thread, which cannot be cancelled"
 
 _log = logging.getLogger("evmon.consumer")
 
@@ -64,7 +68,7 @@ class Workers:
         self._monotonic = clock.monotonic
         self._invoker = Invoker(config.handler_timeout, config.max_concurrency)
         self._queue: deque[tuple[Work | Sequence[Work], Call, int]] = deque()
-        self._running: dict[asyncio.Task[Any], tuple[Call, Sequence[Work]]] = {}
+        self._running: dict[asyncio.Task[Any], Called] = {}
         self._tasks = Tasks()
         self._idle: deque[asyncio.Future[None]] = deque()
         self._started = 0
@@ -89,15 +93,15 @@ class Workers:
 
     def cancel(self, received: Received) -> None:
         """Cancel the running handlers of an entry."""
-        for task, (_, works) in self._running.items():
-            if len(works) == 1 and works[0].received is received:
+        for task, (_, work, _) in self._running.items():
+            if isinstance(work, Work) and work.received is received:
                 task.cancel()
 
     @property
     def unfinished(self) -> list[str]:
         """Names of the handlers that run, those left behind included; thread-safe."""
-        called = [call.handler.key for call, _ in list(self._running.values())]
-        return list(dict.fromkeys([*called, *self._invoker.in_threads]))
+        called = [*list(self._running.values()), *self._invoker.in_threads]
+        return list(dict.fromkeys(handler.key for handler, _, _ in called))
 
     async def raise_failure(self) -> None:
         """Wait for a worker to fail, and raise its error."""
@@ -108,18 +112,14 @@ class Workers:
         self._shutting_down = True
         self._invoker.shut_down()
         await self._tasks.end()
-        for call, works in self._running.values():
+        left = [(called, _GOES_ON) for called in self._running.values()]
+        left += [(called, _IN_THREAD) for called in self._invoker.in_threads]
+        for called, why in left:
+            subject = subject_of(*called)
             _log.error(
-                "handler %s goes on after its cancellation: it is left behind, and event"
-                " %s is released; let CancelledError pass",
-                call.handler.key,
-                ", ".join(one_line(work.event.id) for work in works),
-            )
-        for name in self._invoker.in_threads:
-            _log.error(
-                "handler %s still runs in a thread, which cannot be cancelled: it is left"
-                " behind, and its event is released",
-                name,
+                "handler %s %s: it is left behind, and %s is released",
+                *(called[0].key, why, subject),
+                extra=subject.fields,
             )
 
     def _wake(self, group: TaskGroup) -> None:
@@ -182,7 +182,7 @@ class Workers:
             return
         started = self._monotonic()
         failure: Exception | None = None
-        self._running[task] = call, (work,)
+        self._running[task] = call.handler, work, attempt
         try:
             await self._invoker.call(call.handler, work, attempt)
         except BaseException as error:  # noqa: BLE001 - handlers are user code
@@ -230,7 +230,7 @@ class Workers:
             return
         started = self._monotonic()
         failure: Exception | None = None
-        self._running[task] = call, works
+        self._running[task] = call.handler, works, 0
         try:
             await self._invoker.call_many(call.handler, works)
         except BaseException as error:  # noqa: BLE001 - handlers are user code
@@ -250,12 +250,12 @@ class Workers:
                     self._finish(work, group)
             return
         call.series.raised(took, failure)
+        name, received = call.handler.key, [work.received for work in works]
+        subject = about_many(len(works), received, handler=name, attempt=1)
         _log.warning(
-            "handler %s failed on a batch of %d events, retrying each alone: %s: %s",
-            call.handler.key,
-            len(works),
-            self._error_types.of(failure),
-            one_line(failure),
+            "handler %s failed on a batch of %s, retrying each alone: %s: %s",
+            *(name, subject, self._error_types.of(failure), one_line(failure)),
+            extra=subject.fields,
         )
         for work in works:
             self._queue.append((work, call, 0))
@@ -310,42 +310,49 @@ class Workers:
             work.give_up(name, attempt + 1, error)
             self._log_given_up(name, work, attempt + 1, error)
         elif delay > IN_PROCESS_DELAY:
+            self._log_retry(name, work, attempt + 1, delay, error)
             work.retry(name, attempt + 1, self._monotonic() + delay)
             if work.calls_left > 1:
                 start = self._retry_unless_settled
                 group.start_soon(start, work, call, attempt + 1, delay, group)
         else:
-            _log.info(
-                "handler %s failed on event %s, attempt %d, retrying in %.2f s: %s: %s",
-                *(name, one_line(work.event.id), attempt + 1, delay),
-                *(self._error_types.of(error), one_line(error)),
-            )
+            self._log_retry(name, work, attempt + 1, delay, error)
             group.start_soon(self._queue_later, work, call, attempt + 1, delay, group)
             return True
         return False
 
-    def _log_given_up(
-        self, name: str, work: Work, attempts: int, error: Exception
+    def _log_retry(
+        self, name: str, work: Work, attempt: int, delay: float, error: Exception
     ) -> None:
-        extra = {"handler": name, "event_id": work.event.id, "attempts": attempts}
+        if not _log.isEnabledFor(logging.INFO):
+            return
+        subject = about(work.received, handler=name, attempt=attempt)
+        _log.info(
+            "handler %s failed on %s, attempt %d, retrying in %.2f s: %s: %s",
+            *(name, subject, attempt, delay),
+            *(self._error_types.of(error), one_line(error)),
+            extra=subject.fields,
+        )
+
+    def _log_given_up(
+        self, name: str, work: Work, attempt: int, error: Exception
+    ) -> None:
+        subject = about(work.received, handler=name, attempt=attempt)
         if isinstance(decisive := decisive_error(error), Reject):
             _log.info(
-                "handler %s rejected event %s: %s",
-                *(name, one_line(work.event.id), one_line(decisive)),
-                extra=extra,
+                "handler %s rejected %s: %s",
+                *(name, subject, one_line(decisive)),
+                extra=subject.fields,
             )
             return
         # A tuple, because `logging` asks whether an exception is true.
         details = (type(error), error, error.__traceback__)
         _log.error(
-            "handler %s gave up on event %s after %d attempts: %s: %s",
-            name,
-            one_line(work.event.id),
-            attempts,
-            self._error_types.of(error),
-            one_line(error),
+            "handler %s gave up on %s, attempt %d: %s: %s",
+            *(name, subject, attempt),
+            *(self._error_types.of(error), one_line(error)),
             exc_info=details,
-            extra=extra,
+            extra=subject.fields,
         )
 
     async def _retry_unless_settled(

@@ -93,13 +93,16 @@ class Discovery:
         self._clock = clock
         self._slow_after = slow_after
         self._queue = ProviderQueue(recorder, clock)
-        self._threads = Threads()
+        self._threads: Threads[str] = Threads()
         self._registrations: dict[int, _Registration] = {}
         self._failures = Failures(strict=config.strict)
 
     @property
     def failures(self) -> tuple[DiscoveryFailure, ...]:
-        """The last 1,000 providers that failed for good, oldest first."""
+        """The last 1,000 providers that failed for good, oldest first.
+
+        Without those that were unregistered, or replaced by one that works.
+        """
         return self._failures.kept
 
     @property

@@ -12,7 +12,9 @@ from evmon.errors import DiscoveryError
 T = TypeVar("T")
 
 
-async def in_thread(threads: Threads, function: Callable[[Any], T], subject: Any) -> T:
+async def in_thread(
+    threads: Threads[str], function: Callable[[Any], T], subject: Any
+) -> T:
     """Run user code in a thread, as it may be slow; a stop does not wait for it.
 
     Args:
