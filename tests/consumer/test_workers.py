@@ -118,7 +118,7 @@ async def test_decisions_of_a_handler_are_no_errors_in_metrics_and_log(
     assert 1 == measured.total(i.DEAD_LETTERS, **{i.DEAD_LETTER_REASON: "rejected"})
     assert [] == [r.message for r in caplog.records if r.levelname == "ERROR"]
     (rejected,) = [r.message for r in caplog.records if " rejected event" in r.message]
-    assert rejected.endswith("rejected event 7: cancelled 2026 ERROR")
+    assert rejected.endswith("rejected event 7 (a, entry 1): cancelled 2026 ERROR")
 
 
 async def test_a_handler_that_asks_for_more_retries_than_it_has_is_exhausted(
