@@ -14,6 +14,7 @@ import anyio
 from evmon._bus.endpoint import MetricsEndpoint
 from evmon._bus.health import HealthChecks
 from evmon._bus.registrations import Registrations
+from evmon._bus.tasks import and_then, in_scope, innermost
 from evmon._clock import Clock, move_on_after
 from evmon._consumer.consumer import Consumer
 from evmon._discovery.cache import MetadataCache
@@ -37,11 +38,15 @@ from evmon._telemetry.recorders import (
     PublishRecorder,
     RetryRecorder,
 )
+from evmon._threads import Threads
 from evmon._transports import open_transport
 from evmon.errors import BusStateError
 
 if sys.version_info < (3, 11):
     from exceptiongroup import BaseExceptionGroup
+
+CLOSE_WITHIN: Final = 1.0
+"""Seconds to close the metrics endpoint, and to shut down telemetry."""
 
 _CANCELLED: Final = "the bus was cancelled before it was stopped"
 
@@ -122,6 +127,7 @@ class Runtime:
         self.loop: asyncio.AbstractEventLoop
         """The event loop of the bus; set by `start`."""
         self._left_unfinished: bool | None = None
+        self._closing: Threads[str] = Threads()
         self._stop = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -175,6 +181,12 @@ class Runtime:
         """URL of ``/metrics``; None if it is not served."""
         return self._endpoint.url
 
+    @property
+    def unfinished(self) -> list[str]:
+        """Names of what runs and may never end; thread-safe."""
+        running = (self.consumer.unfinished, self.discovery.unfinished)
+        return [name for names in (*running, self._closing.running) for name in names]
+
     async def start(self) -> None:
         """Start everything; returns when all queued providers have been scanned once.
 
@@ -205,7 +217,7 @@ class Runtime:
     ) -> None:
         """Raise a failure in `start`; log it if the bus had already started."""
         if not task.cancelled():
-            error = _innermost(task.exception())
+            error = innermost(task.exception())
         elif started.cancelled() or self._stop.is_set():  # by the caller
             return
         else:
@@ -234,7 +246,7 @@ class Runtime:
             raise BusStateError(_CANCELLED)
         error = task.exception()
         if isinstance(error, BaseExceptionGroup):
-            raise _innermost(error) from error  # type: ignore[misc]
+            raise innermost(error) from error  # type: ignore[misc]
         if error is not None:
             raise error
 
@@ -261,8 +273,15 @@ class Runtime:
             self._uncount_handlers()
             self._count_handlers(-len(self._registry))
             self._cache.clear()
-            await anyio.to_thread.run_sync(self._endpoint.stop)
-            await anyio.to_thread.run_sync(self.telemetry.shutdown)
+            await self._close("/metrics", self._endpoint.stop)
+            await self._close("telemetry", self.telemetry.shutdown)
+
+    async def _close(self, name: str, close: Callable[[], None]) -> None:
+        """Close a part that user code may block, such as an observable callback."""
+        with anyio.move_on_after(CLOSE_WITHIN, shield=True) as scope:
+            await self._closing.run(name, close)
+        if scope.cancelled_caught:
+            _log.error("%s is not closed after %g s: left behind", name, CLOSE_WITHIN)
 
     async def _run_parts(self, started: "asyncio.Future[None]") -> None:
         async with anyio.create_task_group() as parts:
@@ -273,16 +292,16 @@ class Runtime:
             publishing = functools.partial(
                 self._run_part, "publisher", self.publisher.run
             )
-            parts.start_soon(_and_then, publishing, publisher_done)
+            parts.start_soon(and_then, publishing, publisher_done)
             if self._settings.auto_discovery:
                 finding = functools.partial(
                     self._run_part, "discovery", self.discovery.run
                 )
-                parts.start_soon(_within, discovering, finding)
+                parts.start_soon(in_scope, discovering, finding)
                 await self.discovery.wait_until_quiet()
                 self.discovery.end_start()
             consuming = functools.partial(self._run_part, "consumer", self.consumer.run)
-            parts.start_soon(_and_then, consuming, consumer_done)
+            parts.start_soon(and_then, consuming, consumer_done)
             if self.monitor is not None:
                 parts.start_soon(self._run_part, "monitor", self.monitor.run)
             if not started.done():
@@ -365,20 +384,3 @@ async def preview(
             await clock.sleep(0.01)
         group.cancel_scope.cancel()
     return discovery
-
-
-async def _and_then(run: Callable[[], Awaitable[None]], done: asyncio.Event) -> None:
-    await run()
-    done.set()
-
-
-async def _within(scope: anyio.CancelScope, run: Callable[[], Awaitable[None]]) -> None:
-    with scope:
-        await run()
-
-
-def _innermost(error: BaseException | None) -> BaseException | None:
-    """Unwrap exception groups that hold a single error."""
-    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
-        error = error.exceptions[0]
-    return error

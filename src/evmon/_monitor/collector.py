@@ -46,7 +46,7 @@ def derived_families(
     )
     yield _gauge(
         "evmon_dead_letters_recent",
-        "Dead letters in the last window.",
+        "Dead letters in the last window, without those that handlers rejected.",
         "",
         dead_letters,
         bus,

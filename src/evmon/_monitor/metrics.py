@@ -163,7 +163,11 @@ class Totals:
             misses=_total(snapshot, i.CACHE_LOOKUPS, {i.CACHE_RESULT: "miss"}) or 0,
             retries=_total(snapshot, i.RETRY_ATTEMPTS),
             discovery_retries=_total(snapshot, i.RETRY_ATTEMPTS, by_discovery),
-            dead_letters=_total(snapshot, i.DEAD_LETTERS),
+            # What a handler rejects by design is no problem of the service.
+            dead_letters=_difference(
+                _total(snapshot, i.DEAD_LETTERS),
+                _total(snapshot, i.DEAD_LETTERS, {i.DEAD_LETTER_REASON: "rejected"}),
+            ),
             batches=snapshot.distribution(i.DISCOVERY_BATCH_DURATION),
             events=_total(snapshot, i.CONSUMED_MESSAGES),
             handling=handling,

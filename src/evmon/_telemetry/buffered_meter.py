@@ -27,7 +27,7 @@ from opentelemetry.sdk.metrics.export import (  # noqa: TID251 - makes its data 
 )
 
 from evmon._telemetry.instrument import Instrument, Kind
-from evmon._telemetry.instruments import BUS, ERROR_TYPE
+from evmon._telemetry.instruments import BUS, ERROR_TYPE, OUTCOME
 from evmon._telemetry.meter import Attributes, Record, RecordMany
 
 CARDINALITY_LIMIT: Final = 2000
@@ -39,7 +39,7 @@ FLUSH_AT: Final = 128
 OVERFLOW: Final[Mapping[str, Any]] = {"otel.metric.overflow": True}
 """Attribute of overflow series, by the OpenTelemetry SDK specification."""
 
-_KEPT: Final = (BUS, ERROR_TYPE)
+_KEPT: Final = (BUS, OUTCOME, ERROR_TYPE)
 """Attributes that an overflow series keeps: few values, and a failure stays one."""
 
 Point: TypeAlias = NumberDataPoint | HistogramDataPoint
