@@ -11,7 +11,7 @@ from typing import Any, Final
 import anyio
 
 from evmon._consumer.cancellation import forget_cancellation
-from evmon._consumer.clean_context import in_context
+from evmon._consumer.clean_context import call_in_context
 from evmon._consumer.work import Work
 from evmon._events import FIRST_DELIVERY, Delivery
 from evmon._handlers.handlers import Handler
@@ -36,13 +36,16 @@ class Invoker:
         self._context = copy_context()
         self._limiter = anyio.CapacityLimiter(max_threads)
 
-    def call(self, handler: Handler, work: Work, attempt: int) -> Awaitable[Any]:
-        """Call a handler with one event.
+    def call(self, handler: Handler, work: Work, attempt: int) -> Awaitable[Any] | None:
+        """Call a handler with one event, until it waits.
 
         Args:
             handler: the handler.
             work: the event.
             attempt: number of the attempt, from 0.
+
+        Returns:
+            The rest of the call, to be awaited at once; None if it never waited.
 
         Raises:
             TimeoutError: the handler did not end within its timeout.
@@ -53,22 +56,26 @@ class Invoker:
             delivery = Delivery(attempt + 1, redelivered)
         else:
             delivery = FIRST_DELIVERY
-        return self._invoke(handler, handler.call, work.event, delivery)
+        return self._invoke(handler, handler.call, (work.event, delivery))
 
-    def call_many(self, handler: Handler, works: Sequence[Work]) -> Awaitable[Any]:
-        """Call a handler once with many events; raises the same as `call`."""
+    def call_many(
+        self, handler: Handler, works: Sequence[Work]
+    ) -> Awaitable[Any] | None:
+        """Call a handler once with many events; returns and raises as `call` does."""
         assert handler.call_many is not None  # noqa: S101 - for the type checker
         events = [work.event for work in works]
-        return self._invoke(handler, handler.call_many, events)
+        return self._invoke(handler, handler.call_many, (events,))
 
     def _invoke(
-        self, handler: Handler, call: Callable[..., Any], *arguments: Any
-    ) -> Awaitable[Any]:
+        self, handler: Handler, call: Callable[..., Any], arguments: tuple[Any, ...]
+    ) -> Awaitable[Any] | None:
         context = self._context.copy()
         if not handler.is_async:
             return self._invoke_plain(handler, context, partial(call, *arguments))
-        awaitable = in_context(context, call, *arguments)
-        return awaitable if self._timeout is None else self._limited(handler, awaitable)
+        rest = call_in_context(context, call, arguments)
+        if rest is None or self._timeout is None:
+            return rest
+        return self._limited(handler, rest)
 
     async def _invoke_plain(
         self, handler: Handler, context: Context, call: Callable[[], Any]
@@ -76,7 +83,9 @@ class Invoker:
         result = await self._in_thread(handler, partial(context.run, call))
         # Asked of the type, because a returned proxy may do anything when it is asked.
         if hasattr(type(result), "__await__"):
-            await self._limited(handler, in_context(context, lambda: result))
+            rest = call_in_context(context, lambda: result, ())
+            if rest is not None:
+                await self._limited(handler, rest)
 
     async def _limited(self, handler: Handler, awaitable: Awaitable[Any]) -> None:
         """Await, cancelling once at the timeout.

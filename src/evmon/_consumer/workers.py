@@ -142,7 +142,7 @@ class Workers:
             if isinstance(work, Work):
                 await self._handle(work, call, attempt, group, task)
             else:
-                await self._handle_many(work, call, group)
+                await self._handle_many(work, call, group, task)
 
     async def _handle(
         self,
@@ -156,18 +156,22 @@ class Workers:
         if work.received not in self._in_flight:
             return
         started = self._monotonic()
-        failure: Exception | None = None
-        self._running[task] = work.received
+        failure = rest = None
         try:
-            await self._invoker.call(call.handler, work, attempt)
+            rest = self._invoker.call(call.handler, work, attempt)
+            if rest is not None:
+                self._running[task] = work.received
+                await rest
         except BaseException as error:  # noqa: BLE001 - handlers are user code
             failure = self._failure_of(error)
         finally:
-            del self._running[task]
-        await self._absorb_stray_cancellation()
+            self._running.pop(task, None)
+        if has_pending_cancellation(task) and not self._must_end():
+            await absorb_cancellation(task)
         if ON:
             reach("after_handler")
-        if work.received not in self._in_flight:
+        # Only while a handler waits can its event be reclaimed.
+        if rest is not None and work.received not in self._in_flight:
             return
         took = self._monotonic() - started
         if failure is None:
@@ -193,19 +197,26 @@ class Workers:
             group.start_soon(self._in_flight.settle, settlement)
 
     async def _handle_many(
-        self, works: Sequence[Work], call: Call, group: TaskGroup
+        self,
+        works: Sequence[Work],
+        call: Call,
+        group: TaskGroup,
+        task: "asyncio.Task[Any]",
     ) -> None:
         """Call a handler once with many events; if it fails, queue each one alone."""
         works = self._still_in_flight(works)
         if not works:
             return
         started = self._monotonic()
-        failure: Exception | None = None
+        failure = None
         try:
-            await self._invoker.call_many(call.handler, works)
+            rest = self._invoker.call_many(call.handler, works)
+            if rest is not None:
+                await rest
         except BaseException as error:  # noqa: BLE001 - handlers are user code
             failure = self._failure_of(error)
-        await self._absorb_stray_cancellation()
+        if has_pending_cancellation(task) and not self._must_end():
+            await absorb_cancellation(task)
         if ON:
             reach("after_handler")
         took = self._monotonic() - started
@@ -232,12 +243,6 @@ class Workers:
 
     def _still_in_flight(self, works: Sequence[Work]) -> list[Work]:
         return [work for work in works if work.received in self._in_flight]
-
-    async def _absorb_stray_cancellation(self) -> None:
-        """Forget that a handler cancelled its task, before the next await fails."""
-        task = asyncio.current_task()
-        if task and has_pending_cancellation(task) and not self._must_end():
-            await absorb_cancellation(task)
 
     def _must_end(self) -> bool:
         """Whether a cancellation is meant for the worker."""
