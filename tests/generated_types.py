@@ -71,7 +71,7 @@ BOUNDED = {
     "pydantic": Kind(Annotated[int, Field(ge=0, le=9)], st.integers(0, 9)),
     "msgspec": Kind(Annotated[int, msgspec.Meta(ge=0, le=9)], st.integers(0, 9)),
 }
-NAMES = ["id", "placed_at", "Total", "type_", "name"]
+NAMES = ["id", "placed_at", "Total", "unit_price", "name"]
 
 
 def hashable(kind):
