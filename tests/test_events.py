@@ -236,6 +236,10 @@ class NotFinite:
     value: float
 
 
+class NotFiniteModel(pydantic.BaseModel):
+    value: float
+
+
 class Colour(enum.Enum):
     RED = "red"
 
@@ -260,6 +264,22 @@ class NamedInOneDirection(pydantic.BaseModel):
     id: int = pydantic.Field(serialization_alias="orderId")
 
 
+class Parcel(pydantic.BaseModel):
+    order: NamedInOneDirection
+
+
+@pydantic.dataclasses.dataclass
+class Address:
+    city: str = pydantic.Field(alias="cityName")
+    raw: bytes = b""
+
+
+@dataclass
+class Shipment:
+    order: NamedInOneDirection
+    label: bytes
+
+
 @pytest.mark.parametrize(
     "model",
     [
@@ -272,6 +292,10 @@ class NamedInOneDirection(pydantic.BaseModel):
             orderNote="kept",
         ),
         NamedInOneDirection(id=7),
+        Parcel(order=NamedInOneDirection(id=7)),
+        pydantic.RootModel[NamedInOneDirection](NamedInOneDirection(id=7)),
+        Address(cityName="Rome", raw=b"r"),
+        Shipment(NamedInOneDirection(id=7), b"l"),
     ],
     ids=lambda model: type(model).__name__,
 )
@@ -290,6 +314,8 @@ def test_a_published_model_comes_back_as_it_was(model):
         ({1: "a"}, r"data has the key 1 \(int\)"),
         ([{2.5: 1}], r"data\[0\] has the key 2.5"),
         (NotFinite(math.nan), r"data\['value'\] is nan"),
+        ([NotFinite(math.nan)], r"data\[0\]\['value'\] is nan"),
+        ({"a": NotFiniteModel(value=math.inf)}, r"data\['a'\]\['value'\] is inf"),
     ],
 )
 def test_data_that_json_would_change_is_refused_with_its_place(data, place):

@@ -179,9 +179,7 @@ def _check_unchanged(event: "Event[Any]", raw: bytes) -> None:
     data = event.data
     if _is_flat(data) or _decode_data(raw).data == data:
         return
-    if b"null" in raw and not isinstance(data, (dict, list, tuple, float)):
-        data = msgspec.to_builtins(data, enc_hook=dump_model)
-    for path, problem in _changed(data, "data"):
+    for path, problem in _changed(data, "data", holds_null=b"null" in raw):
         raise InvalidEventError(
             "decode_error", f"{event.type} cannot be encoded as JSON: {path} {problem}"
         )
@@ -197,8 +195,14 @@ def _is_flat(data: Any) -> bool:
     return True
 
 
-def _changed(value: Any, path: str) -> Iterator[tuple[str, str]]:
-    """The places in JSON-like data that JSON cannot hold, and why."""
+def _changed(value: Any, path: str, *, holds_null: bool) -> Iterator[tuple[str, str]]:
+    """The places in data that JSON cannot hold, and why.
+
+    Args:
+        value: the data.
+        path: its place.
+        holds_null: whether its JSON has a null, which may be NaN in an object.
+    """
     if isinstance(value, float) and not math.isfinite(value):
         yield path, f"is {value}: JSON has no such number"
     elif isinstance(value, (bytes, bytearray, memoryview)):
@@ -208,10 +212,14 @@ def _changed(value: Any, path: str) -> Iterator[tuple[str, str]]:
             if not isinstance(key, str):
                 kind = type(key).__name__
                 yield path, f"has the key {key!r:.80} ({kind}): JSON keys are strings"
-            yield from _changed(inner, f"{path}[{key!r:.80}]")
+            yield from _changed(inner, f"{path}[{key!r:.80}]", holds_null=holds_null)
     elif isinstance(value, (list, tuple)):
         for index, inner in enumerate(value):
-            yield from _changed(inner, f"{path}[{index}]")
+            yield from _changed(inner, f"{path}[{index}]", holds_null=holds_null)
+    elif holds_null and type(value) not in _EXACT:
+        plain = msgspec.to_builtins(value, enc_hook=dump_model)
+        if isinstance(plain, (dict, list)):
+            yield from _changed(plain, path, holds_null=True)
 
 
 def decode(raw: bytes, limits: EventLimits = DEFAULT_LIMITS) -> "Event[Any]":
