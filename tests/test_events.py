@@ -14,6 +14,7 @@ import pydantic
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic.alias_generators import to_camel
 
 from evmon import Event, EventLimits, InvalidEventError
 from evmon._events import _depth as depth_of
@@ -264,6 +265,12 @@ class NamedInOneDirection(pydantic.BaseModel):
     id: int = pydantic.Field(serialization_alias="orderId")
 
 
+class NamedByGenerator(pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(alias_generator=to_camel)
+
+    id: int = pydantic.Field(serialization_alias="orderId")
+
+
 class Parcel(pydantic.BaseModel):
     order: NamedInOneDirection
 
@@ -292,10 +299,11 @@ class Shipment:
             orderNote="kept",
         ),
         NamedInOneDirection(id=7),
+        NamedByGenerator(id=7),
         Parcel(order=NamedInOneDirection(id=7)),
         pydantic.RootModel[NamedInOneDirection](NamedInOneDirection(id=7)),
         Address(cityName="Rome", raw=b"r"),
-        Shipment(NamedInOneDirection(id=7), b"l"),
+        Shipment(NamedInOneDirection(id=7), b"\x80"),
     ],
     ids=lambda model: type(model).__name__,
 )

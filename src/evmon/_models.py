@@ -5,7 +5,13 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from evmon._types import is_msgspec, is_pydantic, parts_of, pydantic_fields
+from evmon._types import (
+    is_msgspec,
+    is_pydantic,
+    needs_pydantic,
+    parts_of,
+    pydantic_fields,
+)
 
 
 def dump_model(value: Any) -> Any:
@@ -25,7 +31,7 @@ def dump_model(value: Any) -> Any:
 
 
 def as_dumped(data: Any) -> Any:
-    """A dataclass with pydantic types as its JSON data; other data as it is.
+    """A dataclass that pydantic validates as its JSON data; other data as it is.
 
     msgspec would encode it by names and formats that pydantic does not validate.
     """
@@ -38,7 +44,7 @@ def _dump_of(kind: Any) -> Callable[[Any], Any] | None:
     if not dataclasses.is_dataclass(kind):
         return None
     parts = list(parts_of(kind))
-    if any(map(is_msgspec, parts)) or not any(map(is_pydantic, parts)):
+    if any(map(is_msgspec, parts)) or not needs_pydantic(parts):
         return None
     from pydantic import TypeAdapter
 
@@ -64,7 +70,7 @@ def _accepts_aliases(kind: Any) -> bool:
     for name, field in pydantic_fields(kind).items():
         if field.serialization_alias in (None, name, field.validation_alias):
             continue
-        choices = getattr(field.validation_alias, "choices", ())
+        choices = getattr(field.validation_alias, "choices", (field.validation_alias,))
         if field.serialization_alias not in choices:
-            return not by_name and field.validation_alias is not None
+            return not (by_name or name in choices or None in choices)
     return True

@@ -2,7 +2,7 @@
 
 import dataclasses
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, get_args, get_origin
 
 import msgspec
@@ -21,6 +21,17 @@ def parts_of(hint: Any, *, of_models: bool = False) -> Iterator[Any]:
 def is_pydantic(part: Any) -> bool:
     """Whether it is a pydantic model or dataclass."""
     return isinstance(part, type) and hasattr(part, "__pydantic_validator__")
+
+
+def needs_pydantic(parts: Sequence[Any]) -> bool:
+    """Whether msgspec cannot validate these types, even if models inside are left out.
+
+    Models can be: msgspec passes them on.
+    """
+    return any(
+        is_constraint(part) or (is_pydantic(part) and dataclasses.is_dataclass(part))
+        for part in parts
+    )
 
 
 def is_msgspec(part: Any) -> bool:

@@ -6,7 +6,13 @@ from typing import Any
 
 import msgspec
 
-from evmon._types import is_constraint, is_msgspec, is_pydantic, parts_of
+from evmon._types import (
+    is_constraint,
+    is_msgspec,
+    is_pydantic,
+    needs_pydantic,
+    parts_of,
+)
 from evmon.errors import DiscoveryError, InvalidEventError
 
 Convert = Callable[[Any], Any]
@@ -43,7 +49,10 @@ def converter(hint: Any, name: str) -> Convert:
 def _validator(hint: Any, name: str) -> Convert:
     parts = list(parts_of(hint))
     constraint = next((part for part in parts if is_constraint(part)), None)
-    by_pydantic = constraint is not None or any(map(is_pydantic, parts))
+    # Bytes beside models are msgspec's, which writes them as base64; pydantic as text.
+    by_pydantic = needs_pydantic(parts) or (
+        any(map(is_pydantic, parts)) and bytes not in parts
+    )
     if by_pydantic and not any(map(is_msgspec, parts)):
         try:
             return _pydantic(hint)
