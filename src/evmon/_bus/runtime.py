@@ -14,13 +14,14 @@ import anyio
 from evmon._bus.endpoint import MetricsEndpoint
 from evmon._bus.health import HealthChecks
 from evmon._bus.registrations import Registrations
-from evmon._clock import Clock
+from evmon._clock import Clock, move_on_after
 from evmon._consumer.consumer import Consumer
 from evmon._discovery.cache import MetadataCache
 from evmon._discovery.discovery import Discovery
 from evmon._event_records import about_many
 from evmon._handlers.handlers import HandlerSpec
 from evmon._handlers.registry import Registry
+from evmon._history import History
 from evmon._http.exposition import Exposition, Routes
 from evmon._monitor import Monitor
 from evmon._publisher import Publisher
@@ -36,11 +37,15 @@ from evmon._telemetry.recorders import (
     PublishRecorder,
     RetryRecorder,
 )
+from evmon._threads import Threads
 from evmon._transports import open_transport
 from evmon.errors import BusStateError
 
 if sys.version_info < (3, 11):
     from exceptiongroup import BaseExceptionGroup
+
+CLOSE_WITHIN: Final = 1.0
+"""Seconds to close the metrics endpoint, and to shut down telemetry."""
 
 _CANCELLED: Final = "the bus was cancelled before it was stopped"
 
@@ -74,12 +79,20 @@ class Runtime:
         settings: settings of the bus; ``metrics=None`` does not serve ``/metrics``.
         registry: registry of handlers; holds those added with `add_handler`.
         clock: source of time.
+        history: history of a test, if it wants one.
     """
 
-    def __init__(self, settings: Settings, registry: Registry, clock: Clock) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        registry: Registry,
+        clock: Clock,
+        history: History | None = None,
+    ) -> None:
         self._settings = settings
         self._registry = registry
         self._clock = clock
+        self._history = history
         self.telemetry = telemetry = Telemetry(settings.service)
         meter = telemetry.meter
         self.transport = transport = open_transport(settings, meter, clock)
@@ -109,6 +122,7 @@ class Runtime:
         self.loop: asyncio.AbstractEventLoop
         """The event loop of the bus; set by `start`."""
         self._left_unfinished: bool | None = None
+        self._closing: Threads[str] = Threads()
         self._stop = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -120,9 +134,10 @@ class Runtime:
             retry=settings.publish_retry,
             retrier=Retrier(self._clock, RetryRecorder(meter, "publish")),
             recorder=PublishRecorder(meter, transport.system, transport.destination),
-            type_label=lambda event_type: self._registry.match(event_type).label,
+            route_of=self._registry.match,
             clock=self._clock,
             limits=settings.limits,
+            history=self._history,
         )
 
     def _make_consumer(self, meter: Meter) -> Consumer:
@@ -140,6 +155,7 @@ class Runtime:
             clock=self._clock,
             limits=settings.limits,
             awaits_handlers=self._awaits_handlers,
+            history=self._history,
         )
 
     def _awaits_handlers(self) -> bool:
@@ -149,9 +165,20 @@ class Runtime:
         return self.discovery.expects_more or bool(self.discovery.problem)
 
     @property
+    def ended(self) -> bool:
+        """Whether the bus has stopped or failed."""
+        return self._task is not None and self._task.done()
+
+    @property
     def metrics_url(self) -> str | None:
         """URL of ``/metrics``; None if it is not served."""
         return self._endpoint.url
+
+    @property
+    def unfinished(self) -> list[str]:
+        """Names of what runs and may never end; thread-safe."""
+        running = (self.consumer.unfinished, self.discovery.unfinished)
+        return [name for names in (*running, self._closing.running) for name in names]
 
     async def start(self) -> None:
         """Start everything; returns when all queued providers have been scanned once.
@@ -239,8 +266,15 @@ class Runtime:
             self._uncount_handlers()
             self._count_handlers(-len(self._registry))
             self._cache.clear()
-            await anyio.to_thread.run_sync(self._endpoint.stop)
-            await anyio.to_thread.run_sync(self.telemetry.shutdown)
+            await self._close("/metrics", self._endpoint.stop)
+            await self._close("telemetry", self.telemetry.shutdown)
+
+    async def _close(self, name: str, close: Callable[[], None]) -> None:
+        """Close a part that user code may block, such as an observable callback."""
+        with anyio.move_on_after(CLOSE_WITHIN, shield=True) as scope:
+            await self._closing.run(name, close)
+        if scope.cancelled_caught:
+            _log.error("%s is not closed after %g s: left behind", name, CLOSE_WITHIN)
 
     async def _run_parts(self, started: "asyncio.Future[None]") -> None:
         async with anyio.create_task_group() as parts:
@@ -256,7 +290,7 @@ class Runtime:
                 finding = functools.partial(
                     self._run_part, "discovery", self.discovery.run
                 )
-                parts.start_soon(_within, discovering, finding)
+                parts.start_soon(_in_scope, discovering, finding)
                 await self.discovery.wait_until_quiet()
                 self.discovery.end_start()
             consuming = functools.partial(self._run_part, "consumer", self.consumer.run)
@@ -308,15 +342,19 @@ class Runtime:
         )
         # Another process may know the handlers that were not registered here in time.
         self._left_unfinished = self.transport.shared and self._awaits_handlers()
-        deadline = anyio.current_time() + timeout
+        deadline = self._clock.monotonic() + timeout
+
+        def left() -> float:
+            return max(deadline - self._clock.monotonic(), 0.0)
+
         if not self.transport.shared:
             # No other process can handle what is buffered.
-            with anyio.CancelScope(deadline=deadline):
+            with move_on_after(self._clock, left()):
                 await self.publisher.flush()
-        self.consumer.stop(max(deadline - anyio.current_time(), 0))
+        self.consumer.stop(left())
         await consumer_done.wait()
         self.publisher.close()
-        with anyio.CancelScope(deadline=deadline):
+        with move_on_after(self._clock, left()):
             await publisher_done.wait()
         self.publisher.abandon()
 
@@ -346,7 +384,9 @@ async def _and_then(run: Callable[[], Awaitable[None]], done: asyncio.Event) -> 
     done.set()
 
 
-async def _within(scope: anyio.CancelScope, run: Callable[[], Awaitable[None]]) -> None:
+async def _in_scope(
+    scope: anyio.CancelScope, run: Callable[[], Awaitable[None]]
+) -> None:
     with scope:
         await run()
 

@@ -5,17 +5,16 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from contextvars import Context, copy_context
 from functools import partial
-from math import inf
 from typing import Any, Final, TypeAlias
 
-import anyio
-
+from evmon._clock import Clock, Timer
 from evmon._consumer.cancellation import forget_cancellation
 from evmon._consumer.clean_context import call_in_context
 from evmon._consumer.work import Work
 from evmon._event_records import Subject, about, about_many
 from evmon._events import FIRST_DELIVERY, Delivery
 from evmon._handlers.handlers import Handler
+from evmon._threads import Threads
 
 _log = logging.getLogger("evmon.consumer")
 
@@ -32,12 +31,24 @@ class Invoker:
     Args:
         timeout: maximum seconds of a call; None does not limit it.
         max_threads: maximum number of plain functions that run at the same time.
+        clock: source of time.
     """
 
-    def __init__(self, timeout: float | None, max_threads: int) -> None:
+    def __init__(self, timeout: float | None, max_threads: int, clock: Clock) -> None:
         self._timeout = timeout
+        self._clock = clock
         self._context = copy_context()
-        self._limiter = anyio.CapacityLimiter(max_threads)
+        self._threads: Threads[Called] = Threads(max_threads)
+        self._shutting_down = False
+
+    @property
+    def in_threads(self) -> list[Called]:
+        """The calls whose threads have not returned; thread-safe."""
+        return self._threads.running
+
+    def shut_down(self) -> None:
+        """From now on a cancellation is meant for the worker, not its handler."""
+        self._shutting_down = True
 
     def call(self, handler: Handler, work: Work, attempt: int) -> Awaitable[Any] | None:
         """Call a handler with one event, until it waits.
@@ -101,19 +112,19 @@ class Invoker:
             return
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - for the type checker
-        loop = asyncio.get_running_loop()
-        timers: list[asyncio.TimerHandle] = []
+        call_later = self._clock.call_later
+        timers: list[Timer] = []
 
         def expire() -> None:
-            late = loop.call_later(STILL_RUNNING, self._log_not_cancelled, called)
-            timers.append(late)
+            report = partial(self._log_not_cancelled, called)
+            timers.append(call_later(STILL_RUNNING, report))
             task.cancel()
 
-        timers.append(loop.call_later(self._timeout, expire))
+        timers.append(call_later(self._timeout, expire))
         try:
             await awaitable
         except asyncio.CancelledError:
-            if len(timers) == 1 or anyio.current_effective_deadline() == -inf:
+            if len(timers) == 1 or self._shutting_down:
                 raise
             forget_cancellation(task)
             raise TimeoutError(
@@ -124,7 +135,7 @@ class Invoker:
                 timer.cancel()
 
     def _log_not_cancelled(self, called: Called) -> None:
-        subject = _subject(*called)
+        subject = subject_of(*called)
         _log.error(
             "handler %s goes on after its cancellation (handler_timeout, %g s) on %s:"
             " let CancelledError pass",
@@ -137,18 +148,16 @@ class Invoker:
         # the retry, and threads would pile up; so wait for it, and log that it is late.
         timer = None
         if self._timeout is not None:
-            loop = asyncio.get_running_loop()
-            timer = loop.call_later(self._timeout, self._log_late, called)
+            report = partial(self._log_late, called)
+            timer = self._clock.call_later(self._timeout, report)
         try:
-            return await anyio.to_thread.run_sync(
-                call, abandon_on_cancel=True, limiter=self._limiter
-            )
+            return await self._threads.run(called, call)
         finally:
             if timer is not None:
                 timer.cancel()
 
     def _log_late(self, called: Called) -> None:
-        subject = _subject(*called)
+        subject = subject_of(*called)
         _log.warning(
             "handler %s has been running in a thread for more than %g s"
             " (handler_timeout) on %s: a thread cannot be cancelled; make it a coroutine"
@@ -158,9 +167,10 @@ class Invoker:
         )
 
 
-def _subject(
+def subject_of(
     handler: Handler, called_with: Work | Sequence[Work], attempt: int
 ) -> Subject:
+    """What a log record about a call is about."""
     if isinstance(called_with, Work):
         return about(called_with.received, handler=handler.key, attempt=attempt + 1)
     received = [work.received for work in called_with]
