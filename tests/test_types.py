@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 from dataclasses import dataclass
 
 import pydantic
@@ -11,7 +11,7 @@ from evmon._types import needs_pydantic, parts_of
 
 
 class Order(pydantic.BaseModel):
-    at: datetime.date
+    at: dt.date
     parent: Order | None = None
 
 
@@ -23,8 +23,8 @@ class Box:
 
 def test_the_types_inside_models_are_left_to_pydantic():
     assert Order in parts_of(Box)
-    assert datetime.date not in parts_of(Box)
-    assert datetime.date in parts_of(Box, of_models=True)
+    assert dt.date not in parts_of(Box)
+    assert dt.date in parts_of(Box, of_models=True)
 
 
 def test_a_type_that_holds_itself_is_looked_into_once():
