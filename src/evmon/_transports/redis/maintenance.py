@@ -92,8 +92,9 @@ class Maintenance:
             await self._client.eval(scripts.FORGET, (held.stream,), args)
             await self._trim(held)
         # Last: a server without memory refuses it until entries are trimmed.
-        if stats.scheduled:
-            await self._reader.promote()
+        more = stats.scheduled > 0
+        while more:
+            more = await self._reader.promote()
 
     async def _check_types(self) -> None:
         """Find a key of the wrong type, on which every attempt to settle fails."""

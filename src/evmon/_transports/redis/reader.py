@@ -7,6 +7,7 @@ from typing import Any, Final
 from evmon._failpoints import ON, reach
 from evmon._transports.base import Received
 from evmon._transports.redis import scripts
+from evmon._transports.redis.acks import Acks
 from evmon._transports.redis.client import Client
 from evmon._transports.redis.consumer import Consumer
 from evmon._transports.redis.entries import time_of
@@ -58,11 +59,13 @@ class Reader:
     Args:
         consumer: consumer to read for.
         client: connection to Redis of its own, because reads block.
+        acks: acknowledgements, which are sent with the reads.
     """
 
-    def __init__(self, consumer: Consumer, client: Client) -> None:
+    def __init__(self, consumer: Consumer, client: Client, acks: Acks) -> None:
         self._consumer = consumer
         self._client = client
+        self._acks = acks
         self.groups = ConsumerGroups(consumer, client)
         self._by_stream = {held.stream.encode(): held for held in consumer.streams}
         self._reclaim_interval = consumer.lease / RECLAIMS
@@ -117,14 +120,17 @@ class Reader:
         self._failure = ""
         return entries
 
-    async def promote(self) -> None:
+    async def promote(self) -> bool:
         """Move due retries from the schedule to their streams.
+
+        Returns:
+            Whether more may be due.
 
         Raises:
             TransportError: the server cannot be reached, or refuses.
         """
         keys = self._consumer.keys
-        _, unreadable = await self._client.eval(
+        moved, unreadable = await self._client.eval(
             scripts.PROMOTE,
             (keys.retry, keys.retry_entries, keys.dead, keys.stream()),
             (PROMOTE_COUNT,),
@@ -135,6 +141,7 @@ class Reader:
                 " 'evmon dlq list --reason unreadable'",
                 unreadable,
             )
+        return bool(moved >= PROMOTE_COUNT)
 
     async def _recover(self, max_count: int) -> list[Received]:
         """This consumer's pending entries whose delivery was lost."""
@@ -229,17 +236,15 @@ class Reader:
         checks_schedule = now >= self._next_promotion
         if checks_schedule:
             self._next_promotion = now + self._promotion_interval
-            if self._retries_scheduled:
-                await self._try_promote()
+            if self._retries_scheduled and await self._try_promote():
+                self._next_promotion = now
         # Nothing may fail between here and the `try`: the acknowledgements would be lost.
         acks = [
             (held, held.start_acks())
             for held in self._consumer.streams
             if held.unsent_acks
         ]
-        commands: list[Command] = [
-            ("XACK", held.stream, held.group, *batch) for held, batch in acks
-        ]
+        commands = [self._acks.command(held, batch) for held, batch in acks]
         if checks_schedule:
             commands.append(("ZCARD", self._consumer.keys.retry))
         self._scheduled_during_read = False
@@ -254,20 +259,27 @@ class Reader:
         finally:
             for held, batch in acks:
                 held.end_acks(batch, sent=sent)
+        for reclaimed in replies[: len(acks)]:
+            self._acks.report(reclaimed)
         if checks_schedule:
             self._retries_scheduled = bool(replies[-2]) or self._scheduled_during_read
         entries = self._add(replies[-1])
         self._idle = not entries
         return entries
 
-    async def _try_promote(self) -> None:
-        """Promote; a server without memory refuses it, but not the read."""
+    async def _try_promote(self) -> bool:
+        """Promote; a server without memory refuses it, but not the read.
+
+        Returns:
+            Whether more may be due.
+        """
         try:
-            await self.promote()
+            return await self.promote()
         except BrokenError:
             raise
         except TransportError as error:
             _log.debug("cannot promote scheduled retries: %s", error)
+            return False
 
     def _next_streams(self, count: int) -> Sequence[HeldEntries]:
         """The next `count` streams in turn; each is first equally often."""
@@ -283,6 +295,8 @@ class Reader:
             max_wait = max(max_wait, IDLE_BLOCK)
         if self._more_to_reclaim:
             max_wait = min(max_wait, max(self._next_reclaim - now, 0.0))
+        if self._next_promotion <= now:
+            max_wait = 0.0
         return min(max_wait, MAX_BLOCK)
 
     def _read_command(

@@ -64,6 +64,7 @@ def _load(*names: str) -> Script:
 
 
 PUBLISH: Final = _load("publish")
+ACK: Final = _load("ack")
 SETTLE: Final = _load("orphaned", "settle")
 GROUP: Final = _load("group")
 PROMOTE: Final = _load("promote")

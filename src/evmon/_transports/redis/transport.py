@@ -17,6 +17,7 @@ from evmon._settings.configs import RedisConfig
 from evmon._telemetry.transport_recorder import TransportRecorder, no_recorder
 from evmon._transports.base import Outcome, Received
 from evmon._transports.redis import scripts
+from evmon._transports.redis.acks import Acks
 from evmon._transports.redis.address import connect, parse_address
 from evmon._transports.redis.client import Client
 from evmon._transports.redis.consumer import Consumer
@@ -99,7 +100,8 @@ class RedisTransport:
         self._client = client = self._connect(0)
         self._reading_client = self._connect(MAX_BLOCK, one_by_one=True)
         self._router = StreamRouter(keys, config.streams, config.stream_for)
-        self._reader = reader = Reader(consumer, self._reading_client)
+        self._acks = Acks(consumer)
+        self._reader = reader = Reader(consumer, self._reading_client, self._acks)
         self._leases = Leases(consumer, client)
         self._settlement = Settlement(consumer, client, reader, config.max_scheduled)
         self._maintenance = Maintenance(
@@ -230,7 +232,8 @@ class RedisTransport:
             batch = held.start_acks()
             sent = False
             try:
-                await self._client.call("XACK", held.stream, held.group, *batch)
+                command = self._acks.command(held, batch)
+                self._acks.report(await self._client.call(*command))
                 sent = True
                 if ON:
                     reach("after_ack")
