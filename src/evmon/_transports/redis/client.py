@@ -88,7 +88,7 @@ class Client:
         return reply
 
     async def eval(
-        self, script: Script, keys: Sequence[str], args: Sequence[Any]
+        self, script: Script, keys: Sequence[str | bytes], args: Sequence[Any]
     ) -> Any:
         """Run a script and return its reply.
 

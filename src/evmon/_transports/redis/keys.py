@@ -40,6 +40,6 @@ class Keys:
         """The set of entries that were trimmed while a consumer held them."""
         return f"{self._prefix}:trimmed:{consumer}"
 
-    def reclaimed(self, consumer: str = "") -> str:
-        """The set of entries that were reclaimed from a consumer; its prefix if empty."""
+    def reclaimed(self, consumer: str) -> str:
+        """The set of entries that were reclaimed from a consumer."""
         return f"{self._prefix}:reclaimed:{consumer}"

@@ -132,7 +132,10 @@ class Reader:
         keys = self._consumer.keys
         moved, unreadable = await self._client.eval(
             scripts.PROMOTE,
-            (keys.retry, keys.retry_entries, keys.dead, keys.stream()),
+            (
+                *(keys.retry, keys.retry_entries, keys.dead),
+                *(held.stream for held in self._consumer.streams),
+            ),
             (PROMOTE_COUNT,),
         )
         if unreadable:
@@ -197,18 +200,38 @@ class Reader:
         consumer = self._consumer
         max_suspects = 0 if self._holds_suspect() else 1
         with held.listing_pending():
+            owners = await self._idle_owners(held, max_count)
+            if not owners:
+                held.reclaim_cursor = "0-0"
+                return [], 0
+            others = sorted(owners - {consumer.name.encode()})
+            prefix = consumer.keys.reclaimed("").encode()
             cursor, entries, trimmed, left = await self._client.eval(
                 scripts.RECLAIM,
-                (held.stream, consumer.keys.reclaimed()),
+                (
+                    *(held.stream, consumer.keys.reclaimed(consumer.name)),
+                    *(prefix + other for other in others),
+                ),
                 (
                     *(held.group, consumer.name, consumer.lease_ms),
                     *(held.reclaim_cursor, max_count, MARK_SECONDS),
-                    *(SUSPECT_DELIVERIES, max_suspects),
+                    *(SUSPECT_DELIVERIES, max_suspects, *others),
                 ),
             )
             held.reclaim_cursor = cursor.decode()
             self._report_lost([i for i in trimmed if not held.knows(i.decode())])
             return held.add_pending(entries), left
+
+    async def _idle_owners(self, held: HeldEntries, max_count: int) -> set[bytes]:
+        """Names of the consumers that the next page of expired leases belongs to.
+
+        A script must declare its keys, and each consumer has one of its own.
+        """
+        rows = await self._client.call(
+            *("XPENDING", held.stream, held.group, "IDLE", self._consumer.lease_ms),
+            *(held.reclaim_cursor, "+", max_count),
+        )
+        return {owner for _, owner, _, _ in rows}
 
     def _holds_suspect(self) -> bool:
         held = self._consumer.held()

@@ -28,7 +28,7 @@ class Script:
     text: str
     sha1: str
 
-    def command(self, keys: Sequence[str], args: Sequence[Any]) -> Command:
+    def command(self, keys: Sequence[str | bytes], args: Sequence[Any]) -> Command:
         """The EVALSHA command; see `with_text` for the case that the script is missing.
 
         Args:
