@@ -21,6 +21,7 @@ from redis.backoff import NoBackoff
 from redis.maint_notifications import MaintNotificationsConfig
 
 from evmon._settings.configs import RedisConfig
+from evmon._transports.redis.progress import ProgressParser
 from evmon.errors import ConfigError
 
 RedisClient: TypeAlias = "Redis | RedisCluster"
@@ -161,6 +162,8 @@ def connect(address: Address, timeout: float, connect_timeout: float) -> RedisCl
     if address.tls:
         options |= {"ssl": True, **address.options}
     client = _client(address, options)
+    pool = getattr(client, "connection_pool", client)
+    pool.connection_kwargs["parser_class"] = ProgressParser
     callbacks = client.response_callbacks
     for name in [name for name in callbacks if str(name).upper().startswith("X")]:
         del callbacks[name]

@@ -8,6 +8,7 @@ from evmon._failpoints import ON, reach
 from evmon._transports.base import Received
 from evmon._transports.redis import scripts
 from evmon._transports.redis.acks import Acks
+from evmon._transports.redis.batch_size import BatchSize
 from evmon._transports.redis.client import Client
 from evmon._transports.redis.consumer import Consumer
 from evmon._transports.redis.entries import time_of
@@ -35,7 +36,7 @@ PROMOTE_COUNT: Final = 100
 """Maximum number of due retries moved by one command."""
 
 RECOVER_COUNT: Final = 100
-"""Minimum number of pending entries listed at once; most of them are held already."""
+"""Minimum number of pending entries recovered at once, unless the link is too slow."""
 
 FAILURE_SECONDS: Final = 15.0
 """Seconds for which a failed read keeps /readyz failing; the next read comes sooner."""
@@ -74,6 +75,7 @@ class Reader:
         self._next_promotion = 0.0
         self._promotion_interval = 0.0
         self._next_stream = 0
+        self._size = BatchSize()
         self._idle = False
         self._retries_scheduled = True
         self._scheduled_during_read = True
@@ -105,12 +107,15 @@ class Reader:
             entries = (
                 await self._recover(max_count)
                 or await self._reclaim(max_count)
-                or await self._read_new(max_count, max_wait)
+                or await self._read_new(self._size.of(max_count), max_wait)
             )
+            self._size.arrived([len(received.raw) for received in entries])
         except BaseException as error:
             if isinstance(error, TransportError):
                 self._failure = str(error)
                 self._failed_at = self._consumer.clock.monotonic()
+            if isinstance(error, BrokenError):
+                self._size.failed()
             # Redis may have delivered entries in a reply that was lost.
             for held in self._consumer.streams:
                 held.recover_from = "-"
@@ -150,12 +155,16 @@ class Reader:
         """This consumer's pending entries whose delivery was lost."""
         for held in self._consumer.streams:
             while held.recover_from is not None:
-                count = max(max_count, RECOVER_COUNT)
+                count = self._size.of(max(max_count, RECOVER_COUNT))
                 with held.listing_pending():
+                    start = held.recover_from
                     cursor, entries, trimmed = await self._client.eval(
                         scripts.RECOVER,
                         (held.stream,),
-                        (held.group, self._consumer.name, held.recover_from, count),
+                        (
+                            *(held.group, self._consumer.name, start, count),
+                            *held.known(),
+                        ),
                     )
                     held.recover_from = cursor.decode() or None
                     unknown = [i for i in trimmed if not held.knows(i.decode())]
@@ -198,6 +207,7 @@ class Reader:
     ) -> tuple[list[Received], int]:
         """Reclaim from one stream; returns the entries, and how many suspects are left."""
         consumer = self._consumer
+        max_count = self._size.of(max_count)
         max_suspects = 0 if self._holds_suspect() else 1
         with held.listing_pending():
             owners = await self._idle_owners(held, max_count)

@@ -7,7 +7,7 @@ import os
 import secrets
 import socket
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Final
+from typing import Final
 
 import anyio
 
@@ -19,6 +19,7 @@ from evmon._transports.base import Outcome, Received
 from evmon._transports.redis import scripts
 from evmon._transports.redis.acks import Acks
 from evmon._transports.redis.address import connect, parse_address
+from evmon._transports.redis.appender import Appender
 from evmon._transports.redis.client import Client
 from evmon._transports.redis.consumer import Consumer
 from evmon._transports.redis.errors import RefusedError
@@ -37,9 +38,6 @@ ACK_DELAY: Final = 0.02
 
 ACK_RETRY_DELAY: Final = 1.0
 """Seconds until acknowledgements that could not be sent are sent again."""
-
-TICKET_SECONDS: Final = 86_400
-"""Seconds for which the ticket of a producer's last batch is kept."""
 
 SILENT_INTERVALS: Final = 3
 """Maintenance intervals without a reply after which the server counts as down."""
@@ -99,7 +97,9 @@ class RedisTransport:
         )
         self._client = client = self._connect(0)
         self._reading_client = self._connect(MAX_BLOCK, one_by_one=True)
-        self._router = StreamRouter(keys, config.streams, config.stream_for)
+        router = StreamRouter(keys, config.streams, config.stream_for)
+        producer = keys.producer(consumer.name)
+        self._appender = Appender(client, producer, router, config)
         self._acks = Acks(consumer)
         self._reader = reader = Reader(consumer, self._reading_client, self._acks)
         self._leases = Leases(consumer, client)
@@ -176,31 +176,12 @@ class RedisTransport:
         types: Sequence[str] = (),
         ticket: int = 0,
     ) -> list[Exception | None]:
-        """Append encoded events, all or none, and once for each ticket.
+        """Append encoded events in order, and each once for each ticket.
 
         Raises:
-            TransportError: it is unknown whether they were appended.
+            TransportError: it is unknown whether any of them were appended.
         """
-        streams = self._router.by_stream(batch, types)
-        keys = (self._consumer.keys.producer(self._consumer.name), *streams)
-        args: list[Any] = [ticket, TICKET_SECONDS]
-        for raws in streams.values():
-            args += (len(raws), *raws)
-        if ON:
-            reach("before_publish")
-        needed = self._config.min_replicas
-        if needed:
-            # WAIT counts replicas for its own connection, so it is sent over the same.
-            wait = ("WAIT", needed, int(self._config.timeout * 1000 / 2))
-            commands = [scripts.PUBLISH.command(keys, args), wait]
-            _, reached = await self._client.pipe(commands)
-            if reached < needed:
-                raise TransportError(f"{reached} of {needed} replicas have the events")
-        else:
-            await self._client.eval(scripts.PUBLISH, keys, args)
-            if ON:
-                reach("after_publish")
-        return [None] * len(batch)
+        return await self._appender.append(batch, types, ticket)
 
     async def read(self, max_count: int, max_wait: float) -> list[Received]:
         """Wait for entries, up to `max_wait` seconds or a little longer.
