@@ -1,18 +1,18 @@
 """Mutants of evmon: each breaks one guarantee, and the checker must detect it."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
 
 from evmon._transports.base import DeadLetter, Outcome, Received
-from evmon._transports.redis import RedisTransport, address
+from evmon._transports.redis import RedisTransport
 from evmon._transports.redis.dead_letters import dead_fields
 from evmon._transports.redis.groups import ConsumerGroups
 from evmon._transports.redis.held import HeldEntries
-from evmon._transports.redis.pipelines import Command
+from evmon._transports.redis.link import Command, Link
 from evmon._transports.redis.reader import Reader
 from evmon.errors import TransportError
 
@@ -108,12 +108,16 @@ def non_atomic_dead_letters() -> None:
 
 
 def client_retries() -> None:
-    """Lets redis-py resend commands that the server may have executed."""
+    """Resends commands that the server may have executed."""
+    exchange = Link.exchange
 
-    def retry(*_: Any) -> Retry:
-        return Retry(NoBackoff(), 3)
+    async def wrong(self: Link, commands: Sequence[Command]) -> list[Any]:
+        for _ in range(3):
+            with contextlib.suppress(RedisError, OSError):
+                return await exchange(self, commands)
+        return await exchange(self, commands)
 
-    _patch(address, "Retry", retry)
+    _patch(Link, "exchange", wrong)
 
 
 MUTANTS: dict[str, Callable[[], None]] = {

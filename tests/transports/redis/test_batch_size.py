@@ -1,6 +1,6 @@
 """Batches are limited by bytes, shrink after failures and grow back."""
 
-from evmon._transports.redis.batch_size import MAX_BYTES, BatchSize
+from evmon._transports.redis.batch_size import GROW_AFTER, MAX_BYTES, BatchSize
 
 
 def test_as_many_as_wanted_while_sizes_are_unknown():
@@ -40,24 +40,24 @@ def test_the_number_is_halved_after_each_failure_down_to_one():
     assert 1 == size.of(8) == size.fitting([1, 1])
 
 
-def test_the_number_grows_back_while_batches_arrive():
+def test_the_number_grows_back_while_full_batches_arrive():
     size = BatchSize()
     size.of(8)
     size.failed()
-    size.of(8)
-    size.failed()
     asked = []
-    for _ in range(3):
-        asked.append(size.of(8))
+    for _ in range(2 * GROW_AFTER):
+        asked.append(size.of(16))
         size.arrived([1] * asked[-1])
 
-    assert [2, 4, 8] == asked
+    assert [4] * GROW_AFTER + [8] * GROW_AFTER == asked
+    assert 16 == size.of(16)
 
 
 def test_the_number_does_not_grow_while_fewer_events_arrive():
     size = BatchSize()
     size.of(8)
     size.failed()
-    size.arrived([1])
+    for _ in range(2 * GROW_AFTER):
+        size.arrived([1])
 
     assert 4 == size.of(8)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from evmon._transports.redis import scripts
 from evmon._transports.redis.consumer import Consumer
 from evmon._transports.redis.held import HeldEntries
-from evmon._transports.redis.pipelines import Command
+from evmon._transports.redis.link import Command
 from evmon._transports.redis.scripts import with_text
 
 _log = logging.getLogger("evmon.transport")

@@ -14,8 +14,9 @@ from evmon._telemetry.transport_recorder import no_recorder
 from evmon._transports.base import DeadLetter, Received
 from evmon._transports.dead_letters import UNREADABLE
 from evmon._transports.redis import scripts
-from evmon._transports.redis.address import connect, parse_address
+from evmon._transports.redis.address import parse_address
 from evmon._transports.redis.client import Client
+from evmon._transports.redis.connections import dial
 from evmon._transports.redis.entries import (
     DEAD_PREFIX,
     EVENT,
@@ -29,6 +30,8 @@ from evmon._transports.redis.entries import (
 )
 from evmon._transports.redis.held import Origin
 from evmon._transports.redis.keys import Keys
+from evmon._transports.redis.link import Link
+from evmon._transports.redis.topology import primary_of
 
 VERSION: Final = "1"
 """Version of the fields of a dead letter."""
@@ -107,13 +110,16 @@ class DeadLetterQueue:
 
     def __init__(self, url: str, service: str, config: RedisConfig) -> None:
         address = parse_address(url, config)
-        client = connect(address, config.timeout, config.timeout)
-        self._client = Client(client, address.secrets, no_recorder(), SYSTEM_CLOCK)
+        timeout, clock = config.timeout, SYSTEM_CLOCK
         self._keys = Keys(service)
+        self._primary = primary_of(address, self._keys.dead, timeout, clock)
+        link = Link(dial(address, timeout), self._primary)
+        self._client = Client(link, address.secrets, no_recorder(), clock, timeout)
 
     async def close(self) -> None:
         """Disconnect."""
         await self._client.close()
+        await self._primary.close()
 
     async def exists(self) -> bool:
         """Whether the service has a stream or dead letters."""

@@ -5,7 +5,7 @@ import shlex
 from collections.abc import Mapping
 from typing import Final
 
-from evmon._transports.redis.pipelines import Command
+from evmon._transports.redis.link import Command
 
 _TYPES: Final[Mapping[str, str]] = {
     "events": "stream",

@@ -16,7 +16,7 @@ from evmon._transports.redis.errors import BrokenError, GroupGoneError
 from evmon._transports.redis.groups import ConsumerGroups
 from evmon._transports.redis.held import HeldEntries
 from evmon._transports.redis.keys import MARK_SECONDS
-from evmon._transports.redis.pipelines import Command
+from evmon._transports.redis.link import Command
 from evmon.errors import TransportError
 
 MAX_BLOCK: Final = 2.0

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any, Final
 
-from evmon._transports.redis.pipelines import Command
+from evmon._transports.redis.link import Command
 
 _texts: Final[dict[str, str]] = {}
 """Text of each script by its digest."""

@@ -29,7 +29,7 @@ async def check_server(client: Client, *, require_durable: bool) -> None:
         TransportError: the server cannot be reached.
     """
     try:
-        info = await client.call("INFO")
+        info = parse_info(await client.call("INFO"))
     except BrokenError:
         raise
     except TransportError as error:
@@ -52,6 +52,13 @@ async def check_server(client: Client, *, require_durable: bool) -> None:
         )
 
 
+def parse_info(reply: bytes) -> dict[str, str]:
+    """Names and values of the reply to INFO."""
+    lines = reply.decode(errors="replace").splitlines()
+    parts = (line.partition(":") for line in lines)
+    return {name: value for name, colon, value in parts if colon}
+
+
 def too_old(info: Mapping[str, Any]) -> str:
     """An error message if the server is too old; empty if not.
 
@@ -70,13 +77,13 @@ def risks_of(info: Mapping[str, Any]) -> list[str]:
         info: reply to INFO.
     """
     risks = []
-    if not info.get("aof_enabled"):
+    if not int(info.get("aof_enabled", 0)):
         risks.append(
             "the server keeps no append-only file, so a restart forgets events"
             " (set appendonly yes)"
         )
     policy = str(info.get("maxmemory_policy", "noeviction"))
-    if info.get("maxmemory") and policy != "noeviction":
+    if int(info.get("maxmemory", 0)) and policy != "noeviction":
         evicted = (
             "whole streams" if policy.startswith("allkeys") else "evmon's expiring keys"
         )

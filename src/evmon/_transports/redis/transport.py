@@ -18,19 +18,22 @@ from evmon._telemetry.transport_recorder import TransportRecorder, no_recorder
 from evmon._transports.base import Outcome, Received
 from evmon._transports.redis import scripts
 from evmon._transports.redis.acks import Acks
-from evmon._transports.redis.address import connect, parse_address
+from evmon._transports.redis.address import parse_address
 from evmon._transports.redis.appender import Appender
 from evmon._transports.redis.client import Client
+from evmon._transports.redis.connections import dial
 from evmon._transports.redis.consumer import Consumer
 from evmon._transports.redis.errors import RefusedError
 from evmon._transports.redis.held import HeldEntries
 from evmon._transports.redis.keys import Keys
 from evmon._transports.redis.leases import Leases
+from evmon._transports.redis.link import Link
 from evmon._transports.redis.maintenance import Maintenance
 from evmon._transports.redis.reader import MAX_BLOCK, Reader
 from evmon._transports.redis.routing import StreamRouter
 from evmon._transports.redis.server_check import check_server
 from evmon._transports.redis.settlement import Settlement
+from evmon._transports.redis.topology import primary_of
 from evmon.errors import BusStateError, ConfigError, TransportError
 
 ACK_DELAY: Final = 0.02
@@ -95,8 +98,9 @@ class RedisTransport:
             recorder=self._recorder,
             clock=clock,
         )
+        self._primary = primary_of(self.address, keys.stream(), config.timeout, clock)
         self._client = client = self._connect(0)
-        self._reading_client = self._connect(MAX_BLOCK, one_by_one=True)
+        self._reading_client = self._connect(MAX_BLOCK)
         router = StreamRouter(keys, config.streams, config.stream_for)
         producer = keys.producer(consumer.name)
         self._appender = Appender(client, producer, router, config)
@@ -239,14 +243,12 @@ class RedisTransport:
         finally:
             await self._disconnect()
 
-    def _connect(self, max_block: float, *, one_by_one: bool = False) -> Client:
+    def _connect(self, max_block: float) -> Client:
         """A client whose commands may block for `max_block` seconds."""
         timeout = self._config.timeout
-        client = connect(self.address, timeout + max_block, timeout)
-        return Client(
-            *(client, self.address.secrets, self._recorder, self._clock),
-            one_by_one=one_by_one,
-        )
+        link = Link(dial(self.address, timeout, max_block), self._primary)
+        secret = self.address.secrets
+        return Client(link, secret, self._recorder, self._clock, timeout)
 
     async def _open(self, *, reads: bool) -> None:
         deadline = self._clock.monotonic() + self._config.connect_within
@@ -275,6 +277,7 @@ class RedisTransport:
     async def _disconnect(self) -> None:
         await self._reading_client.close()
         await self._client.close()
+        await self._primary.close()
 
     async def _leave_group(self) -> None:
         """Flush acknowledgements, and delete this consumer where nothing is pending."""

@@ -1,0 +1,86 @@
+"""Asks sentinels which server is the primary."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+from evmon._clock import Clock
+from evmon._transports.redis.connections import Dial, Server
+from evmon._transports.redis.link import Link
+from evmon._transports.redis.primary import FixedServer, Primary, answers
+
+CHECK_INTERVAL: Final = 1.0
+"""Seconds after which the sentinels are asked again before the next command."""
+
+
+@dataclass(frozen=True, slots=True)
+class Opinion:
+    """What a sentinel says about the primary.
+
+    Attributes:
+        epoch: number of the failover that made it the primary; the latest one is right.
+        server: host and port.
+        is_down: whether the sentinel does not reach it.
+    """
+
+    epoch: int
+    server: Server
+    is_down: bool
+
+
+class Sentinels:
+    """The finder of a primary that sentinels watch.
+
+    Args:
+        name: name by which they know it.
+        servers: the sentinels.
+        dial: opens connections to them.
+        clock: source of time.
+    """
+
+    check_interval: float | None = CHECK_INTERVAL
+
+    def __init__(
+        self, name: str, servers: Sequence[Server], dial: Dial, clock: Clock
+    ) -> None:
+        self._name = name
+        self._links = {
+            server: Link(dial, Primary(FixedServer(server), timeout=0, clock=clock))
+            for server in servers
+        }
+
+    async def find(self, lost: Server | None, within: float) -> Server:  # noqa: ARG002
+        """The primary, as the majority of the sentinels knows it."""
+        majority = len(self._links) // 2 + 1
+        opinions = await answers(self._ask, tuple(self._links), majority, within)
+        up = [opinion for opinion in opinions if not opinion.is_down]
+        if not up:
+            raise RedisConnectionError(f"the primary {self._name!r} is down")
+        return max(up, key=lambda opinion: opinion.epoch).server
+
+    async def close(self) -> None:
+        """Close the connections to the sentinels."""
+        for link in self._links.values():
+            await link.close()
+
+    async def _ask(self, server: Server) -> Opinion:
+        (reply,) = await self._links[server].exchange(
+            [("SENTINEL", "MASTER", self._name)]
+        )
+        if isinstance(reply, Exception):
+            raise reply
+        return _opinion(reply)
+
+
+def _opinion(reply: Sequence[Any]) -> Opinion:
+    """Parse the reply to SENTINEL MASTER: names and values in turn."""
+    texts = [part.decode() for part in reply]
+    state = dict(zip(texts[::2], texts[1::2], strict=False))
+    flags = state["flags"].split(",")
+    return Opinion(
+        epoch=int(state["config-epoch"]),
+        server=(state["ip"], int(state["port"])),
+        is_down="s_down" in flags or "o_down" in flags,
+    )
