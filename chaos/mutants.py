@@ -9,6 +9,8 @@ from redis.exceptions import RedisError
 
 from evmon._transports.base import DeadLetter, Outcome, Received
 from evmon._transports.redis import RedisTransport
+from evmon._transports.redis.acks import Acks
+from evmon._transports.redis.batch_size import BatchSize
 from evmon._transports.redis.dead_letters import dead_fields
 from evmon._transports.redis.groups import ConsumerGroups
 from evmon._transports.redis.held import HeldEntries
@@ -120,6 +122,36 @@ def client_retries() -> None:
     _patch(Link, "exchange", wrong)
 
 
+def unfenced_acks() -> None:
+    """Acknowledges entries that another consumer has reclaimed."""
+
+    def wrong(
+        self: Acks,  # noqa: ARG001
+        held: HeldEntries,
+        ids: Sequence[str],
+    ) -> Command:
+        return ("XACK", held.stream, held.group, *ids)
+
+    def report(self: Acks, reclaimed: Any) -> None:
+        """Nothing: the reply is a number."""
+
+    _patch(Acks, "command", wrong)
+    _patch(Acks, "report", report)
+
+
+def batches_by_count() -> None:
+    """Reads and publishes as many events at once as there are, however large."""
+
+    def of(self: BatchSize, wanted: int) -> int:  # noqa: ARG001
+        return wanted
+
+    def fitting(self: BatchSize, sizes: Sequence[int]) -> int:  # noqa: ARG001
+        return len(sizes)
+
+    _patch(BatchSize, "of", of)
+    _patch(BatchSize, "fitting", fitting)
+
+
 MUTANTS: dict[str, Callable[[], None]] = {
     mutant.__name__: mutant
     for mutant in (
@@ -130,6 +162,8 @@ MUTANTS: dict[str, Callable[[], None]] = {
         delconsumer_at_exit,
         non_atomic_dead_letters,
         client_retries,
+        unfenced_acks,
+        batches_by_count,
     )
 }
 

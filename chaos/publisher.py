@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from chaos.journal import POISON, Journal
+from chaos.mutants import apply
 from evmon import Batching, Event, EventBus, PublishRetry, RedisConfig
 
 
@@ -28,24 +29,28 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--batch-size", type=int, default=200)
     parser.add_argument("--poison-share", type=float, default=0.01)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--padding", type=int, default=0, help="bytes of each event")
+    parser.add_argument("--mutant", default="", help="mutant to apply")
     parser.add_argument("--min-replicas", type=int, default=0)
     parser.add_argument("--timeout", type=float, default=2.0)
     return parser.parse_args()
 
 
-def make(event_id: str, number: int) -> Event[Any]:
-    """An event with this id."""
+def make(event_id: str, number: int, padding: int = 0) -> Event[Any]:
+    """An event with this id, and so many bytes more."""
     return Event(
         id=event_id,
         source="chaos",
         type="chaos.event",
         time=datetime.now(timezone.utc),
-        data={"n": number},
+        data={"n": number, "padding": "x" * padding},
     )
 
 
 async def main(args: argparse.Namespace) -> None:
     """Publish until enough events were accepted."""
+    if args.mutant:
+        apply(args.mutant)
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     bus = EventBus(
@@ -70,7 +75,7 @@ async def main(args: argparse.Namespace) -> None:
                 number += 1
                 mark = POISON if rng.random() < args.poison_share else ""
                 ids.append(f"{args.name}-{number:07}{mark}")
-            results = await bus.publish_many(make(i, number) for i in ids)
+            results = await bus.publish_many(make(i, number, args.padding) for i in ids)
             outcomes = list(zip(ids, results, strict=True))
             good = [i for i, error in outcomes if error is None]
             bad = [i for i, error in outcomes if error is not None]

@@ -91,11 +91,25 @@ class RedisServer:
             self._process.wait(20)
             self._process = None
 
+    async def freeze(self, seconds: float) -> None:
+        """Stop the server with SIGSTOP for some seconds."""
+        if self._process is not None:
+            await freeze(self._process, seconds)
+
     async def kill(self) -> None:
         """Kill the server with SIGKILL and restart it from its append-only file."""
         self.stop(signal.SIGKILL)
         self.restarts += 1
         await self.start()
+
+
+async def freeze(process: "subprocess.Popen[bytes]", seconds: float) -> None:
+    """Stop a process with SIGSTOP for some seconds."""
+    process.send_signal(signal.SIGSTOP)
+    try:
+        await asyncio.sleep(seconds)
+    finally:
+        process.send_signal(signal.SIGCONT)
 
 
 def free_port() -> int:

@@ -19,6 +19,8 @@ _MODULES: Final = {
     "t11": "unknown_types",
     "t12": "abuse_metrics",
     "t14": "detect_mutants",
+    "t20": "freeze_processes",
+    "t21": "slow_link",
 }
 
 

@@ -11,6 +11,7 @@ from evmon.errors import TransportError
 
 MASK: Final = "***"
 _WRONG_TYPE: Final = "WRONGTYPE"
+_DENIED_IN_SCRIPT: Final = "ACL failure in script"
 FAILURES: Final = (
     redis_errors.RedisError,
     OSError,
@@ -31,6 +32,10 @@ class ReadOnlyError(TransportError):
     """The server is not the primary, and has run nothing; another one may be."""
 
 
+class PermissionDeniedError(TransportError):
+    """The user may not run a command, or use a key."""
+
+
 class BrokenError(TransportError):
     """The connection broke, or no reply came in time."""
 
@@ -49,6 +54,9 @@ def translate(error: BaseException, secrets: Iterable[str] = ()) -> TransportErr
     text = masked(str(error), secrets) or type(error).__name__
     if isinstance(error, redis_errors.ReadOnlyError | redis_errors.ClusterDownError):
         return ReadOnlyError(text)
+    denied = isinstance(error, redis_errors.NoPermissionError)
+    if denied or text.startswith(_DENIED_IN_SCRIPT):
+        return PermissionDeniedError(text)
     if isinstance(error, redis_errors.AuthenticationError) or "DB index" in text:
         return RefusedError(text)
     if not isinstance(error, redis_errors.ResponseError):

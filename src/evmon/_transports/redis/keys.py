@@ -18,7 +18,11 @@ class Keys:
     """
 
     def __init__(self, service: str) -> None:
+        self.service = service
+        """Name of the service."""
         self._prefix = f"evmon:{{{service}}}"
+        self.pattern = f"{self._prefix}:*"
+        """Pattern that matches all keys of the service."""
         self.dead = f"{self._prefix}:dead"
         """Stream of dead letters."""
         self.retry = f"{self._prefix}:retry"

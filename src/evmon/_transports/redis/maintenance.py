@@ -11,6 +11,7 @@ from evmon._transports.redis.consumer import Consumer
 from evmon._transports.redis.entries import time_of
 from evmon._transports.redis.errors import BrokenError, GroupGoneError
 from evmon._transports.redis.held import HeldEntries
+from evmon._transports.redis.permissions import describe, missing_permissions
 from evmon._transports.redis.reader import Reader
 from evmon.errors import TransportError
 
@@ -54,7 +55,7 @@ class Maintenance:
         self._interval = interval
         self._retention = retention
         self.problem = ""
-        """Which key had the wrong type at the last run; empty if none."""
+        """Which key had the wrong type, or which permission lacked, at the last run."""
 
     async def run(self) -> None:
         """Run every `interval` seconds until cancelled."""
@@ -78,7 +79,7 @@ class Maintenance:
         Raises:
             TransportError: the server cannot be reached, or refuses.
         """
-        await self._check_types()
+        await self._check()
         # The reader creates groups and promotes retries too, but it does not read while
         # every slot waits to settle its event, which may need a group or a promotion.
         try:
@@ -96,18 +97,27 @@ class Maintenance:
         while more:
             more = await self._reader.promote()
 
-    async def _check_types(self) -> None:
-        """Find a key of the wrong type, on which every attempt to settle fails."""
-        keys = self._consumer.keys
+    async def _check(self) -> None:
+        """Find what makes every attempt to settle fail.
+
+        That is a key of the wrong type, or a permission that the user lacks.
+        """
+        consumer = self._consumer
+        keys, service = consumer.keys, consumer.keys.service
         names = (keys.dead, keys.retry, keys.retry_entries, keys.runs)
+        wrong = []
         try:
-            wrong = await self._client.wrong_types(names)
+            wrong.append(
+                describe(await missing_permissions(self._client, service), service)
+            )
+            wrong += await self._client.wrong_types(names)
         except BrokenError:
             raise
         except TransportError as error:
-            _log.debug("cannot check the types of keys: %s", error)
-            return
-        problem = "; ".join(wrong)
+            _log.debug("cannot check keys and permissions: %s", error)
+            if not any(wrong):
+                return
+        problem = "; ".join(filter(None, wrong))
         if problem and problem != self.problem:
             _log.error("%s", problem)
         self.problem = problem

@@ -35,7 +35,11 @@ async def check_server(client: Client, *, require_durable: bool) -> None:
     except TransportError as error:
         if require_durable:
             raise ConfigError(f"require_durable: INFO is refused: {error}") from error
-        _log.warning("cannot check the server's settings: %s", error)
+        _log.warning(
+            "INFO is refused (%s): unknown are the server's version, whether it keeps an"
+            " append-only file, and whether it evicts keys",
+            error,
+        )
         return
     old = too_old(info)
     if old:

@@ -29,6 +29,7 @@ from evmon._transports.redis.keys import Keys
 from evmon._transports.redis.leases import Leases
 from evmon._transports.redis.link import Link
 from evmon._transports.redis.maintenance import Maintenance
+from evmon._transports.redis.permissions import check_permissions
 from evmon._transports.redis.reader import MAX_BLOCK, Reader
 from evmon._transports.redis.routing import StreamRouter
 from evmon._transports.redis.server_check import check_server
@@ -145,8 +146,8 @@ class RedisTransport:
             reads: whether events will be read, not only published.
 
         Raises:
-            ConfigError: the server refuses the login, or `require_durable` is set and
-                the server may lose events.
+            ConfigError: the server refuses the login, the user lacks a permission, or
+                `require_durable` is set and the server may lose events.
             TransportError: the server cannot be reached, or refuses.
         """
         try:
@@ -258,6 +259,7 @@ class RedisTransport:
                 await check_server(
                     self._client, require_durable=self._config.require_durable
                 )
+                await check_permissions(self._client, self.destination, reads=reads)
                 if reads:
                     await self._reader.groups.create()
                 break
