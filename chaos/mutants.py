@@ -2,18 +2,21 @@
 
 import asyncio
 import contextlib
+import hashlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from redis.exceptions import RedisError
 
 from evmon._transports.base import DeadLetter, Outcome, Received
-from evmon._transports.redis import RedisTransport
+from evmon._transports.redis import RedisTransport, scripts
 from evmon._transports.redis.dead_letters import dead_fields
 from evmon._transports.redis.groups import ConsumerGroups
 from evmon._transports.redis.held import HeldEntries
 from evmon._transports.redis.link import Command, Link
+from evmon._transports.redis.primary import Primary
 from evmon._transports.redis.reader import Reader
+from evmon._transports.redis.scripts import Script
 from evmon.errors import TransportError
 
 
@@ -120,6 +123,47 @@ def client_retries() -> None:
     _patch(Link, "exchange", wrong)
 
 
+def undeclared_stream() -> None:
+    """Promotes retries to streams that the script does not declare."""
+    promote = scripts.PROMOTE
+    declares = "local KEYS = {KEYS[1], KEYS[2], KEYS[3], unpack(ARGV, 2)}\n"
+    text = declares + promote.text
+    sha1 = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
+    scripts._texts[sha1] = text
+
+    class Wrong(Script):
+        def command(self, keys: Sequence[str | bytes], args: Sequence[Any]) -> Command:
+            return super().command(keys[:3], (*args, *keys[3:]))
+
+    _patch(scripts, "PROMOTE", Wrong(text, sha1))
+
+
+def wait_elsewhere() -> None:
+    """Sends WAIT over a connection that has written nothing, so it waits for nothing."""
+    exchange = Link.exchange
+
+    async def wrong(self: Link, commands: Sequence[Command]) -> list[Any]:
+        if commands[-1][0] != "WAIT":
+            return await exchange(self, commands)
+        replies = await exchange(self, commands[:-1])
+        idle, self._idle = self._idle, []
+        waited = await exchange(self, commands[-1:])
+        self._idle += idle
+        return replies + waited
+
+    _patch(Link, "exchange", wrong)
+
+
+def old_connections() -> None:
+    """Keeps using connections after the primary has changed."""
+
+    async def wrong(self: Link) -> None:
+        pass
+
+    _patch(Link, "_drop_outdated", wrong)
+    _patch(Primary, "is_unconfirmed", False)
+
+
 MUTANTS: dict[str, Callable[[], None]] = {
     mutant.__name__: mutant
     for mutant in (
@@ -132,11 +176,18 @@ MUTANTS: dict[str, Callable[[], None]] = {
         client_retries,
     )
 }
+"""Mutants that a single server shows."""
+
+TOPOLOGY_MUTANTS: dict[str, Callable[[], None]] = {
+    mutant.__name__: mutant
+    for mutant in (undeclared_stream, wait_elsewhere, old_connections)
+}
+"""Mutants that several servers show."""
 
 
 def apply(name: str) -> None:
     """Patch evmon in this process with a mutant."""
-    MUTANTS[name]()
+    (MUTANTS | TOPOLOGY_MUTANTS)[name]()
 
 
 def _patch(target: Any, name: str, wrong: Any) -> None:

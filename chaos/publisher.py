@@ -30,6 +30,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--min-replicas", type=int, default=0)
     parser.add_argument("--timeout", type=float, default=2.0)
+    parser.add_argument("--mutant", default="", help="mutant of evmon to apply")
     return parser.parse_args()
 
 
@@ -46,6 +47,10 @@ def make(event_id: str, number: int) -> Event[Any]:
 
 async def main(args: argparse.Namespace) -> None:
     """Publish until enough events were accepted."""
+    if args.mutant:
+        from chaos.mutants import apply
+
+        apply(args.mutant)
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     bus = EventBus(

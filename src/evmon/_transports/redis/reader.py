@@ -271,6 +271,9 @@ class Reader:
         sent = False
         try:
             replies = await self._client.pipe(commands)
+            acked = zip(acks, replies, strict=False)
+            if any(count < len(batch) for (_, batch), count in acked):
+                await self._client.check_primary()
             sent = True
             if ON and acks:
                 reach("after_ack")

@@ -69,6 +69,8 @@ class Settlement:
         except (BrokenError, asyncio.CancelledError):
             self.in_doubt.add(received)
             raise
+        if done == 0 and not in_doubt:
+            await self._client.check_primary()
         if retries:
             self._reader.retry_scheduled()
         if ON:

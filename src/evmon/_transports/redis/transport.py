@@ -234,7 +234,9 @@ class RedisTransport:
             batch = held.start_acks()
             sent = False
             try:
-                await self._client.call("XACK", held.stream, held.group, *batch)
+                acked = await self._client.call("XACK", held.stream, held.group, *batch)
+                if acked < len(batch):
+                    await self._client.check_primary()
                 sent = True
                 if ON:
                     reach("after_ack")
