@@ -10,6 +10,7 @@ from redis.exceptions import RedisError
 
 from evmon._transports.base import DeadLetter, Outcome, Received
 from evmon._transports.redis import RedisTransport, scripts
+from evmon._transports.redis.connections import Server
 from evmon._transports.redis.dead_letters import dead_fields
 from evmon._transports.redis.groups import ConsumerGroups
 from evmon._transports.redis.held import HeldEntries
@@ -139,19 +140,35 @@ def undeclared_stream() -> None:
 
 
 def wait_elsewhere() -> None:
-    """Sends WAIT over a connection that has written nothing, so it waits for nothing."""
+    """Sends WAIT to another node of the cluster, which has written nothing."""
     exchange = Link.exchange
 
     async def wrong(self: Link, commands: Sequence[Command]) -> list[Any]:
         if commands[-1][0] != "WAIT":
             return await exchange(self, commands)
-        replies = await exchange(self, commands[:-1])
-        idle, self._idle = self._idle, []
-        waited = await exchange(self, commands[-1:])
-        self._idle += idle
-        return replies + waited
+        *replies, nodes = await exchange(self, [*commands[:-1], ("CLUSTER", "NODES")])
+        connection = await self._dial(
+            _other_primary(nodes.decode(), await self.primary.server())
+        )
+        await connection.send_command(*commands[-1])
+        replies.append(await connection.read_response())
+        await connection.disconnect()
+        return replies
 
     _patch(Link, "exchange", wrong)
+
+
+def _other_primary(nodes: str, owner: Server) -> Server:
+    """A primary with a replica, and without the slot, from the reply to CLUSTER NODES."""
+    rows = [line.split() for line in nodes.splitlines()]
+    with_replicas = {row[3] for row in rows}
+    address = next(
+        row[1].partition("@")[0]
+        for row in rows
+        if row[0] in with_replicas and not row[1].startswith(f"{owner[0]}:{owner[1]}@")
+    )
+    host, _, port = address.rpartition(":")
+    return host, int(port)
 
 
 def old_connections() -> None:
