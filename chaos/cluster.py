@@ -27,10 +27,11 @@ class Cluster:
     Args:
         folder: directory for the files of the servers.
         replicas: number of replicas of each primary.
+        key: a key in that slot.
     """
 
-    def __init__(self, folder: Path, replicas: Sequence[int]) -> None:
-        self.slot = key_slot(KEY.encode())
+    def __init__(self, folder: Path, replicas: Sequence[int], key: str = KEY) -> None:
+        self.slot = key_slot(key.encode())
         self.nodes: list[RedisServer] = []
         self._replicas = replicas
         for number in range(len(replicas) + sum(replicas)):

@@ -15,7 +15,6 @@ from evmon._transports.redis.dead_letters import dead_fields
 from evmon._transports.redis.groups import ConsumerGroups
 from evmon._transports.redis.held import HeldEntries
 from evmon._transports.redis.link import Command, Link
-from evmon._transports.redis.primary import Primary
 from evmon._transports.redis.reader import Reader
 from evmon._transports.redis.scripts import Script
 from evmon.errors import TransportError
@@ -171,16 +170,6 @@ def _other_primary(nodes: str, owner: Server) -> Server:
     return host, int(port)
 
 
-def old_connections() -> None:
-    """Keeps using connections after the primary has changed."""
-
-    async def wrong(self: Link) -> None:
-        pass
-
-    _patch(Link, "_drop_outdated", wrong)
-    _patch(Primary, "is_unconfirmed", False)
-
-
 MUTANTS: dict[str, Callable[[], None]] = {
     mutant.__name__: mutant
     for mutant in (
@@ -196,8 +185,7 @@ MUTANTS: dict[str, Callable[[], None]] = {
 """Mutants that a single server shows."""
 
 TOPOLOGY_MUTANTS: dict[str, Callable[[], None]] = {
-    mutant.__name__: mutant
-    for mutant in (undeclared_stream, wait_elsewhere, old_connections)
+    mutant.__name__: mutant for mutant in (undeclared_stream, wait_elsewhere)
 }
 """Mutants that several servers show."""
 

@@ -5,6 +5,7 @@ It exits when enough events were accepted, or after the current batch on SIGTERM
 
 import argparse
 import asyncio
+import contextlib
 import os
 import random
 import signal
@@ -25,6 +26,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--events", type=int, required=True)
     parser.add_argument("--name", required=True, help="prefix of event ids")
     parser.add_argument("--rate", type=float, default=0, help="events/s; 0: no limit")
+    parser.add_argument("--pause", type=float, default=0, help="s between bursts")
     parser.add_argument("--batch-size", type=int, default=200)
     parser.add_argument("--poison-share", type=float, default=0.01)
     parser.add_argument("--seed", type=int, default=0)
@@ -43,6 +45,12 @@ def make(event_id: str, number: int) -> Event[Any]:
         time=datetime.now(timezone.utc),
         data={"n": number},
     )
+
+
+async def pause(seconds: float, stop: asyncio.Event) -> None:
+    """Wait for some seconds, or until the process is to stop."""
+    with contextlib.suppress(asyncio.TimeoutError):
+        await asyncio.wait_for(stop.wait(), seconds)
 
 
 async def main(args: argparse.Namespace) -> None:
@@ -82,6 +90,8 @@ async def main(args: argparse.Namespace) -> None:
             accepted.write("".join(f"{i}\n" for i in good))
             refused.write("".join(f"{i}\n" for i in bad))
             count += len(good)
+            if args.pause:
+                await pause(args.pause, stop)
             if args.rate:
                 ahead = count / args.rate - (time.monotonic() - started)
                 if ahead > 0:

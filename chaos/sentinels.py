@@ -106,8 +106,7 @@ class WatchedPrimary:
 
 
 def _knows_all(sentinel: RedisServer) -> bool:
-    words = sentinel.execute("SENTINEL", "MASTER", NAME)
-    state = dict(zip(words[::2], words[1::2], strict=True))
+    state = sentinel.execute("SENTINEL", "MASTER", NAME)
     return (
         int(state["num-slaves"]) == REPLICAS
         and int(state["num-other-sentinels"]) == SENTINELS - 1
