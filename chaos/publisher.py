@@ -5,6 +5,7 @@ It exits when enough events were accepted, or after the current batch on SIGTERM
 
 import argparse
 import asyncio
+import contextlib
 import os
 import random
 import signal
@@ -14,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from chaos.journal import POISON, Journal
-from chaos.mutants import apply
 from evmon import Batching, Event, EventBus, PublishRetry, RedisConfig
 
 
@@ -26,13 +26,14 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--events", type=int, required=True)
     parser.add_argument("--name", required=True, help="prefix of event ids")
     parser.add_argument("--rate", type=float, default=0, help="events/s; 0: no limit")
+    parser.add_argument("--pause", type=float, default=0, help="s between bursts")
     parser.add_argument("--batch-size", type=int, default=200)
     parser.add_argument("--poison-share", type=float, default=0.01)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--padding", type=int, default=0, help="bytes of each event")
-    parser.add_argument("--mutant", default="", help="mutant to apply")
     parser.add_argument("--min-replicas", type=int, default=0)
     parser.add_argument("--timeout", type=float, default=2.0)
+    parser.add_argument("--mutant", default="", help="mutant of evmon to apply")
     return parser.parse_args()
 
 
@@ -47,9 +48,17 @@ def make(event_id: str, number: int, padding: int = 0) -> Event[Any]:
     )
 
 
+async def pause(seconds: float, stop: asyncio.Event) -> None:
+    """Wait for some seconds, or until the process is to stop."""
+    with contextlib.suppress(asyncio.TimeoutError):
+        await asyncio.wait_for(stop.wait(), seconds)
+
+
 async def main(args: argparse.Namespace) -> None:
     """Publish until enough events were accepted."""
     if args.mutant:
+        from chaos.mutants import apply
+
         apply(args.mutant)
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
@@ -82,6 +91,8 @@ async def main(args: argparse.Namespace) -> None:
             accepted.write("".join(f"{i}\n" for i in good))
             refused.write("".join(f"{i}\n" for i in bad))
             count += len(good)
+            if args.pause:
+                await pause(args.pause, stop)
             if args.rate:
                 ahead = count / args.rate - (time.monotonic() - started)
                 if ahead > 0:

@@ -2,12 +2,13 @@
 
 import asyncio
 import json
+import signal
+import subprocess
 from collections import Counter
 from dataclasses import replace
 
 from chaos.checker import FaultCounts, Outcome, check
 from chaos.journal import id_fraction, is_fickle
-from chaos.redis_server import freeze
 from chaos.result import Options, Result
 from chaos.testbed import STREAM, UNLIMITED, Testbed, start_testbed
 
@@ -19,7 +20,7 @@ RETRY_SHARE = 0.1
 FICKLE_SHARE = 0.3
 POISON_SHARE = 0.2
 SLOW_SHARE = 0.3
-SLOW_SECONDS = 2.0
+SLOW_SECONDS = 3.0
 """Long enough that a reclaimed event is still handled when its first consumer goes on."""
 
 _TAKEN_FOR_AN_ORPHAN = "was removed from the group's pending entries"
@@ -58,11 +59,13 @@ async def freeze_all(seed: int, freezes: int, mutant: str = "") -> Result:
         )
         await bed.wait_for_entries(200)
         for _ in range(freezes):
-            await freeze(bed.rng.choice(bed.consumers).process, _seconds(bed))
+            await _freeze(bed.rng.choice(bed.consumers).process, _seconds(bed))
             await asyncio.sleep(LEASE)
         for _ in range(others):
-            await freeze(publisher, _seconds(bed))
-            await bed.server.freeze(_seconds(bed))
+            await _freeze(publisher, _seconds(bed))
+            bed.server.freeze()
+            await asyncio.sleep(_seconds(bed))
+            bed.server.unfreeze()
             await asyncio.sleep(2 * LEASE)
         publisher.terminate()
         await bed.wait_until_published()
@@ -108,6 +111,13 @@ def settled_twice(bed: Testbed) -> list[str]:
     if orphans:
         problems.append(f"{orphans} acknowledged by a consumer that did not own them")
     return problems
+
+
+async def _freeze(process: "subprocess.Popen[bytes]", seconds: float) -> None:
+    """Stop a process with SIGSTOP for some seconds."""
+    process.send_signal(signal.SIGSTOP)
+    await asyncio.sleep(seconds)
+    process.send_signal(signal.SIGCONT)
 
 
 def _may_be_dead(event_id: str) -> bool:

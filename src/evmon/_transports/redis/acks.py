@@ -31,12 +31,17 @@ class Acks:
         args = (held.group, self._consumer.name, *ids)
         return with_text(scripts.ACK.command((held.stream,), args))
 
-    def report(self, reclaimed: Sequence[bytes]) -> None:
+    def report(self, reply: tuple[int, Sequence[bytes]], ids: Sequence[str]) -> bool:
         """Report entries that were handled here and belong to another consumer.
 
         Args:
-            reclaimed: reply to the command.
+            reply: reply to the command.
+            ids: the ids that were sent.
+
+        Returns:
+            False if the server has no entry for some of the ids.
         """
+        acked, reclaimed = reply
         for entry_id in reclaimed:
             self._consumer.recorder.lease_lost()
             _log.warning(
@@ -44,3 +49,4 @@ class Acks:
                 " it is handled twice",
                 entry_id.decode(),
             )
+        return acked + len(reclaimed) == len(ids)

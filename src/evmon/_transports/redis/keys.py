@@ -31,6 +31,8 @@ class Keys:
         """Hash: stream and fields of each scheduled retry."""
         self.runs = f"{self._prefix}:runs"
         """Hash: by stream and group, the server run whose counters were last verified."""
+        self.clock = f"{self._prefix}:clock"
+        """Hash: what is known of the server's clock."""
 
     def stream(self, name: str = "") -> str:
         """The service's own stream, or an additional one."""

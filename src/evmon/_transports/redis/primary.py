@@ -144,14 +144,17 @@ async def answers(
     servers: Sequence[Server],
     enough: int,
     within: float,
+    *,
+    grace: float = 0.0,
 ) -> list[_T]:
-    """Ask several servers at once, and return the first answers.
+    """Ask several servers at once, and return the answers.
 
     Args:
         ask: asks one; what it raises counts as no answer.
         servers: servers to ask.
         enough: number of answers after which the others are ignored.
         within: seconds after which they are ignored as well.
+        grace: seconds to wait for the others when there are enough answers.
 
     Raises:
         redis.exceptions.ConnectionError: none answered.
@@ -164,8 +167,9 @@ async def answers(
             found.append(await ask(server))
         except FAILURES as error:
             errors[server] = str(error)
-        if len(found) >= enough:
-            tasks.cancel_scope.cancel()
+        if len(found) == enough:
+            limit = anyio.current_time() + grace
+            tasks.cancel_scope.deadline = min(tasks.cancel_scope.deadline, limit)
 
     with anyio.move_on_after(within):
         async with anyio.create_task_group() as tasks:

@@ -82,8 +82,6 @@ class Reader:
         self._scheduled_during_read = True
         self._failure = ""
         self._failed_at = 0.0
-        self.server_ahead = 0.0
-        """Seconds by which the server's clock is ahead of this process's clock."""
 
     @property
     def failure(self) -> str:
@@ -296,14 +294,18 @@ class Reader:
         sent = False
         try:
             replies = await self._client.pipe(commands)
+            acked = [
+                self._acks.report(reply, batch)
+                for (_, batch), reply in zip(acks, replies, strict=False)
+            ]
+            if not all(acked):
+                await self._client.check_primary()
             sent = True
             if ON and acks:
                 reach("after_ack")
         finally:
             for held, batch in acks:
                 held.end_acks(batch, sent=sent)
-        for reclaimed in replies[: len(acks)]:
-            self._acks.report(reclaimed)
         if checks_schedule:
             self._retries_scheduled = bool(replies[-2]) or self._scheduled_during_read
         entries = self._add(replies[-1])
@@ -362,17 +364,22 @@ class Reader:
 
     def _waits(self, entries: Sequence[Received]) -> list[float]:
         """Seconds since each entry was published; retries and replays are left out."""
-        now = self._consumer.clock.time() + self.server_ahead
-        waits = []
-        last, wait = "", 0.0
+        clock = self._consumer.server_clock
+        now = clock.time()
+        waits: list[float] = []
+        last = ""
+        wait: float | None = None
         for entry in entries:
             if entry.token.extra.group:
                 continue
             # Entries of one batch share the milliseconds of their ids.
             added, _, _ = entry.id.partition("-")
             if added != last:
-                last, wait = added, max(now - time_of(added), 0.0)
-            waits.append(wait)
+                since = time_of(added)
+                known = clock.is_age_known(since, now)
+                last, wait = added, max(now - since, 0.0) if known else None
+            if wait is not None:
+                waits.append(wait)
         return waits
 
     async def _ack_trimmed(self, held: HeldEntries, ids: Sequence[bytes]) -> None:

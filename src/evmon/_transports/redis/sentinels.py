@@ -14,6 +14,9 @@ from evmon._transports.redis.primary import FixedServer, Primary, answers
 CHECK_INTERVAL: Final = 1.0
 """Seconds after which the sentinels are asked again before the next command."""
 
+GRACE: Final = 0.05
+"""Seconds to wait for the minority: one of them may be the first to know a new primary."""
+
 
 @dataclass(frozen=True, slots=True)
 class Opinion:
@@ -52,9 +55,11 @@ class Sentinels:
         }
 
     async def find(self, lost: Server | None, within: float) -> Server:  # noqa: ARG002
-        """The primary, as the majority of the sentinels knows it."""
+        """The primary, as those of the sentinels know it that were told last."""
         majority = len(self._links) // 2 + 1
-        opinions = await answers(self._ask, tuple(self._links), majority, within)
+        opinions = await answers(
+            *(self._ask, tuple(self._links), majority, within), grace=GRACE
+        )
         up = [opinion for opinion in opinions if not opinion.is_down]
         if not up:
             raise RedisConnectionError(f"the primary {self._name!r} is down")

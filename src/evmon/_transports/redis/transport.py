@@ -33,6 +33,7 @@ from evmon._transports.redis.permissions import check_permissions
 from evmon._transports.redis.reader import MAX_BLOCK, Reader
 from evmon._transports.redis.routing import StreamRouter
 from evmon._transports.redis.server_check import check_server
+from evmon._transports.redis.server_clock import ServerClock
 from evmon._transports.redis.settlement import Settlement
 from evmon._transports.redis.topology import primary_of
 from evmon.errors import BusStateError, ConfigError, TransportError
@@ -98,6 +99,7 @@ class RedisTransport:
             lease=config.lease,
             recorder=self._recorder,
             clock=clock,
+            server_clock=ServerClock(clock),
         )
         self._primary = primary_of(self.address, keys.stream(), config.timeout, clock)
         self._client = client = self._connect(0)
@@ -219,7 +221,9 @@ class RedisTransport:
             sent = False
             try:
                 command = self._acks.command(held, batch)
-                self._acks.report(await self._client.call(*command))
+                reply = await self._client.call(*command)
+                if not self._acks.report(reply, batch):
+                    await self._client.check_primary()
                 sent = True
                 if ON:
                     reach("after_ack")
