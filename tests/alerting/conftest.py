@@ -17,6 +17,8 @@ ROOT = Path(__file__).parents[2]
 VARIABLES = {
     "$__rate_interval": "10s",
     "$__interval": "1s",
+    "$cluster": ".*",
+    "$namespace": ".*",
     "$job": ".+",
     "$instance": ".+",
     "$destination": ".+",

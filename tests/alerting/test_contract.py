@@ -26,7 +26,7 @@ from evmon._alerting.rules.recording import recording_rules
 from evmon._telemetry.instruments import INSTRUMENTS
 from evmon._telemetry.naming import prometheus_name
 
-SCRAPE_LABELS = {"job", "instance", "__name__"}
+SCRAPE_LABELS = {"cluster", "namespace", "job", "instance", "__name__"}
 FROM_PROMETHEUS = {"up"}
 
 OPTIONAL_LABELS = {

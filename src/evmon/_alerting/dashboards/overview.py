@@ -3,6 +3,7 @@
 from evmon._alerting.dashboards.overview_rows import (
     cache_and_memory,
     discovery,
+    processes,
     retries,
 )
 from evmon._alerting.dashboards.panels import (
@@ -22,6 +23,7 @@ from evmon._alerting.dashboards.queries import (
     memory_limits,
     recent_retries,
 )
+from evmon._alerting.dashboards.targets import targets
 from evmon._alerting.promql import series
 from evmon._settings.thresholds import Thresholds
 from evmon._telemetry import instruments as i
@@ -34,11 +36,13 @@ def overview(limits: Thresholds) -> Board:
         "evmon / Overview",
         "Is the service within its limits? Cache, memory, discovery, retries.",
         (
+            Row("Targets", targets()),
             Row("Limits", _limits(limits)),
             Row("Alerts", (_alerts(),)),
             Row("Metadata cache and memory", cache_and_memory(limits)),
             Row("Discovery", discovery(limits)),
             Row("Retries", retries(limits)),
+            Row("Processes", processes()),
         ),
     )
 
@@ -120,6 +124,7 @@ def _not_ready() -> Panel:
         queries=(Query(or_zero(f"count({series(i.CONSUMER_READY, PROCESS)} == 0)")),),
         limits=(Limit(1, "red"),),
         width=4,
+        no_value="no process reports",
     )
 
 

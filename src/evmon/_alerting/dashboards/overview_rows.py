@@ -9,7 +9,6 @@ from evmon._alerting.dashboards.panels import (
     heatmap,
     or_zero,
     quantiles,
-    quantiles_or_zero,
     rate,
 )
 from evmon._alerting.dashboards.queries import (
@@ -23,6 +22,38 @@ from evmon._alerting.dashboards.queries import (
 from evmon._alerting.promql import PER_INSTANCE, by, series
 from evmon._settings.thresholds import Thresholds
 from evmon._telemetry import instruments as i
+from evmon._telemetry.naming import prometheus_label
+
+
+def processes() -> tuple[Panel, ...]:
+    """Return the panels on the processes themselves."""
+    return (_uptime(), _overflowed_series())
+
+
+def _uptime() -> Panel:
+    return Panel(
+        title="Uptime",
+        description="Falls to 0 when a process restarts.",
+        unit="s",
+        queries=(
+            Query(by(PER_INSTANCE, series(i.UPTIME, PROCESS), "min"), PROCESS_LEGEND),
+        ),
+        width=12,
+        alerts=("EvmonRestarting",),
+    )
+
+
+def _overflowed_series() -> Panel:
+    labels = f'{PROCESS},{prometheus_label("otel.metric.overflow")}!=""'
+    overflowed = f'count({{__name__=~"evmon_.+|messaging_.+",{labels}}})'
+    return Panel(
+        title="Series that stand for many",
+        description="Sets of attributes beyond the limit are counted together.",
+        unit="short",
+        queries=(Query(or_zero(overflowed), "series"),),
+        width=12,
+        alerts=("EvmonCardinalityOverflow",),
+    )
 
 
 def cache_and_memory(limits: Thresholds) -> tuple[Panel, ...]:
@@ -45,6 +76,8 @@ def _cache_hit_rate_by_process(limits: Thresholds) -> Panel:
         queries=(Query(hit_rate(PER_INSTANCE), PROCESS_LEGEND),),
         limits=hit_rate_limits(limits),
         below=True,
+        no_value="no lookups",
+        alerts=("EvmonCacheHitRateLow",),
     )
 
 
@@ -93,6 +126,7 @@ def _memory_by_process(limits: Thresholds) -> Panel:
             Query(unique, f"{PROCESS_LEGEND} unique"),
         ),
         limits=memory_limits(limits),
+        alerts=("EvmonMemoryHigh",),
     )
 
 
@@ -115,7 +149,8 @@ def _scan_of_a_provider() -> Panel:
         title="Scan of a provider",
         description="Time of a scan after a miss.",
         unit="s",
-        queries=quantiles_or_zero(i.CACHE_SCAN_DURATION, PROCESS),
+        queries=quantiles(i.CACHE_SCAN_DURATION, PROCESS),
+        no_value="no scans",
     )
 
 
@@ -140,6 +175,8 @@ def _batch_duration(limits: Thresholds) -> Panel:
         unit="s",
         queries=quantiles(instrument, PROCESS),
         limits=(Limit(limits.processing_warning_ms / 1000, "yellow"),),
+        no_value="no batches",
+        alerts=("EvmonDiscoveryBatchP95High",),
     )
 
 
@@ -161,6 +198,8 @@ def _average_batch_duration_by_process(limits: Thresholds) -> Panel:
         unit="ms",
         queries=(Query(batch_average(PER_INSTANCE), PROCESS_LEGEND),),
         limits=(Limit(limits.processing_warning_ms, "yellow"),),
+        no_value="no batches",
+        alerts=("EvmonDiscoveryProcessingSlow",),
     )
 
 
@@ -189,6 +228,7 @@ def _providers_by_outcome() -> Panel:
                 "{{evmon_discovery_outcome}}",
             ),
         ),
+        alerts=("EvmonDiscoveryFailed",),
     )
 
 
@@ -219,6 +259,7 @@ def _retries_by_process(limits: Thresholds) -> Panel:
         unit="short",
         queries=(Query(recent_retries(), PROCESS_LEGEND),),
         limits=(Limit(limits.retries_warning, "yellow"),),
+        alerts=("EvmonRetriesHigh",),
     )
 
 
@@ -250,4 +291,5 @@ def _given_up() -> Panel:
                 "{{evmon_retry_component}} {{error_type}}",
             ),
         ),
+        alerts=("EvmonRetriesExhausted",),
     )
