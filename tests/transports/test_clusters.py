@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import itertools
 from functools import partial
 
 import pytest
@@ -47,6 +48,18 @@ async def make_in():
     yield make
     for transport in opened:
         await transport.close()
+
+
+async def publish_until_accepted(transport, ticket, within=15):
+    async def publish():
+        accepted = False
+        while not accepted:
+            with contextlib.suppress(TransportError):
+                await transport.publish([b"x"], ["x"], ticket)
+                accepted = True
+            await asyncio.sleep(0.05)
+
+    await asyncio.wait_for(publish(), within)
 
 
 async def test_a_moved_slot_is_followed(make_cluster, make_in):
@@ -134,18 +147,17 @@ async def test_min_replicas_waits_for_replicas_of_the_node_that_has_the_slot(
 ):
     cluster = await make_cluster(1, 1)
     t = await make_in(cluster, min_replicas=1, timeout=0.5)
-    await t.publish([b"a"], ["a"], 1)
-    (replica,) = cluster.replicas_of(cluster.owner())
-    replica.freeze()
-    for ticket in range(2, 6):
-        with pytest.raises(TransportError, match="0 of 1 replicas"):
-            await t.publish([b"b"], ["b"], ticket)
-    replica.unfreeze()
-    await t.publish([b"c"], ["c"], 6)
-
-    await cluster.move_slot(sorted, NOW)
-    for ticket in range(7, 10):
-        await t.publish([b"d"], ["d"], ticket)
+    tickets = itertools.count(1)
+    for _ in range(2):
+        await publish_until_accepted(t, next(tickets))
+        (replica,) = cluster.replicas_of(cluster.owner())
+        replica.freeze()
+        for _ in range(3):
+            with pytest.raises(TransportError, match="0 of 1 replicas"):
+                await t.publish([b"b"], ["b"], next(tickets))
+        replica.unfreeze()
+        await publish_until_accepted(t, next(tickets))
+        await cluster.move_slot(sorted, NOW)
 
 
 async def test_publishing_goes_on_after_the_node_with_the_slot_was_killed(
@@ -157,14 +169,6 @@ async def test_publishing_goes_on_after_the_node_with_the_slot_was_killed(
     owner = cluster.owner()
     await asyncio.to_thread(owner.stop, 9)
 
-    async def publish():
-        published = False
-        while not published:
-            with contextlib.suppress(TransportError):
-                await t.publish([b"b"], ["b"], 2)
-                published = True
-            await asyncio.sleep(0.1)
-
-    await asyncio.wait_for(publish(), 15)
+    await publish_until_accepted(t, 2)
     assert 2 == cluster.execute("XLEN", STREAM)
     await eventually(lambda: "" == t.problem)

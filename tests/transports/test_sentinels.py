@@ -93,6 +93,7 @@ async def test_a_frozen_primary_costs_one_read(watched, make_watched):
     t = await make_watched()
     await t.publish([b"a"])
     await read_all(t, 1)
+    await t.read(1, 0.01)
     old = watched.primary()
     old.freeze()
     with pytest.raises(TransportError):
@@ -104,6 +105,24 @@ async def test_a_frozen_primary_costs_one_read(watched, make_watched):
     (received,) = await t.read(1, 0.5)
     assert b"b" == received.raw
     old.unfreeze()
+
+
+async def test_a_frozen_primary_costs_one_publish(watched, make_watched):
+    t = await make_watched()
+    await asyncio.gather(*(t.publish([b"a"]) for _ in range(20)))
+    old = watched.primary()
+    old.freeze()
+    failed = 0
+    while failed < 5:
+        try:
+            await t.publish([b"b"], ["b"], 1)
+            break
+        except TransportError:
+            failed += 1
+            await eventually(lambda: watched.primary() is not old, 15)
+    old.unfreeze()
+
+    assert 1 == failed
 
 
 async def test_calls_go_on_without_sentinels(watched, make_watched):

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from redis.exceptions import ConnectionError as RedisConnectionError
 
@@ -71,21 +71,32 @@ class Sentinels:
             await link.close()
 
     async def _ask(self, server: Server) -> Opinion:
-        (reply,) = await self._links[server].exchange(
-            [("SENTINEL", "MASTER", self._name)]
+        replies = await self._links[server].exchange(
+            [
+                ("SENTINEL", "GET-MASTER-ADDR-BY-NAME", self._name),
+                ("SENTINEL", "MASTER", self._name),
+            ]
         )
-        if isinstance(reply, Exception):
-            raise reply
-        return _opinion(reply)
+        for reply in replies:
+            if isinstance(reply, Exception):
+                raise reply
+        return _opinion(*replies)
 
 
-def _opinion(reply: Sequence[Any]) -> Opinion:
-    """Parse the reply to SENTINEL MASTER: names and values in turn."""
-    texts = [part.decode() for part in reply]
-    state = dict(zip(texts[::2], texts[1::2], strict=False))
-    flags = state["flags"].split(",")
+def _opinion(address: Sequence[bytes], state: Sequence[bytes]) -> Opinion:
+    """Parse the replies of a sentinel.
+
+    Args:
+        address: host and port. While a failover ends, they are those of the new primary.
+        state: names and values in turn, still of the old one at that time.
+    """
+    server = (address[0].decode(), int(address[1]))
+    texts = [part.decode() for part in state]
+    known = dict(zip(texts[::2], texts[1::2], strict=False))
+    flags = known["flags"].split(",")
+    is_same = server == (known["ip"], int(known["port"]))
     return Opinion(
-        epoch=int(state["config-epoch"]),
-        server=(state["ip"], int(state["port"])),
-        is_down="s_down" in flags or "o_down" in flags,
+        epoch=int(known["config-epoch"]),
+        server=server,
+        is_down=is_same and ("s_down" in flags or "o_down" in flags),
     )
