@@ -5,6 +5,9 @@ from typing import Final
 MARK_SECONDS: Final = 86_400
 """Seconds for which the sets of trimmed and reclaimed entries are kept."""
 
+MAX_MARKS: Final = 10_000
+"""Entries reclaimed from one consumer that are kept one by one."""
+
 
 class Keys:
     """The keys of a service; one hash tag keeps them in one slot of a cluster.

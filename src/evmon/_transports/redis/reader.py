@@ -16,7 +16,7 @@ from evmon._transports.redis.entries import time_of
 from evmon._transports.redis.errors import BrokenError, GroupGoneError
 from evmon._transports.redis.groups import ConsumerGroups
 from evmon._transports.redis.held import HeldEntries
-from evmon._transports.redis.keys import MARK_SECONDS
+from evmon._transports.redis.keys import MARK_SECONDS, MAX_MARKS
 from evmon._transports.redis.link import Command
 from evmon.errors import TransportError
 
@@ -233,7 +233,7 @@ class Reader:
                 (
                     *(held.group, consumer.name, consumer.lease_ms),
                     *(held.reclaim_cursor, max_count, MARK_SECONDS),
-                    *(SUSPECT_DELIVERIES, max_suspects, *others),
+                    *(SUSPECT_DELIVERIES, max_suspects, MAX_MARKS, *others),
                 ),
             )
             held.reclaim_cursor = cursor.decode()

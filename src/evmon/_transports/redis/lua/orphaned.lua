@@ -6,7 +6,8 @@
 -- The entry is no orphan if another consumer reclaimed it (it is in the set whose number in
 -- KEYS is `reclaimed`), or if a recreated group has yet to deliver it.
 local function orphaned(id, reclaimed)
-  if redis.call('SISMEMBER', KEYS[reclaimed], KEYS[1] .. ' ' .. id) == 1 then
+  if redis.call('SISMEMBER', KEYS[reclaimed], KEYS[1] .. ' ' .. id) == 1
+    or redis.call('SISMEMBER', KEYS[reclaimed], '*') == 1 then
     return false
   end
   local function parts(entry)

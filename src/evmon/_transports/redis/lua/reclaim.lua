@@ -3,7 +3,8 @@
 -- KEYS  1 stream, 2 set of entries reclaimed from this consumer, 3… from other consumers
 -- ARGV  1 group, 2 consumer, 3 lease in ms, 4 cursor, 5 maximum number of entries,
 --       6 seconds to keep the sets, 7 deliveries from which on an entry is a suspect,
---       8 maximum number of suspects to claim, 9… names of the other consumers
+--       8 maximum number of suspects to claim, 9 maximum size of a set,
+--       10… names of the other consumers
 -- Returns the next cursor, {id, fields, deliveries} of each entry, the ids of entries that
 -- were trimmed while pending, and the number of suspects left.
 --
@@ -15,9 +16,10 @@
 --
 -- A claimed entry is added to the set of its previous owner: after this consumer has
 -- finished it, it is pending nowhere, and the previous owner must not take it for an orphan.
+-- The member '*' of a full set stands for all others.
 local numbers = {}
-for i = 9, #ARGV do
-  numbers[ARGV[i]] = i - 6
+for i = 10, #ARGV do
+  numbers[ARGV[i]] = i - 7
 end
 local pending = redis.call(
   'XPENDING', KEYS[1], ARGV[1], 'IDLE', ARGV[3], ARGV[4], '+', ARGV[5])
@@ -34,7 +36,8 @@ for _, row in ipairs(pending) do
     local from = numbers[owner]
     if from then
       local member = KEYS[1] .. ' ' .. id
-      redis.call('SADD', KEYS[from], member)
+      local full = redis.call('SCARD', KEYS[from]) >= tonumber(ARGV[9])
+      redis.call('SADD', KEYS[from], full and '*' or member)
       redis.call('EXPIRE', KEYS[from], ARGV[6])
       redis.call('SREM', KEYS[2], member)
     end
