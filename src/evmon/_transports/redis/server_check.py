@@ -14,6 +14,11 @@ OLDEST: Final = (7, 0, 0)
 OLDEST_SAFE: Final = (7, 0, 5)
 """Before 7.0.5, XAUTOCLAIM can overflow the heap (CVE-2022-35951)."""
 
+UNKNOWN_WITHOUT_INFO: Final = (
+    "INFO is refused: unknown are the server's version, whether it keeps an append-only"
+    " file, and whether it evicts keys"
+)
+
 _log = logging.getLogger("evmon.transport")
 
 
@@ -35,11 +40,7 @@ async def check_server(client: Client, *, require_durable: bool) -> None:
     except TransportError as error:
         if require_durable:
             raise ConfigError(f"require_durable: INFO is refused: {error}") from error
-        _log.warning(
-            "INFO is refused (%s): unknown are the server's version, whether it keeps an"
-            " append-only file, and whether it evicts keys",
-            error,
-        )
+        _log.warning("%s (%s)", UNKNOWN_WITHOUT_INFO, error)
         return
     old = too_old(info)
     if old:
