@@ -10,6 +10,7 @@ from tools.rule_tests.transports import SHOP_DESTINATION, SHOP_GROUP
 _REASON = prometheus_label(i.DEAD_LETTER_REASON)
 _UNKNOWN_TYPE = f'{_REASON}="unknown_type"'
 _HANDLER_ERROR = f'{_REASON}="handler_error"'
+_REJECTED = f'{_REASON}="rejected"'
 _TRIMMED = f'{prometheus_label(i.LOSS_REASON)}="trimmed"'
 
 
@@ -20,6 +21,7 @@ def loss_data() -> DataByAlert:
             i.DEAD_LETTERS,
             _HANDLER_ERROR,
             _no_alert_on("events of unknown types", _UNKNOWN_TYPE),
+            _no_alert_on("events that a handler rejected", _REJECTED),
         ),
         ("EvmonUnknownEventTypes", "warning"): _count(
             i.DEAD_LETTERS,

@@ -9,6 +9,7 @@ from evmon._telemetry import instruments as i
 from evmon._telemetry.naming import prometheus_label
 
 _REASON = prometheus_label(i.DEAD_LETTER_REASON)
+_NOT_BY_DESIGN = f'{_REASON}!~"unknown_type|rejected"'
 
 
 def loss_alerts(limits: Thresholds) -> tuple[Alert, ...]:
@@ -28,7 +29,7 @@ def _dead_letters_growing(limits: Thresholds) -> Alert:
         name="EvmonDeadLettersGrowing",
         severity="warning",
         metric=i.DEAD_LETTERS,
-        expr=count_in_window(i.DEAD_LETTERS, f'{_REASON}!="unknown_type"', limits),
+        expr=count_in_window(i.DEAD_LETTERS, _NOT_BY_DESIGN, limits),
         limit=0,
         hold_seconds=count_hold_seconds(limits),
         summary="{{ $labels.instance }} of {{ $labels.job }} is dead-lettering events",
