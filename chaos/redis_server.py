@@ -112,6 +112,7 @@ class RedisServer:
 
     def stop(self, number: int = signal.SIGTERM) -> None:
         """Send a signal to the server and wait until it exits."""
+        self._client.close()
         if self._process is not None:
             os.kill(self._process.pid, number)
             self._process.wait(20)

@@ -13,8 +13,8 @@ from chaos.redis_server import RedisServer
 from chaos.result import Options, Result
 from chaos.testbed import UNLIMITED, Testbed, start_testbed
 
-RATE: Final = 500.0
-CONCURRENCY: Final = 20
+RATE: Final = 300.0
+CONCURRENCY: Final = 10
 """Too low for the rate, so that some events are unread when the node fails."""
 
 CONSUMERS: Final = 2

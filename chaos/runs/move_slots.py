@@ -15,7 +15,7 @@ from chaos.testbed import STREAM, UNLIMITED, Testbed, start_testbed
 
 RATE: Final = 500.0
 CONSUMERS: Final = 2
-MOVES: Final = 4
+MOVES: Final = 2
 SECONDS_PER_KEY: Final = 0.25
 """Seconds between two keys of a slow move; longer than a lease in total."""
 

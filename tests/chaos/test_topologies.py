@@ -27,7 +27,7 @@ async def test_no_event_that_a_replica_has_is_lost_when_a_node_fails(fault):
 
     assert [] == shown(result)
     # Counted by the cluster: 1 s of silence, and then the vote.
-    assert result.figures["s without publishing"] < 15
+    assert 15 > result.figures["s without publishing"]
 
 
 @pytest.mark.parametrize("min_replicas", [0, 1])
@@ -35,7 +35,7 @@ async def test_nothing_is_lost_when_a_frozen_primary_comes_back(min_replicas):
     result = await freeze(1, min_replicas=min_replicas)
 
     assert [] == shown(result)
-    assert result.figures["s without publishing"] < 15
+    assert 15 > result.figures["s without publishing"]
 
 
 async def test_a_script_with_an_undeclared_key_is_detected():

@@ -12,7 +12,7 @@ from evmon import RedisConfig, TransportError
 from evmon._transports.redis import connections
 from evmon._transports.redis.address import parse_address
 from evmon._transports.redis.primary import Primary, answers
-from evmon._transports.redis.sentinels import _opinion
+from evmon._transports.redis.sentinels import Opinion, _opinion
 
 ONE, OTHER = ("one", 1), ("other", 2)
 
@@ -153,9 +153,7 @@ STATE = [b"ip", b"one", b"port", b"1", b"config-epoch", b"7", b"flags"]
     ],
 )
 def test_a_sentinel_says_which_server_is_the_primary(address, flags, expected):
-    opinion = _opinion(address, [*STATE, flags])
-
-    assert expected == (opinion.epoch, opinion.server, opinion.is_down)
+    assert Opinion(*expected) == _opinion(address, [*STATE, flags])
 
 
 async def test_a_settlement_on_a_server_that_is_not_the_primary_is_not_believed(
