@@ -85,7 +85,7 @@ async def test_the_schedule_moves_with_the_clock_once(make_stepped, client, capl
         await transport._maintenance.run_once()
 
     moved = due(client) - before
-    assert by == pytest.approx(moved, abs=0.5)
+    assert pytest.approx(by, abs=0.5) == moved
     warned = [
         r for r in caplog.records if "the server's clock was set" in r.getMessage()
     ]
@@ -117,7 +117,7 @@ async def test_a_step_back_while_no_process_ran_is_noticed(make_stepped, client)
     await make_stepped()
 
     moved = due(client) - later
-    assert -HOUR == pytest.approx(moved, abs=0.5)
+    assert pytest.approx(-HOUR, abs=0.5) == moved
 
 
 async def test_ages_are_unknown_after_a_step_until_they_are_right(
