@@ -18,6 +18,9 @@ CONCURRENCY: Final = 10
 """Too low for the rate, so that some events are unread when the node fails."""
 
 CONSUMERS: Final = 2
+LOADED: Final = 600
+"""Entries of the stream before the first fault."""
+
 REPLICAS_FROZEN: Final = 0.6
 """Seconds without replication before the node fails; shorter than a failure."""
 
@@ -61,7 +64,7 @@ async def fail_over(
         publisher = bed.start_publisher(
             *(UNLIMITED, RATE), batch_size=20, min_replicas=min_replicas, mutant=mutant
         )
-        await asyncio.sleep(2)
+        await bed.wait_for_entries(LOADED)
         async with measured_pauses(bed.folder) as pauses:
             await _fail(servers[0], fault)
             await asyncio.sleep(4)

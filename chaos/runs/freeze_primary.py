@@ -13,6 +13,9 @@ from chaos.testbed import UNLIMITED, start_testbed
 
 RATE: Final = 500.0
 CONSUMERS: Final = 2
+LOADED: Final = 600
+"""Entries of the stream before the first fault."""
+
 FROZEN: Final = 5.0
 """Seconds; the sentinels promote a replica after two."""
 
@@ -53,7 +56,7 @@ async def freeze(seed: int, *, min_replicas: int, mutant: str = "") -> Result:
             # Its connection is idle while the primary is frozen.
             bed.start_publisher(UNLIMITED, batch_size=20, pause=FROZEN + 2, **options),
         ]
-        await asyncio.sleep(2)
+        await bed.wait_for_entries(LOADED)
         async with measured_pauses(bed.folder) as pauses:
             primary = servers[0].primary()
             primary.freeze()

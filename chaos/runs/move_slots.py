@@ -15,6 +15,9 @@ from chaos.testbed import STREAM, UNLIMITED, Testbed, start_testbed
 
 RATE: Final = 500.0
 CONSUMERS: Final = 2
+LOADED: Final = 600
+"""Entries of the stream before the first fault."""
+
 MOVES: Final = 2
 SECONDS_PER_KEY: Final = 0.25
 """Seconds between two keys of a slow move; longer than a lease in total."""
@@ -91,7 +94,7 @@ async def _move(
     publisher = bed.start_publisher(
         UNLIMITED, RATE, batch_size=20, min_replicas=min_replicas
     )
-    await asyncio.sleep(2)
+    await bed.wait_for_entries(LOADED)
     slowly = order in ORDERS
     async with measured_pauses(bed.folder) as pauses:
         for _ in range(moves):
