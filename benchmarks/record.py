@@ -12,7 +12,7 @@ from benchmarks.figures import Figure, Settings, alternate
 from benchmarks.redis_server import PrivateRedis
 from evmon._telemetry import instruments as i
 from evmon._telemetry.buffered_meter import BufferedMeter
-from evmon._telemetry.meter import InstrumentMeter
+from evmon._telemetry.instrument_meter import InstrumentMeter
 
 INSTRUMENT = i.PROCESS_DURATION
 COUNT = 50_000

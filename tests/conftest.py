@@ -19,7 +19,7 @@ from tests.shop import Orders
 
 import evmon
 from evmon import EventBus
-from evmon._telemetry.meter import InstrumentMeter
+from evmon._telemetry.instrument_meter import InstrumentMeter
 from evmon._telemetry.provider import Telemetry
 from evmon._telemetry.snapshot import Snapshot
 

@@ -1,10 +1,12 @@
 """Events: CloudEvents as JSON, validation, limits."""
 
+import copy
 import decimal
 import enum
 import json
 import math
 import os
+import pickle
 import uuid
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -329,3 +331,91 @@ def test_a_published_model_comes_back_as_it_was(model):
 def test_data_that_json_would_change_is_refused_with_its_place(data, place):
     with pytest.raises(InvalidEventError, match=place):
         encode(event(data=data))
+
+
+ATTRIBUTES = {
+    "tracestate": "vendor=1",
+    "subject": "orders/7",
+    "datacontenttype": "application/json",
+    "dataschema": "https://shop.example/order.json",
+}
+EXTENSIONS = {
+    "partitionkey": "a",
+    "sampledrate": 3,
+    "test": True,
+    "data_base64": "AA==",
+}
+MEMBERS = {
+    "specversion": "1.0",
+    "id": "1",
+    "source": "shop",
+    "type": "order.created",
+    "time": "2024-01-01T00:00:00Z",
+    "data": {"a": [1.5, None, "é"]},
+}
+
+
+@pytest.mark.parametrize("more", [{}, ATTRIBUTES, EXTENSIONS, ATTRIBUTES | EXTENSIONS])
+def test_an_event_comes_out_with_every_attribute_that_it_went_in_with(more):
+    raw = json.dumps(MEMBERS | more).encode()
+    event = decode(raw)
+
+    assert MEMBERS | more == json.loads(encode(check_event(event)))
+    for name in ATTRIBUTES:
+        assert more.get(name) == getattr(event, name)
+    expected = {name: more[name] for name in EXTENSIONS if name in more}
+    assert expected == dict(event.extensions)
+
+
+def test_copies_of_an_event_keep_its_extensions():
+    for more in ({}, EXTENSIONS):
+        event = decode(json.dumps(MEMBERS | more).encode())
+        for copied in (copy.deepcopy(event), pickle.loads(pickle.dumps(event))):
+            assert event == copied
+            assert encode(event) == encode(copied)
+
+
+def test_an_event_without_extensions_stays_hashable():
+    event = decode(json.dumps(MEMBERS | {"data": 7}).encode())
+
+    assert 1 == len({event, copy.deepcopy(event)})
+
+
+def test_members_of_any_name_are_kept_and_override_nothing():
+    for value in ({"id": "other"}, "text"):
+        odd = {" extensions": value, "Foo_bar": {"deep": [1]}}
+        event = decode(json.dumps(MEMBERS | odd).encode())
+
+        assert "1" == event.id
+        assert MEMBERS | odd == json.loads(encode(event))
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"extensions": {"id": "2"}}, "extension 'id' is an attribute of events"),
+        (
+            {"extensions": {"Foo": "2"}},
+            "extension 'Foo' must be named by lower-case letters and digits",
+        ),
+        (
+            {"extensions": {"foo": 1.5}},
+            "extension foo 1.5 must be a string, boolean or integer",
+        ),
+        ({"extensions": "foo"}, "extensions 'foo' must be a mapping"),
+        ({"subject": ""}, "subject '' must be a non-empty string"),
+        ({"dataschema": 7}, "dataschema 7 must be a non-empty string"),
+    ],
+)
+def test_invalid_attributes_are_refused_when_an_event_is_published(changes, problem):
+    event = msgspec.structs.replace(decode(json.dumps(MEMBERS).encode()), **changes)
+    with pytest.raises(InvalidEventError) as caught:
+        check_event(event)
+
+    assert problem in str(caught.value)
+
+
+def test_an_empty_mapping_of_extensions_is_none():
+    event = msgspec.structs.replace(decode(json.dumps(MEMBERS).encode()), extensions={})
+
+    assert MEMBERS == json.loads(encode(event))

@@ -340,7 +340,7 @@ async def test_closing_sends_the_buffered_events(make, wire):
 
 
 async def test_abandoned_events_are_counted_and_their_publishers_get_an_error(
-    make, wire
+    make, wire, measured
 ):
     publisher = make(max_size=1)
     task = asyncio.create_task(publisher.run())
@@ -355,6 +355,24 @@ async def test_abandoned_events_are_counted_and_their_publishers_get_an_error(
         str(r.__cause__) for r in results
     ]
     assert 0 == publisher.buffered
+    assert 2 == measured.total(i.PUBLISHER_ABANDONED)
+
+
+async def test_only_events_that_were_handed_over_count_as_sent(make, wire, measured):
+    publisher = make(max_size=10, max_buffered=1000)
+    wire.free.clear()
+    waiting = [asyncio.create_task(publisher.publish(event(n))) for n in range(1000)]
+    await let_tasks_run()
+    task = asyncio.create_task(publisher.run())
+    await eventually(lambda: wire.batches)
+    publisher.abandon()
+    wire.free.set()
+    await task
+    await asyncio.gather(*waiting, return_exceptions=True)
+
+    assert 10 == sum(wire.batches)
+    assert 10 == measured.total(i.SENT_MESSAGES)
+    assert 990 == measured.total(i.PUBLISHER_ABANDONED)
 
 
 async def test_a_cancelled_publish_many_does_not_wait_for_its_batch(running, wire):

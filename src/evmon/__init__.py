@@ -23,6 +23,7 @@ from evmon._settings.configs import (
 )
 from evmon._settings.retry_policy import RetryPolicy
 from evmon._settings.thresholds import Thresholds
+from evmon._version import __version__ as __version__
 from evmon.errors import (
     BusStateError,
     ConfigError,
@@ -67,6 +68,5 @@ __all__ = [
     "event_handler",
     "metrics_app",
 ]
-__version__ = "0.1.0"
 
 clean_records()

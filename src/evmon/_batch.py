@@ -22,6 +22,7 @@ class Batch:
         ticket: number of the batch for the transport.
         size: bytes of all events.
         urgent: whether to send the batch without waiting for more events.
+        attempted: whether it was handed to the transport.
     """
 
     done: "asyncio.Future[list[Exception | None]]"
@@ -34,14 +35,15 @@ class Batch:
     ticket: int = field(default_factory=_tickets.__next__)
     size: int = 0
     urgent: bool = False
+    attempted: bool = False
 
     def counts_by_error(
         self, results: Sequence[Exception | None]
     ) -> Iterable[tuple[Exception | None, Counter[str]]]:
         """Events by label, for each kind of result: None, or an error of the kind."""
-        by_error: dict[str, tuple[Exception | None, Counter[str]]] = {}
+        by_error: dict[type, tuple[Exception | None, Counter[str]]] = {}
         for result, label in zip(results, self.labels, strict=True):
-            kind = type(result).__name__ if result else ""
+            kind = type(result)
             by_error.setdefault(kind, (result, Counter()))[1][label] += 1
         return by_error.values()
 

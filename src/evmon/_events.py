@@ -13,6 +13,13 @@ from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 
+from evmon._extensions import (
+    DEFINED,
+    NO_EXTENSIONS,
+    WIRE_NAME,
+    check_extensions,
+    merged,
+)
 from evmon._models import as_dumped, dump_model
 from evmon._settings.configs import DEFAULT_LIMITS, EventLimits
 from evmon.errors import InvalidEventError
@@ -37,6 +44,9 @@ class Event(
     omit_defaults=True,
     tag_field="specversion",
     tag="1.0",
+    # Unknown members are extension attributes, which `decode` keeps.
+    forbid_unknown_fields=True,
+    rename={"extensions": WIRE_NAME},
 ):
     """An immutable event with the attributes of the CloudEvents 1.0 specification.
 
@@ -50,6 +60,12 @@ class Event(
         time: time of the event, with a time zone.
         data: payload of JSON types; None by default.
         traceparent: W3C Trace Context of the publisher; None by default.
+        tracestate: the vendors' part of it; None by default.
+        subject: subject of the event within `source`; None by default.
+        datacontenttype: media type of `data`; None means JSON.
+        dataschema: URI of the schema of `data`; None by default.
+        extensions: extension attributes by name, for example ``partitionkey``: strings,
+            booleans or integers; none by default.
 
     Example:
         >>> from datetime import datetime, timezone
@@ -64,6 +80,11 @@ class Event(
     time: datetime
     data: T = None  # type: ignore[assignment]
     traceparent: str | None = None
+    tracestate: str | None = None
+    subject: str | None = None
+    datacontenttype: str | None = None
+    dataschema: str | None = None
+    extensions: Mapping[str, Any] = NO_EXTENSIONS
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +168,14 @@ def check_event(event: "Event[Any]") -> "Event[Any]":
             "decode_error",
             f"traceparent {trace!r:.80} must be a W3C traceparent, for example {_EXAMPLE}",
         )
+    for name in ("tracestate", "subject", "datacontenttype", "dataschema"):
+        value = getattr(event, name)
+        if value is not None and not (isinstance(value, str) and value):
+            raise InvalidEventError(
+                "decode_error", f"{name} {value!r:.80} must be a non-empty string"
+            )
+    if event.extensions is not NO_EXTENSIONS:
+        check_extensions(event.extensions)
     return event
 
 
@@ -160,7 +189,11 @@ def encode(event: "Event[Any]", limits: EventLimits = DEFAULT_LIMITS) -> bytes:
     try:
         if type(data) is not dict and (dumped := as_dumped(data)) is not data:
             event = msgspec.structs.replace(event, data=dumped)
-        raw = _encode(event)
+        if event.extensions is NO_EXTENSIONS:
+            raw = _encode(event)
+        else:
+            bare = msgspec.structs.replace(event, extensions=NO_EXTENSIONS)
+            raw = merged(_encode(bare), _encode(dict(event.extensions)))
     except (TypeError, ValueError, RecursionError) as error:
         raise InvalidEventError(
             "decode_error", f"{event.type} cannot be encoded as JSON: {error}"
@@ -230,7 +263,13 @@ def decode(raw: bytes, limits: EventLimits = DEFAULT_LIMITS) -> "Event[Any]":
     """
     _check_limits(raw, limits)
     try:
-        event = _decode(raw)
+        try:
+            event = _decode(raw)
+            plain = event.extensions is NO_EXTENSIONS
+        except msgspec.ValidationError:
+            plain = False
+        if not plain:
+            event = _decode_extended(raw)
     except (ValueError, RecursionError) as error:
         raise InvalidEventError("decode_error", f"not an event: {error}") from error
     check_type(event.type)
@@ -238,6 +277,14 @@ def decode(raw: bytes, limits: EventLimits = DEFAULT_LIMITS) -> "Event[Any]":
         time = event.time.replace(tzinfo=timezone.utc)
         event = msgspec.structs.replace(event, time=time)
     return event
+
+
+def _decode_extended(raw: bytes) -> "Event[Any]":
+    """Decode an event that has extension attributes, or is invalid."""
+    members = _decode_members(raw)
+    known = {name: members.pop(name) for name in DEFINED if name in members}
+    event = msgspec.convert(known, Event[Any])
+    return msgspec.structs.replace(event, extensions=members)
 
 
 def decode_data(raw: bytes) -> Any:
@@ -255,6 +302,7 @@ def new_id() -> str:
 
 _encode = msgspec.json.Encoder(enc_hook=dump_model).encode
 _decode = msgspec.json.Decoder(Event[Any]).decode
+_decode_members = msgspec.json.Decoder(dict[str, Any]).decode
 _decode_data = msgspec.json.Decoder(_OnlyData).decode
 _EXACT: Final = frozenset({str, int, bool, types.NoneType})
 _MAX_KNOWN_TYPES: Final = 1024

@@ -344,14 +344,12 @@ class Publisher:
             self._resolve(batch, results)
 
     async def _send_once(
-        self,
-        batch: Batch,
-        indexes: Sequence[int],
-        results: list[Exception | None],
+        self, batch: Batch, indexes: Sequence[int], results: list[Exception | None]
     ) -> None:
         self._count_buffer()
         started = self._clock.monotonic()
         failure: Exception | None = None
+        batch.attempted = True
         try:
             outcome = await self._transport.publish(
                 [batch.raws[i] for i in indexes],
@@ -377,8 +375,11 @@ class Publisher:
                     self._history.add_published(raw)
         types = batch.types
         batch.raws, batch.types = [], []  # free memory: publishers still hold the batch
-        for error, counts in batch.counts_by_error(results):
-            self._recorder.sent(counts, error)
+        if batch.attempted:
+            for error, counts in batch.counts_by_error(results):
+                self._recorder.sent(counts, error)
+        else:
+            self._recorder.abandoned(len(results))
         # `publish` raises the error; for `publish_nowait` it is only logged.
         lost = [at for at in batch.unawaited if results[at] is not None]
         if lost:

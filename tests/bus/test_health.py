@@ -207,7 +207,7 @@ async def test_a_running_bus_is_alive_and_ready(transport, request):
         assert (200, "alive") == await get(bus, "/livez")
         assert (200, "ready") == await get(bus, "/readyz")
         assert 200 == (await get(bus, "/metrics"))[0]
-        assert "\nevmon_ready 1.0" in (await get(bus, "/metrics"))[1]
+        assert '\nevmon_ready{evmon_bus="shop"} 1.0' in (await get(bus, "/metrics"))[1]
         assert 404 == (await get(bus, "/other"))[0]
 
 

@@ -25,5 +25,5 @@ async def test_metrics_app_serves_the_running_bus(bus):
         own_status, _ = await _get(metrics_app(bus))
 
     assert 200 == status == own_status
-    assert b"evmon_discovery_handlers 2.0" in body
+    assert b'evmon_discovery_handlers{evmon_bus="shop"} 2.0' in body
     assert b"evmon_cache_hit_ratio" in body

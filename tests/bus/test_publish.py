@@ -6,7 +6,7 @@ from datetime import datetime, timezone
 
 import pydantic
 import pytest
-from tests.waiting import let_tasks_run
+from tests.waiting import eventually, let_tasks_run
 
 from evmon import (
     ConfigError,
@@ -219,3 +219,28 @@ async def test_pydantic_models_are_published_and_validated(bus):
             await bus.publish("paid", object())
 
     assert [order] == seen
+
+
+async def test_an_event_that_is_published_again_keeps_its_extensions(bus):
+    seen = []
+
+    async def again(event: Event) -> None:
+        seen.append(event)
+        if len(seen) == 1:
+            await bus.publish_many([event])
+
+    bus.add_handler("first", again)
+    first = Event(
+        id="1",
+        source="web",
+        type="first",
+        time=now(),
+        subject="orders/7",
+        extensions={"partitionkey": "a"},
+    )
+    async with bus:
+        await bus.publish_many([first])
+        await eventually(lambda: len(seen) == 2)
+
+    assert [first, first] == seen
+    assert "a" == seen[1].extensions["partitionkey"]

@@ -1,6 +1,11 @@
 """Buses of one process share one metrics address, and never a name by accident."""
 
+import contextlib
+import subprocess
+import sys
+
 import pytest
+from prometheus_client import start_http_server
 
 from evmon import ConfigError, ConsumerConfig, EventBus, MetricsConfig
 
@@ -45,14 +50,44 @@ async def test_any_free_port_and_other_addresses_are_served_by_each_bus(port):
             assert first.metrics_url != second.metrics_url
 
 
-async def test_a_bus_that_cannot_listen_leaves_no_trace(port):
-    import socket
+@contextlib.contextmanager
+def taken_by_another_process(port):
+    """A port that another process listens on."""
+    script = (
+        "import socket, sys; s = socket.create_server(('127.0.0.1', int(sys.argv[1])));"
+        " print('listens', flush=True); sys.stdin.read()"
+    )
+    command = [sys.executable, "-c", script, str(port)]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe) as process:
+        process.stdout.readline()
+        try:
+            yield
+        finally:
+            process.stdin.close()
 
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", port))
-        taken.listen()
-        with pytest.raises(ConfigError, match="cannot"):
-            await EventBus("first", metrics=MetricsConfig(port=port)).start()
+
+async def test_an_address_that_another_exporter_serves_is_left_to_it(port, caplog):
+    exporter, thread = start_http_server(port, "127.0.0.1")
+    try:
+        async with EventBus("shop", metrics=MetricsConfig(port=port)) as bus:
+            assert bus.metrics_url is None
+            await bus.publish("a")
+    finally:
+        exporter.shutdown()
+        exporter.server_close()
+        thread.join()
+
+    line = (
+        "/metrics, /livez and /readyz of shop are not served: another exporter of this"
+        f" process serves http://127.0.0.1:{port}"
+    )
+    assert 1 == caplog.messages.count(line)
+
+
+async def test_a_bus_that_cannot_listen_leaves_no_trace(port):
+    with taken_by_another_process(port), pytest.raises(ConfigError, match="cannot"):
+        await EventBus("first", metrics=MetricsConfig(port=port)).start()
     async with EventBus("second", metrics=MetricsConfig(port=port)) as bus:
         assert bus.metrics_url is not None
 

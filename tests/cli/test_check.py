@@ -1,5 +1,6 @@
 """`evmon check` reports the problems of a running service."""
 
+import asyncio
 import contextlib
 import json
 import socket
@@ -10,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from prometheus_client import CollectorRegistry, Gauge, start_http_server
 
-from evmon import RedisConfig
+from evmon import EventBus, MetricsConfig, RedisConfig
 from evmon._cli.app import main
 
 
@@ -330,3 +331,31 @@ def test_a_service_is_named_by_its_own_metrics(running, server, capsys):
         time.sleep(0.1)
 
     assert "evmon dlq list --service shop" in capsys.readouterr().out
+
+
+async def test_telemetry_that_is_off_is_said_and_its_figures_are_unknown(
+    monkeypatch, capsys
+):
+    monkeypatch.setenv("OTEL_SDK_DISABLED", "true")
+    async with EventBus("shop", metrics=MetricsConfig(port=0)) as bus:
+        command = ["check", bus.metrics_url]
+        assert 0 == await asyncio.to_thread(main, command)
+        text = capsys.readouterr().out
+        await asyncio.to_thread(main, [*command, "--json"])
+        report = json.loads(capsys.readouterr().out)
+
+    assert "telemetry is off (OTEL_SDK_DISABLED)" in text
+    assert "No limit is breached" not in text
+    assert not report["telemetry"]
+    assert report["metrics"]["cache"]["hits"] is None
+    assert report["metrics"]["discovery"]["retry_count"] is None
+    assert report["metrics"]["timing"]["total_runs"] is None
+
+
+def test_the_uptime_of_two_buses_is_that_of_the_older(shown, capsys):
+    url = shown(
+        'evmon_uptime_seconds{evmon_bus="a"} 7\nevmon_uptime_seconds{evmon_bus="b"} 5\n'
+    )
+    main(["check", url, "--json"])
+
+    assert 7 == json.loads(capsys.readouterr().out)["uptime_seconds"]

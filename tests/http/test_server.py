@@ -391,3 +391,27 @@ def test_an_invalid_request_after_a_head_request_is_refused(serve, caplog):
     assert b"HTTP/1.1 200" in answer
     assert b"HTTP/1.1 400" in answer
     assert "Traceback" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    "target", ["http://localhost:1/metrics?x=1", "http://[::1]/metrics"]
+)
+def test_an_absolute_uri_is_answered_by_its_path(serve, target):
+    request = (
+        f"GET {target} HTTP/1.1\r\nHost: attacker.example\r\nConnection: close\r\n\r\n"
+    )
+
+    assert send_raw(serve(), request.encode()).startswith(b"HTTP/1.1 200 ")
+
+
+def test_a_name_that_is_not_allowed_is_refused(serve, families):
+    server = serve(allowed_hosts="shop.example.com")
+    status, body = get(server, Host="attacker.example")
+
+    assert 403 == status
+    assert b"EVMON_METRICS_ALLOWED_HOSTS" in body
+    assert 200 == get(server, Host=f"shop.example.com:{server.port}")[0]
+    absolute = (
+        b"GET http://attacker.example/metrics HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    )
+    assert send_raw(server, absolute).startswith(b"HTTP/1.1 403 ")

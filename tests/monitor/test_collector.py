@@ -15,12 +15,18 @@ def test_derived_metrics_are_exported_with_the_measured_ones(
         for s in family.samples
     }
 
-    assert 0.75 == samples["evmon_cache_hit_ratio",]
-    assert 3 == samples["evmon_cache_lookups_total", "hit"]
-    assert 1 == samples["evmon_threshold_breached", "EvmonMemoryHigh", "warning"]
-    assert 0 == samples["evmon_threshold_breached", "EvmonMemoryHigh", "critical"]
-    assert 150 == samples["evmon_threshold_value", "EvmonMemoryHigh"]
-    assert 500 == samples["evmon_threshold_limit", "EvmonMemoryHigh", "critical"]
+    assert 0.75 == samples["evmon_cache_hit_ratio", "shop"]
+    assert 3 == samples["evmon_cache_lookups_total", "hit", "shop"]
+    assert (
+        1 == samples["evmon_threshold_breached", "EvmonMemoryHigh", "shop", "warning"]
+    )
+    assert (
+        0 == samples["evmon_threshold_breached", "EvmonMemoryHigh", "critical", "shop"]
+    )
+    assert 150 == samples["evmon_threshold_value", "EvmonMemoryHigh", "shop"]
+    assert (
+        500 == samples["evmon_threshold_limit", "EvmonMemoryHigh", "critical", "shop"]
+    )
 
 
 def test_events_that_handlers_rejected_are_no_recent_dead_letters(

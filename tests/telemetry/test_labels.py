@@ -1,12 +1,14 @@
 """Label values are printable, short and of limited number."""
 
 import pytest
+import redis
 from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Counter, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from evmon._telemetry.labels import OTHER, UNKNOWN, ErrorTypes, label
+from evmon._transports.redis.errors import BrokenError
 
 
 @given(st.text(st.characters()))
@@ -55,3 +57,18 @@ def test_classes_of_the_same_name_share_a_label():
 
     assert {"Made"} == names
     assert 3 >= len(types._names)
+
+
+def test_an_error_with_the_name_of_another_is_qualified():
+    types = ErrorTypes()
+
+    assert "TimeoutError" == types.of(TimeoutError())
+    assert "redis.exceptions.TimeoutError" == types.of(redis.TimeoutError())
+    assert "redis.exceptions.TimeoutError" == ErrorTypes().of(redis.TimeoutError())
+    assert "RedisError" == types.of(redis.RedisError())
+    other = type("RedisError", (Exception,), {"__module__": "shop"})
+    assert "shop.RedisError" == types.of(other())
+
+
+def test_a_private_error_of_evmon_is_counted_as_the_public_one():
+    assert "TransportError" == ErrorTypes().of(BrokenError("x"))

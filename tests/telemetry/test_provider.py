@@ -144,9 +144,7 @@ async def test_a_global_meter_provider_of_the_application_is_used(bus, orders):
                 assert only("evmon.uptime") >= 0.2
                 assert bus.monitor.get_metrics().discovery.registered == 1
         names = collected()
-        assert "evmon.ready" not in names
-        (point,) = names["evmon.discovery.handlers"].data.data_points
-        assert point.value == 0, point
+        assert not {"evmon.ready", "evmon.discovery.handlers"} & set(names)
         assert sum(p.value for p in names["messaging.client.sent.messages"].data.data_points) == 2
         assert len(names["process.memory.usage"].data.data_points) == 1
         provider.shutdown()

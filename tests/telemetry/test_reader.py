@@ -10,7 +10,7 @@ from prometheus_client.registry import Collector
 
 from evmon._telemetry import instruments as i
 from evmon._telemetry.buffered_meter import BufferedMeter
-from evmon._telemetry.meter import InstrumentMeter
+from evmon._telemetry.instrument_meter import InstrumentMeter
 from evmon._telemetry.reader import Reader
 from evmon._telemetry.snapshot import Snapshot
 from evmon._telemetry.text_format import RenderedFamily

@@ -125,3 +125,25 @@ def test_dead_letters_are_0_for_every_other_reason(measured):
 
     assert {**dict.fromkeys(DEAD_LETTER_REASONS, 0), "rejected": 1} == counted
     assert measured.snapshot.has(i.DEAD_LETTERS)
+
+
+def test_messaging_metrics_have_the_attributes_of_the_conventions(measured):
+    server = {"server.address": "redis.example", "server.port": 6379}
+    published = PublishRecorder(measured.meter, "redis", "shop", server)
+    published.batch_sent(1, 0.1, None)
+    published.sent({"a": 1}, None)
+    consumed = ConsumeRecorder(measured.meter, "redis", "shop", "workers", server)
+    consumed.received(0.1)
+    consumed.consumed("a", 1)
+    consumed.handler("f", "a").succeeded(0.1)
+
+    def count(row, **attributes):
+        wanted = {**server, **{f"messaging.{k}": v for k, v in attributes.items()}}
+        return measured.snapshot.distribution(row, wanted).count
+
+    group = {"consumer.group.name": "workers"}
+    assert 1 == count(i.OPERATION_DURATION, **{"operation.type": "send"})
+    assert 1 == count(i.OPERATION_DURATION, **{"operation.type": "receive"}, **group)
+    assert 1 == count(i.PROCESS_DURATION, **{"operation.type": "process"}, **group)
+    for row in (i.SENT_MESSAGES, i.CONSUMED_MESSAGES):
+        assert 1 == measured.total(row, **server)

@@ -1,13 +1,16 @@
 """The table of transports selects one by the scheme of the URL."""
 
+import asyncio
 import subprocess
 import sys
 
 import pytest
+from tests.waiting import eventually
 
 from evmon import ConfigError, EventBus, RedisConfig
 from evmon._clock import SYSTEM_CLOCK
 from evmon._settings.settings import Settings
+from evmon._telemetry import instruments as i
 from evmon._telemetry.meter import NoMeter
 from evmon._transports import check_transport, open_dead_letters, open_transport
 from evmon._transports.memory import MemoryTransport
@@ -71,3 +74,23 @@ def test_the_redis_client_is_not_imported_for_other_transports():
     )
 
     assert 0 == subprocess.run([sys.executable, "-c", code], check=False).returncode
+
+
+@pytest.mark.parametrize("transport", ["memory", "redis"])
+async def test_a_receive_is_not_measured_while_no_event_is_there(transport, request):
+    url = "memory://"
+    if transport == "redis":
+        url = request.getfixturevalue("server").url
+    bus = EventBus("receive-idle", url)
+    bus.add_handler("a", lambda event: None)
+    receive = {i.OPERATION_TYPE: "receive"}
+    async with bus:
+        await asyncio.sleep(0.5)
+        await bus.publish("a")
+
+        def received():
+            snapshot = bus._runtime.telemetry.snapshot()
+            return snapshot.distribution(i.OPERATION_DURATION, receive)
+
+        await eventually(lambda: received().count)
+        assert 0.2 > received().mean

@@ -1,5 +1,6 @@
 """The server of ``/metrics`` of one bus; buses of one process share no address."""
 
+import errno
 import logging
 import os
 import threading
@@ -8,6 +9,8 @@ from typing import Final
 from evmon._http.exposition import Routes
 from evmon._http.server import MetricsServer
 from evmon._settings.configs import MetricsConfig
+from evmon._telemetry.process import listens_on
+from evmon.errors import ConfigError
 
 _log = logging.getLogger("evmon.bus")
 
@@ -46,6 +49,9 @@ class MetricsEndpoint:
     def start(self) -> None:
         """Listen and serve.
 
+        Another exporter of this process, such as the one that
+        ``OTEL_METRICS_EXPORTER=prometheus`` starts, keeps an address that it has.
+
         Raises:
             ConfigError: another process has the address, or it does not exist.
         """
@@ -61,9 +67,27 @@ class MetricsEndpoint:
                 )
             if self._server is None:
                 return
-            self._server.start()
+            try:
+                self._server.start()
+            except ConfigError as error:
+                if not self._is_taken_by_this_process(error):
+                    raise
+                _log.warning(
+                    "/metrics, /livez and /readyz of %s are not served: another exporter"
+                    " of this process serves %s",
+                    self.service,
+                    self._server.url,
+                )
+                self._server = None
+                return
             if self._address:
                 _serving[self._address] = self
+
+    def _is_taken_by_this_process(self, error: ConfigError) -> bool:
+        """Whether the address is that of an exporter that OpenTelemetry started."""
+        cause = error.__cause__
+        in_use = isinstance(cause, OSError) and cause.errno == errno.EADDRINUSE
+        return in_use and self._address is not None and listens_on(self._address[1])
 
     def stop(self) -> None:
         """Close all connections; idempotent."""

@@ -14,6 +14,8 @@ from evmon._transports.base import Transport
 ALIVE_FOR: Final = 30.0
 """Seconds without a response after which the event loop counts as blocked."""
 
+_STARTING: Final = "starting"
+
 _log = logging.getLogger("evmon.bus")
 
 
@@ -30,6 +32,8 @@ class HealthChecks:
         meter: meter that binds the gauges.
         clock: source of time.
         discovery_problem: function that names providers that failed, if any.
+        began: function that returns when the counters of the bus began, given the current
+            time; by default now.
     """
 
     def __init__(
@@ -39,16 +43,18 @@ class HealthChecks:
         clock: Clock,
         *,
         discovery_problem: Callable[[], str] = lambda: "",
+        began: Callable[[float], float] = lambda now: now,
     ) -> None:
         self._transport = transport
         self._clock = clock
         self._discovery_problem = discovery_problem
         self._set_ready = meter.bind(CONSUMER_READY)
         self._set_uptime = meter.bind(UPTIME)
-        self._started_at = clock.monotonic()
+        # On a provider of the application, counters outlive the bus that is restarted.
+        self._started_at = began(clock.monotonic())
         self._loop: asyncio.AbstractEventLoop | None = None
         self._probe_sent_at: float | None = None
-        self._state = "starting"
+        self._state = _STARTING
         self._problem = ""
         self._set_ready(0)
 
@@ -85,9 +91,9 @@ class HealthChecks:
         """Update the uptime and readiness gauges; log a change of readiness."""
         self._set_uptime(self._clock.monotonic() - self._started_at)
         problem = self._reason()
-        if problem != self._problem:
+        if problem != self._problem and self._state != _STARTING:
             _log.info("not ready: %s" if problem else "ready%s", problem)
-        self._problem = problem
+            self._problem = problem
         self._set_ready(0 if problem else 1)
 
     def _reason(self) -> str:

@@ -14,6 +14,7 @@ import anyio
 from evmon._bus.endpoint import MetricsEndpoint
 from evmon._bus.health import HealthChecks
 from evmon._bus.registrations import Registrations
+from evmon._bus.tasks import and_then, in_scope, innermost
 from evmon._clock import Clock, move_on_after
 from evmon._consumer.consumer import Consumer
 from evmon._discovery.cache import MetadataCache
@@ -107,7 +108,11 @@ class Runtime:
                 telemetry, settings.thresholds, settings.monitor, clock
             )
         self.health = health = HealthChecks(
-            transport, meter, clock, discovery_problem=lambda: self.discovery.problem
+            transport,
+            meter,
+            clock,
+            discovery_problem=lambda: self.discovery.problem,
+            began=telemetry.began,
         )
         telemetry.before_collect(self._cache.sweep)
         telemetry.before_collect(health.update_gauges)
@@ -133,7 +138,9 @@ class Runtime:
             settings.batching,
             retry=settings.publish_retry,
             retrier=Retrier(self._clock, RetryRecorder(meter, "publish")),
-            recorder=PublishRecorder(meter, transport.system, transport.destination),
+            recorder=PublishRecorder(
+                meter, transport.system, transport.destination, transport.server
+            ),
             route_of=self._registry.match,
             clock=self._clock,
             limits=settings.limits,
@@ -150,7 +157,7 @@ class Runtime:
             policy=settings.retry,
             retrier=Retrier(self._clock, RetryRecorder(meter, "handler")),
             recorder=ConsumeRecorder(
-                meter, transport.system, transport.destination, group
+                meter, transport.system, transport.destination, group, transport.server
             ),
             clock=self._clock,
             limits=settings.limits,
@@ -210,7 +217,7 @@ class Runtime:
     ) -> None:
         """Raise a failure in `start`; log it if the bus had already started."""
         if not task.cancelled():
-            error = _innermost(task.exception())
+            error = innermost(task.exception())
         elif started.cancelled() or self._stop.is_set():  # by the caller
             return
         else:
@@ -239,7 +246,7 @@ class Runtime:
             raise BusStateError(_CANCELLED)
         error = task.exception()
         if isinstance(error, BaseExceptionGroup):
-            raise _innermost(error) from error  # type: ignore[misc]
+            raise innermost(error) from error  # type: ignore[misc]
         if error is not None:
             raise error
 
@@ -285,16 +292,16 @@ class Runtime:
             publishing = functools.partial(
                 self._run_part, "publisher", self.publisher.run
             )
-            parts.start_soon(_and_then, publishing, publisher_done)
+            parts.start_soon(and_then, publishing, publisher_done)
             if self._settings.auto_discovery:
                 finding = functools.partial(
                     self._run_part, "discovery", self.discovery.run
                 )
-                parts.start_soon(_in_scope, discovering, finding)
+                parts.start_soon(in_scope, discovering, finding)
                 await self.discovery.wait_until_quiet()
                 self.discovery.end_start()
             consuming = functools.partial(self._run_part, "consumer", self.consumer.run)
-            parts.start_soon(_and_then, consuming, consumer_done)
+            parts.start_soon(and_then, consuming, consumer_done)
             if self.monitor is not None:
                 parts.start_soon(self._run_part, "monitor", self.monitor.run)
             if not started.done():
@@ -377,22 +384,3 @@ async def preview(
             await clock.sleep(0.01)
         group.cancel_scope.cancel()
     return discovery
-
-
-async def _and_then(run: Callable[[], Awaitable[None]], done: asyncio.Event) -> None:
-    await run()
-    done.set()
-
-
-async def _in_scope(
-    scope: anyio.CancelScope, run: Callable[[], Awaitable[None]]
-) -> None:
-    with scope:
-        await run()
-
-
-def _innermost(error: BaseException | None) -> BaseException | None:
-    """Unwrap exception groups that hold a single error."""
-    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
-        error = error.exceptions[0]
-    return error

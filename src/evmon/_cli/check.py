@@ -9,7 +9,17 @@ import click
 
 from evmon._cli.output import console, echo_error, styled
 from evmon._cli.problems import event_counts, event_counts_line, problems
-from evmon._cli.scrape import Samples, full_url, scrape, total, total_of, why_not_ready
+from evmon._cli.scrape import (
+    LIMITS,
+    UPTIME,
+    Samples,
+    count,
+    full_url,
+    highest,
+    scrape,
+    total,
+    why_not_ready,
+)
 from evmon._monitor import (
     CacheMetrics,
     DiscoveryMetrics,
@@ -28,6 +38,12 @@ from evmon._telemetry.naming import prometheus_label, prometheus_name
 from evmon._text import one_line
 
 DEFAULT_URL: Final = "http://127.0.0.1:9464/metrics"
+_MONITOR_OFF: Final = (
+    "The monitor is off (auto_discovery=False): its limits are not checked."
+)
+_TELEMETRY_OFF: Final = (
+    "telemetry is off (OTEL_SDK_DISABLED): of the limits, only memory is checked."
+)
 BREACHED: Final = 1
 UNREACHABLE: Final = 2
 
@@ -60,12 +76,13 @@ def check(url: str, timeout: float, *, as_json: bool) -> int:
     not_ready = why_not_ready(url, timeout)
     recommendations = problems(samples, not_ready, limits)
     recommendations += [recommend(finding) for finding in findings]
-    monitored = "evmon_threshold_limit" in samples
+    monitored, measured = LIMITS in samples, UPTIME in samples
     if as_json:
         report = {
             "url": url,
             "ready": None if not_ready is None else not not_ready,
             "monitored": monitored,
+            "telemetry": measured,
             "uptime_seconds": uptime,
             "metrics": metrics.to_dict(),
             "events": counts,
@@ -77,14 +94,17 @@ def check(url: str, timeout: float, *, as_json: bool) -> int:
         click.echo(json.dumps(report, indent=2))
     else:
         summary = (performance_summary(metrics, uptime), event_counts_line(counts))
-        _print("\n".join(filter(None, summary)), recommendations, monitored=monitored)
+        notes = [] if measured else [_TELEMETRY_OFF]
+        notes += [] if monitored else [_MONITOR_OFF]
+        _print("\n".join(filter(None, summary)), recommendations, notes)
     return BREACHED if recommendations else 0
 
 
 def _metrics(samples: Samples) -> tuple[Metrics, float]:
     result = prometheus_label(i.CACHE_RESULT)
-    hits = total(samples, i.CACHE_LOOKUPS, **{result: "hit"})
-    misses = total(samples, i.CACHE_LOOKUPS, **{result: "miss"})
+    hits = count(samples, i.CACHE_LOOKUPS, **{result: "hit"})
+    misses = count(samples, i.CACHE_LOOKUPS, **{result: "miss"})
+    lookups = (hits or 0) + (misses or 0)
     runs = total(samples, i.DISCOVERY_BATCH_DURATION, "_count")
     seconds = total(samples, i.DISCOVERY_BATCH_DURATION, "_sum")
     component = prometheus_label(i.RETRY_COMPONENT)
@@ -94,16 +114,12 @@ def _metrics(samples: Samples) -> tuple[Metrics, float]:
     last_run = samples.get(prometheus_name(i.DISCOVERY_LAST_RUN_TIME), [])
     metrics = Metrics(
         CacheMetrics(
-            int(hits),
-            int(misses),
-            100 * hits / (hits + misses) if hits + misses else None,
+            hits, misses, 100 * hits / lookups if hits is not None and lookups else None
         ),
         DiscoveryMetrics(
-            pending=int(total(samples, i.DISCOVERY_QUEUE_SIZE)),
-            registered=int(total(samples, i.DISCOVERY_HANDLERS)),
-            retry_count=int(
-                total(samples, i.RETRY_ATTEMPTS, **{component: "discovery"})
-            ),
+            pending=count(samples, i.DISCOVERY_QUEUE_SIZE),
+            registered=count(samples, i.DISCOVERY_HANDLERS),
+            retry_count=count(samples, i.RETRY_ATTEMPTS, **{component: "discovery"}),
             processing_time_ms=1000 * recent[0][1] if recent else None,
         ),
         MemoryMetrics(
@@ -114,10 +130,10 @@ def _metrics(samples: Samples) -> tuple[Metrics, float]:
         TimingMetrics(
             last_discovery_run=last_run[0][1] if last_run else None,
             average_processing_time_ms=1000 * seconds / runs if runs else None,
-            total_runs=int(runs),
+            total_runs=int(runs) if UPTIME in samples else None,
         ),
     )
-    return metrics, total_of(samples, "evmon_uptime_seconds")
+    return metrics, highest(samples, i.UPTIME) or 0.0
 
 
 def _findings(samples: Samples) -> list[Finding]:
@@ -145,15 +161,14 @@ def _findings(samples: Samples) -> list[Finding]:
 
 
 def _print(
-    summary: str, recommendations: list[Recommendation], *, monitored: bool
+    summary: str, recommendations: list[Recommendation], notes: list[str]
 ) -> None:
     out = console()
     for line in summary.split("\n"):
         out.print(styled(line))
-    if not monitored:
-        text = "The monitor is off (auto_discovery=False): its limits are not checked."
-        out.print(styled(text, style="yellow"))
-    elif not recommendations:
+    for note in notes:
+        out.print(styled(note, style="yellow"))
+    if not notes and not recommendations:
         out.print(styled("No limit is breached.", style="green"))
     for entry in recommendations:
         finding = entry.finding

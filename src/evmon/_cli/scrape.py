@@ -10,12 +10,17 @@ from urllib.parse import urljoin, urlsplit
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from evmon._telemetry import instruments as i
 from evmon._telemetry.instrument import Instrument
 from evmon._telemetry.naming import prometheus_label, prometheus_name
 
 _MAX_BYTES: Final = 64 * 1024 * 1024
 _MAX_DETAIL: Final = 500
 _CHUNK: Final = 64 * 1024
+
+UPTIME: Final = prometheus_name(i.UPTIME)
+LIMITS: Final = "evmon_threshold_limit"
+"""Shown by a monitor, also while telemetry is off."""
 
 Samples = dict[str, list[tuple[dict[str, str], float]]]
 """Labels and value of each sample, by name."""
@@ -49,7 +54,7 @@ def scrape(url: str, timeout: float) -> Samples:
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
             samples.setdefault(sample.name, []).append((sample.labels, sample.value))
-    if "evmon_uptime_seconds" not in samples:
+    if not {UPTIME, LIMITS} & set(samples):
         raise ValueError("not the metrics of an evmon service")
     return samples
 
@@ -77,6 +82,13 @@ def why_not_ready(url: str, timeout: float) -> str | None:
 def total(samples: Samples, row: Instrument, suffix: str = "", **labels: str) -> float:
     """Sum of an instrument's samples that have `labels`; 0 if there are none."""
     return total_of(samples, prometheus_name(row) + suffix, **labels)
+
+
+def count(samples: Samples, row: Instrument, **labels: str) -> int | None:
+    """The same for a count that starts at 0; None if it is not measured."""
+    if prometheus_name(row) not in samples:
+        return None
+    return int(total(samples, row, **labels))
 
 
 def total_of(samples: Samples, name: str, **labels: str) -> float:

@@ -199,7 +199,8 @@ class Consumer:
                 continue
             if ON:
                 reach("after_read")
-            self._recorder.received(self._clock.monotonic() - started)
+            took = self._clock.monotonic() - started - self._transport.idle
+            self._recorder.received(max(took, 0.0))
             self._accept(entries, group)
             if len(entries) < wanted:
                 # Nothing else is waiting: let handlers run first, so that their

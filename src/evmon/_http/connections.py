@@ -10,6 +10,7 @@ from typing import Final
 import h11
 
 from evmon._http.exposition import Response, Routes
+from evmon._http.hosts import AllowedHosts
 from evmon._settings.configs import MetricsConfig
 
 MAX_HEAD_BYTES: Final = 8 * 1024
@@ -20,6 +21,11 @@ ACCEPT_RETRY_SECONDS: Final = 1.0
 
 GRACE_SECONDS: Final = 0.1
 """Seconds that a new connection is kept without a request when all are in use."""
+
+_NOT_ALLOWED: Final = (
+    "this name of the server is not allowed; add it to EVMON_METRICS_ALLOWED_HOSTS or"
+    " MetricsConfig(allowed_hosts=...)"
+)
 
 _log = logging.getLogger("evmon.metrics")
 
@@ -76,6 +82,7 @@ class Connections:
         self.config = config
         self.routes = routes
         self.renderer = renderer
+        self.hosts = AllowedHosts(config.host, config.allowed_hosts)
         self._open: dict[_Connection, None] = {}
         self._changed = asyncio.Event()
 
@@ -210,10 +217,19 @@ class _Connection(asyncio.Protocol):
         if headers.get("content-length", "0") != "0" or "transfer-encoding" in headers:
             self._refuse(413, "request bodies are not accepted")
             return
+        target = request.target.decode("latin-1")
+        host = headers.get("host", "")
+        if not target.startswith("/"):  # an absolute URI, whose host has precedence
+            scheme, _, rest = target.partition("://")
+            host, _, path = rest.partition("/") if scheme else (host, "", "")
+            target = f"/{path}"
+        if not self._connections.hosts.allows(host):
+            self._refuse(403, _NOT_ALLOWED)
+            return
         self._http.next_event()  # end of message: there is no body
         self.answering = True
         self._set_timeout(self._config.request_timeout_seconds)
-        path = request.target.decode("latin-1").partition("?")[0]
+        path = target.partition("?")[0]
         answer = self._loop.run_in_executor(
             self._connections.renderer,
             self._connections.routes.answer,

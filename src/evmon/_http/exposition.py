@@ -7,22 +7,18 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from prometheus_client.core import Metric
-from prometheus_client.openmetrics import exposition as openmetrics
-from prometheus_client.registry import Collector
 
+from evmon._http.negotiation import Format, preferred, weights
+from evmon._http.page import Page
 from evmon._telemetry.text_format import RenderedFamily
 
 _log = logging.getLogger("evmon.exposition")
 
-_TEXT: Final = CONTENT_TYPE_PLAIN_0_0_4
-_OPENMETRICS: Final = openmetrics.CONTENT_TYPE_LATEST
+MAX_REPORTS: Final = 100
+"""Problems that are logged; more would be the same ones under many names."""
+
 _PLAIN: Final = "text/plain; charset=utf-8"
-_ENCODERS: Final[dict[str, Callable[[Collector], bytes]]] = {
-    _TEXT: generate_latest,
-    _OPENMETRICS: openmetrics.generate_latest,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +68,8 @@ class Exposition:
         self._cache_seconds = cache_seconds
         self._monotonic = monotonic
         self._lock = threading.Lock()
-        self._rendered: dict[tuple[str, bool], tuple[float, bytes]] = {}
+        self._rendered: dict[tuple[Format, bool], tuple[float, bytes]] = {}
+        self._reported: set[str] = set()
 
     def render(self, accept: str, accept_encoding: str) -> Response:
         """Answer a scrape; thread-safe, blocks while another one renders.
@@ -81,47 +78,51 @@ class Exposition:
             accept: value of the Accept header; selects OpenMetrics if preferred.
             accept_encoding: value of the Accept-Encoding header; selects gzip if accepted.
         """
-        content_type = _preferred(accept)
-        compressed = _quality(accept_encoding).get("gzip", 0) > 0
+        written = preferred(accept)
+        compressed = weights(accept_encoding).get("gzip", 0) > 0
         try:
-            body = self._body(content_type, compressed)
+            body = self._body(written, compressed)
         except Exception:  # noqa: BLE001 - a scrape is always answered
             _log.exception("cannot render /metrics")
             return _text(500, "cannot render the metrics; see the log of the service")
-        headers = [("content-type", content_type), ("vary", "accept, accept-encoding")]
+        headers = [
+            ("content-type", written.content_type),
+            ("vary", "accept, accept-encoding"),
+        ]
         if compressed:
             headers.append(("content-encoding", "gzip"))
         return Response(200, tuple(headers), body)
 
-    def _body(self, content_type: str, compressed: bool) -> bytes:  # noqa: FBT001
+    def _body(self, written: Format, compressed: bool) -> bytes:  # noqa: FBT001
         requested = self._monotonic()
         with self._lock:
-            rendered = self._rendered.get((content_type, compressed))
+            rendered = self._rendered.get((written, compressed))
             # A rendering that finished while this scrape waited is fresh enough.
             if rendered and requested < rendered[0] + self._cache_seconds:
                 return rendered[1]
             if compressed:
-                plain = self._rendered.get((content_type, False))
+                plain = self._rendered.get((written, False))
                 if plain is None or requested >= plain[0] + self._cache_seconds:
-                    plain = self._encode(content_type)
+                    plain = self._encode(written)
                 rendered = (plain[0], gzip.compress(plain[1], compresslevel=6))
             else:
-                rendered = self._encode(content_type)
-            self._rendered[content_type, compressed] = rendered
+                rendered = self._encode(written)
+            self._rendered[written, compressed] = rendered
             return rendered[1]
 
-    def _encode(self, content_type: str) -> tuple[float, bytes]:
-        families = list(self._families())
-        others = [_encodable(f) for f in families if isinstance(f, Metric)]
-        written = [
-            family.text(openmetrics=content_type == _OPENMETRICS)
-            for family in families
-            if isinstance(family, RenderedFamily)
-        ]
-        body = "".join(written).encode() + _ENCODERS[content_type](_Families(others))
-        rendered = (self._monotonic(), body)
-        self._rendered[content_type, False] = rendered
+    def _encode(self, written: Format) -> tuple[float, bytes]:
+        page = Page(written, self._report)
+        for family in self._families():
+            page.add(family)
+        rendered = (self._monotonic(), page.text().encode())
+        self._rendered[written, False] = rendered
         return rendered
+
+    def _report(self, problem: str) -> None:
+        """Log what was left out of the page, once."""
+        if problem not in self._reported and len(self._reported) < MAX_REPORTS:
+            self._reported.add(problem)
+            _log.warning("%s", problem)
 
 
 class Routes:
@@ -164,52 +165,5 @@ class Routes:
         )
 
 
-class _Families(Collector):
-    """A collector of given families, for the encoders of prometheus_client."""
-
-    def __init__(self, families: Iterable[Metric]) -> None:
-        self._families = families
-
-    def collect(self) -> Iterable[Metric]:
-        return self._families
-
-
-def _encodable(family: Metric) -> Metric:
-    """Make labels encodable: a single lone surrogate would break every scrape."""
-    for at, sample in enumerate(family.samples):
-        if not all(value.isascii() for value in sample.labels.values()):
-            labels = {
-                name: value.encode(errors="replace").decode()
-                for name, value in sample.labels.items()
-            }
-            family.samples[at] = sample._replace(labels=labels)
-    return family
-
-
 def _text(status: int, line: str) -> Response:
     return Response(status, (("content-type", _PLAIN),), f"{line}\n".encode())
-
-
-def _preferred(accept: str) -> str:
-    """The content type of the response; OpenMetrics only if the client prefers it."""
-    quality = _quality(accept)
-    wanted = quality.get("application/openmetrics-text", 0)
-    other = max((quality.get(t, 0) for t in ("text/plain", "text/*")), default=0)
-    return _OPENMETRICS if wanted > 0 and wanted >= other else _TEXT
-
-
-def _quality(header: str) -> dict[str, float]:
-    """The values of an Accept header with their weights (RFC 9110, 12.4.2)."""
-    weights: dict[str, float] = {}
-    for entry in header.lower().split(","):
-        name, *parameters = (part.strip() for part in entry.split(";"))
-        weight = 1.0
-        for parameter in parameters:
-            key, _, value = parameter.partition("=")
-            if key.strip() == "q":
-                try:
-                    weight = float(value)
-                except ValueError:
-                    weight = 0.0
-        weights[name] = max(weight, weights.get(name, 0.0))
-    return weights

@@ -1,10 +1,13 @@
 """Findings, their likely causes and the next step."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final, Literal
 
 from evmon._monitor.metrics import Totals
 from evmon._settings.thresholds import Thresholds
+from evmon._telemetry import instruments as i
+from evmon._telemetry.instrument import Instrument
 
 Severity = Literal["warning", "critical"]
 
@@ -118,12 +121,14 @@ class Reading:
         value: value in the unit of `monitored`; None if there was too little traffic.
         warning: limit for a warning.
         critical: limit for a critical finding, if there is one.
+        measured: whether the value is measured at all.
     """
 
     monitored: MonitoredLimit
     value: float | None
     warning: float
     critical: float | None = None
+    measured: bool = True
 
     @property
     def severity(self) -> Severity | None:
@@ -185,7 +190,12 @@ class Recommendation:
 
 
 def readings(
-    window: Totals, memory_mb: float, limits: Thresholds, *, warm: bool
+    window: Totals,
+    memory_mb: float,
+    limits: Thresholds,
+    *,
+    warm: bool,
+    unseen: Collection[Instrument] = (),
 ) -> tuple[Reading, ...]:
     """Compare the last window with the limits.
 
@@ -194,29 +204,38 @@ def readings(
         memory_mb: resident memory in MB.
         limits: limits.
         warm: whether the window began after startup, when the cache is still empty.
+        unseen: instruments that are not measured.
     """
     enough_lookups = warm and window.lookups >= limits.cache_min_lookups
     enough_batches = window.batches.count >= limits.processing_min_runs
-    enough_calls = window.calls >= limits.handler_errors_min_calls
+    enough_calls = (window.calls or 0) >= limits.handler_errors_min_calls
     return (
         Reading(
             CACHE_HIT_RATE,
             window.hit_rate if enough_lookups else None,
             limits.cache_hit_rate_warning_percent,
             limits.cache_hit_rate_critical_percent,
+            measured=i.CACHE_LOOKUPS not in unseen,
         ),
         Reading(MEMORY, memory_mb, limits.memory_warning_mb, limits.memory_critical_mb),
         Reading(
             PROCESSING,
             window.average_batch_ms if enough_batches else None,
             limits.processing_warning_ms,
+            measured=i.DISCOVERY_BATCH_DURATION not in unseen,
         ),
-        Reading(RETRIES, window.retries, limits.retries_warning),
+        Reading(
+            RETRIES,
+            window.retries,
+            limits.retries_warning,
+            measured=i.RETRY_ATTEMPTS not in unseen,
+        ),
         Reading(
             HANDLER_ERRORS,
             window.error_rate if enough_calls else None,
             limits.handler_errors_warning_percent,
             limits.handler_errors_critical_percent,
+            measured=i.PROCESS_DURATION not in unseen,
         ),
     )
 

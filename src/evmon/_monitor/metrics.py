@@ -1,11 +1,13 @@
 """The metrics of the monitor, computed from a snapshot."""
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from evmon._settings.thresholds import BYTES_PER_MB
 from evmon._telemetry import instruments as i
+from evmon._telemetry.instrument import Instrument
 from evmon._telemetry.process import ProcessMemory
 from evmon._telemetry.snapshot import Distribution, Snapshot
 
@@ -15,8 +17,8 @@ class CacheMetrics:
     """The metadata cache since startup.
 
     Attributes:
-        hits: number of lookups that found an entry.
-        misses: number of lookups that had to scan the provider.
+        hits: number of lookups that found an entry; None if it is not measured.
+        misses: number of lookups that had to scan the provider; None likewise.
         hit_rate: percent, 0 to 100; None before the first lookup.
 
     Example:
@@ -24,14 +26,14 @@ class CacheMetrics:
         75.0
     """
 
-    hits: int
-    misses: int
+    hits: int | None
+    misses: int | None
     hit_rate: float | None
 
 
 @dataclass(frozen=True, slots=True)
 class DiscoveryMetrics:
-    """The current state of discovery.
+    """The current state of discovery; None where it is not measured.
 
     Attributes:
         pending: number of providers queued or waiting for a retry.
@@ -45,9 +47,9 @@ class DiscoveryMetrics:
         0
     """
 
-    pending: int
-    registered: int
-    retry_count: int
+    pending: int | None
+    registered: int | None
+    retry_count: int | None
     processing_time_ms: float | None
 
 
@@ -87,7 +89,7 @@ class TimingMetrics:
             before the first.
         average_processing_time_ms: average duration in milliseconds; None before the
             first batch.
-        total_runs: number of batches.
+        total_runs: number of batches; None if it is not measured.
 
     Example:
         >>> bus.monitor.get_metrics().timing.total_runs
@@ -96,7 +98,7 @@ class TimingMetrics:
 
     last_discovery_run: float | None
     average_processing_time_ms: float | None
-    total_runs: int
+    total_runs: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,34 +133,43 @@ class Metrics:
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """The counters that limits apply to, at one moment or over a window."""
+    """The counters that limits apply to, at one moment or over a window.
+
+    Those that are not measured are None, or 0 where a ratio is made of them.
+    """
 
     hits: float = 0
     misses: float = 0
-    retries: float = 0
-    calls: int = 0
-    failed_calls: int = 0
-    dead_letters: float = 0
+    retries: float | None = 0
+    discovery_retries: float | None = 0
+    calls: float | None = 0
+    failed_calls: float | None = 0
+    dead_letters: float | None = 0
     batches: Distribution = Distribution()
-    events: float = 0
+    events: float | None = 0
     handling: Distribution = Distribution()
 
     @classmethod
     def of(cls, snapshot: Snapshot) -> "Totals":
         """Read the counters from a snapshot."""
+        sees_calls = snapshot.sees(i.PROCESS_DURATION)
         handling = snapshot.distribution(i.PROCESS_DURATION)
         succeeded = snapshot.distribution(i.PROCESS_DURATION, without=i.ERROR_TYPE)
+        by_discovery = {i.RETRY_COMPONENT: "discovery"}
         return cls(
-            calls=handling.count,
-            failed_calls=handling.count - succeeded.count,
-            hits=snapshot.total(i.CACHE_LOOKUPS, {i.CACHE_RESULT: "hit"}),
-            misses=snapshot.total(i.CACHE_LOOKUPS, {i.CACHE_RESULT: "miss"}),
-            retries=snapshot.total(i.RETRY_ATTEMPTS),
+            calls=handling.count if sees_calls else None,
+            failed_calls=handling.count - succeeded.count if sees_calls else None,
+            hits=_total(snapshot, i.CACHE_LOOKUPS, {i.CACHE_RESULT: "hit"}) or 0,
+            misses=_total(snapshot, i.CACHE_LOOKUPS, {i.CACHE_RESULT: "miss"}) or 0,
+            retries=_total(snapshot, i.RETRY_ATTEMPTS),
+            discovery_retries=_total(snapshot, i.RETRY_ATTEMPTS, by_discovery),
             # What a handler rejects by design is no problem of the service.
-            dead_letters=snapshot.total(i.DEAD_LETTERS)
-            - snapshot.total(i.DEAD_LETTERS, {i.DEAD_LETTER_REASON: "rejected"}),
+            dead_letters=_difference(
+                _total(snapshot, i.DEAD_LETTERS),
+                _total(snapshot, i.DEAD_LETTERS, {i.DEAD_LETTER_REASON: "rejected"}),
+            ),
             batches=snapshot.distribution(i.DISCOVERY_BATCH_DURATION),
-            events=snapshot.total(i.CONSUMED_MESSAGES),
+            events=_total(snapshot, i.CONSUMED_MESSAGES),
             handling=handling,
         )
 
@@ -167,12 +178,15 @@ class Totals:
         return Totals(
             hits=self.hits - earlier.hits,
             misses=self.misses - earlier.misses,
-            retries=self.retries - earlier.retries,
-            calls=self.calls - earlier.calls,
-            failed_calls=self.failed_calls - earlier.failed_calls,
-            dead_letters=self.dead_letters - earlier.dead_letters,
+            retries=_difference(self.retries, earlier.retries),
+            discovery_retries=_difference(
+                self.discovery_retries, earlier.discovery_retries
+            ),
+            calls=_difference(self.calls, earlier.calls),
+            failed_calls=_difference(self.failed_calls, earlier.failed_calls),
+            dead_letters=_difference(self.dead_letters, earlier.dead_letters),
             batches=self.batches.since(earlier.batches),
-            events=self.events - earlier.events,
+            events=_difference(self.events, earlier.events),
             handling=self.handling.since(earlier.handling),
         )
 
@@ -189,13 +203,21 @@ class Totals:
     @property
     def error_rate(self) -> float | None:
         """Percent of handler calls that failed; None before the first call."""
-        return 100 * self.failed_calls / self.calls if self.calls else None
+        return 100 * (self.failed_calls or 0) / self.calls if self.calls else None
 
     @property
     def average_batch_ms(self) -> float | None:
         """Milliseconds; None before the first batch."""
         mean = self.batches.mean
         return None if mean is None else 1000 * mean
+
+
+MONITORED: Final = (
+    *(i.CACHE_LOOKUPS, i.DISCOVERY_QUEUE_SIZE, i.DISCOVERY_HANDLERS),
+    *(i.DISCOVERY_BATCH_DURATION, i.DISCOVERY_LAST_RUN_TIME),
+    *(i.RETRY_ATTEMPTS, i.PROCESS_DURATION, i.DEAD_LETTERS, i.CONSUMED_MESSAGES),
+)
+"""The instruments that the figures of the monitor are made of."""
 
 
 def metrics_of(snapshot: Snapshot, window: Totals, memory: ProcessMemory) -> Metrics:
@@ -207,14 +229,18 @@ def metrics_of(snapshot: Snapshot, window: Totals, memory: ProcessMemory) -> Met
         memory: current memory of the process.
     """
     totals = Totals.of(snapshot)
+    sees_cache = snapshot.sees(i.CACHE_LOOKUPS)
+    sees_runs = snapshot.sees(i.DISCOVERY_BATCH_DURATION)
     return Metrics(
-        cache=CacheMetrics(int(totals.hits), int(totals.misses), totals.hit_rate),
+        cache=CacheMetrics(
+            int(totals.hits) if sees_cache else None,
+            int(totals.misses) if sees_cache else None,
+            totals.hit_rate,
+        ),
         discovery=DiscoveryMetrics(
-            pending=int(snapshot.total(i.DISCOVERY_QUEUE_SIZE)),
-            registered=int(snapshot.total(i.DISCOVERY_HANDLERS)),
-            retry_count=int(
-                snapshot.total(i.RETRY_ATTEMPTS, {i.RETRY_COMPONENT: "discovery"})
-            ),
+            pending=_count(_total(snapshot, i.DISCOVERY_QUEUE_SIZE)),
+            registered=_count(_total(snapshot, i.DISCOVERY_HANDLERS)),
+            retry_count=_count(totals.discovery_retries),
             processing_time_ms=window.average_batch_ms,
         ),
         memory=_memory_metrics(memory),
@@ -225,9 +251,24 @@ def metrics_of(snapshot: Snapshot, window: Totals, memory: ProcessMemory) -> Met
                 else None
             ),
             average_processing_time_ms=totals.average_batch_ms,
-            total_runs=totals.batches.count,
+            total_runs=totals.batches.count if sees_runs else None,
         ),
     )
+
+
+def _total(
+    snapshot: Snapshot, row: Instrument, attributes: Mapping[str, str] = {}
+) -> float | None:
+    """Sum over all series of an instrument; None if they are not collected."""
+    return snapshot.total(row, attributes) if snapshot.sees(row) else None
+
+
+def _difference(now: float | None, earlier: float | None) -> float | None:
+    return None if now is None or earlier is None else now - earlier
+
+
+def _count(number: float | None) -> int | None:
+    return None if number is None else int(number)
 
 
 def _memory_metrics(memory: ProcessMemory) -> MemoryMetrics:
@@ -246,13 +287,19 @@ def performance_summary(metrics: Metrics, uptime_seconds: float) -> str:
     rate = "no" if cache.hit_rate is None else f"{cache.hit_rate:.0f}%"
     average = timing.average_processing_time_ms
     duration = "no" if average is None else f"{average:.1f}ms"
-    lookups = cache.hits + cache.misses
     used, total = metrics.memory.heap_used_mb, metrics.memory.heap_total_mb
     registered, pending = metrics.discovery.registered, metrics.discovery.pending
+    lookups = "unknown"
+    if cache.hits is not None and cache.misses is not None:
+        lookups = f"{rate} hit rate ({cache.hits}/{cache.hits + cache.misses})"
     return (
         f"Performance Summary (uptime: {uptime_seconds:.0f}s):\n"
-        f"  Cache: {rate} hit rate ({cache.hits}/{lookups})\n"
-        f"  Discovery: {registered} registered, {pending} pending\n"
+        f"  Cache: {lookups}\n"
+        f"  Discovery: {_text(registered)} registered, {_text(pending)} pending\n"
         f"  Memory: {used:.1f}MB used / {total:.0f}MB total\n"
-        f"  Processing: {duration} average ({timing.total_runs} runs)"
+        f"  Processing: {duration} average ({_text(timing.total_runs)} runs)"
     )
+
+
+def _text(number: int | None) -> str:
+    return "unknown" if number is None else str(number)

@@ -4,6 +4,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Iterable
 
+import anyio
 from prometheus_client.core import Metric
 
 from evmon._clock import Clock
@@ -17,7 +18,13 @@ from evmon._monitor.findings import (
     readings,
     recommend,
 )
-from evmon._monitor.metrics import Metrics, Totals, metrics_of, performance_summary
+from evmon._monitor.metrics import (
+    MONITORED,
+    Metrics,
+    Totals,
+    metrics_of,
+    performance_summary,
+)
 from evmon._monitor.throughput import throughput, throughput_line
 from evmon._settings.configs import MonitorConfig
 from evmon._settings.thresholds import BYTES_PER_MB, Thresholds
@@ -61,10 +68,20 @@ class Monitor:
         self._clock = clock
         self._memory = memory
         self._started = clock.monotonic()
-        self._samples: deque[tuple[float, Totals]] = deque()
+        self._samples = deque([(self._started, Totals())])
+        self._summarized = self._samples[-1]
         self._reported: dict[str, Severity] = {}
-        self._sample(telemetry.snapshot())
         telemetry.add_collector(self.collect)
+        self._say_what_is_unseen()
+
+    def _say_what_is_unseen(self) -> None:
+        unseen = self._telemetry.unseen
+        names: dict[str, list[str]] = {}
+        for row in MONITORED:
+            if row in unseen:
+                names.setdefault(unseen[row], []).append(row.name)
+        for reason, hidden in names.items():
+            _log.warning("the monitor cannot see %s: %s", ", ".join(hidden), reason)
 
     @property
     def uptime_seconds(self) -> float:
@@ -77,14 +94,16 @@ class Monitor:
         Returns:
             Counts since startup; rates in percent, durations in milliseconds
             (``*_ms``), memory in MB of 10^6 bytes (``*_mb``) and times in seconds since
-            the Unix epoch. None where a value is not known.
+            the Unix epoch. None where a value is not known. Observes the instruments of
+            the application too, if they share a `MeterProvider`, and may block for that.
 
         Example:
             >>> bus.monitor.get_metrics().memory.heap_total_mb
             38.9
         """
         snapshot = self._telemetry.snapshot()
-        return metrics_of(snapshot, self._window(snapshot), self._memory())
+        window = self._window(snapshot)
+        return metrics_of(snapshot, window, self._memory())
 
     def get_warnings(self) -> tuple[Finding, ...]:
         """Compare the last window with the limits now.
@@ -141,16 +160,25 @@ class Monitor:
         """Check limits and log summaries at intervals, until cancelled."""
         interval = self._config.summary_interval_seconds
         next_summary = self._clock.monotonic() + interval
-        last = self._samples[-1]
+        # One of its own: the application may have filled the default one.
+        limiter = anyio.CapacityLimiter(1)
         while True:
             await self._clock.interval(self._config.check_interval_seconds)
-            try:
-                self.check()
-                if self._clock.monotonic() >= next_summary:
-                    next_summary += interval
-                    last = self._log_summary(last)
-            except Exception:  # noqa: BLE001 - a failing monitor must not stop the bus
-                _log.exception("the monitor check failed; it is retried")
+            summarize = self._clock.monotonic() >= next_summary
+            if summarize:
+                next_summary += interval
+            # In a thread: instruments of the application are observed, which may block.
+            await anyio.to_thread.run_sync(
+                self._check_and_log, summarize, abandon_on_cancel=True, limiter=limiter
+            )
+
+    def _check_and_log(self, summarize: bool) -> None:  # noqa: FBT001
+        try:
+            self.check()
+            if summarize:
+                self._summarized = self._log_summary(self._summarized)
+        except Exception:  # noqa: BLE001 - a failing monitor must not stop the bus
+            _log.exception("the monitor check failed; it is retried")
 
     def _log_summary(self, last: tuple[float, Totals]) -> tuple[float, Totals]:
         """Log the summary and the throughput.
@@ -179,6 +207,7 @@ class Monitor:
             metrics_of(snapshot, window, memory),
             window,
             self._compare(window, memory),
+            self._telemetry.bus,
         )
 
     def _readings(self, snapshot: Snapshot | None = None) -> tuple[Reading, ...]:
@@ -190,7 +219,8 @@ class Monitor:
         start = self._limits.window_seconds + self._config.check_interval_seconds
         warm = self.uptime_seconds >= start
         resident_mb = memory.resident / BYTES_PER_MB
-        return readings(window, resident_mb, self._limits, warm=warm)
+        unseen = self._telemetry.unseen
+        return readings(window, resident_mb, self._limits, warm=warm, unseen=unseen)
 
     def _window(self, snapshot: Snapshot) -> Totals:
         """Counters over the last window, from the available samples."""

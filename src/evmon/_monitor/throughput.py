@@ -17,8 +17,11 @@ def throughput(interval: Totals, seconds: float) -> dict[str, float | None]:
         seconds: length of the interval.
     """
     p99 = interval.handling.quantile(SHARE)
+    events = interval.events
     return {
-        "events_per_second": round(interval.events / seconds, 1) if seconds else 0.0,
+        "events_per_second": (
+            None if events is None else round(events / seconds, 1) if seconds else 0.0
+        ),
         "handler_calls": interval.calls,
         "handler_errors": interval.failed_calls,
         "handler_p99_ms": None if p99 is None else round(1000 * p99, 1),

@@ -302,6 +302,12 @@ class MetricsConfig:
     cache_seconds: float = setting(
         1.0, at_least(0), "Seconds to reuse one rendering for further scrapes."
     )
+    allowed_hosts: str = setting(
+        "",
+        ANY,
+        "Names, separated by commas, that clients may use for the server beside its"
+        " address and loopback names; `*` allows any.",
+    )
 
     def __post_init__(self) -> None:
         validate(self)

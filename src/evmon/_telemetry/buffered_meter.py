@@ -27,6 +27,7 @@ from opentelemetry.sdk.metrics.export import (  # noqa: TID251 - makes its data 
 )
 
 from evmon._telemetry.instrument import Instrument, Kind
+from evmon._telemetry.instruments import BUS, ERROR_TYPE, OUTCOME
 from evmon._telemetry.meter import Attributes, Record, RecordMany
 
 CARDINALITY_LIMIT: Final = 2000
@@ -36,9 +37,13 @@ FLUSH_AT: Final = 128
 """Values buffered before they are aggregated: a few kilobytes per busy series."""
 
 OVERFLOW: Final[Mapping[str, Any]] = {"otel.metric.overflow": True}
-"""Attributes of the overflow series, by the OpenTelemetry SDK specification."""
+"""Attribute of overflow series, by the OpenTelemetry SDK specification."""
+
+_KEPT: Final = (BUS, OUTCOME, ERROR_TYPE)
+"""Attributes that an overflow series keeps: few values, and a failure stays one."""
 
 Point: TypeAlias = NumberDataPoint | HistogramDataPoint
+Key: TypeAlias = tuple[tuple[str, Any], ...]
 
 _log = logging.getLogger("evmon.telemetry")
 
@@ -63,7 +68,7 @@ class BufferedMeter:
         self._limit = limit
         # Re-entrant: a finalizer may bind while this thread is binding.
         self._lock = threading.RLock()
-        self._series: dict[Instrument, dict[_Key, _Series]] = {}
+        self._series: dict[Instrument, dict[Key, Series]] = {}
 
     def bind(self, instrument: Instrument, attributes: Attributes = {}) -> Record:
         """Return the function that records into one series."""
@@ -78,16 +83,19 @@ class BufferedMeter:
             raise TypeError(f"{instrument.name} is not a histogram")
         return series.record_many
 
-    def _bound(self, instrument: Instrument, attributes: Attributes) -> "_Series":
-        key = tuple(sorted(attributes.items()))
+    def _bound(self, instrument: Instrument, attributes: Attributes) -> "Series":
+        key = series_key(attributes)
         with self._lock:
             known = self._series.setdefault(instrument, {})
             series = known.get(key)
             if series is None:
                 labels: Mapping[str, Any] = dict(attributes)
                 if len(known) >= self._limit:
-                    key, labels = tuple(OVERFLOW.items()), OVERFLOW
-                series = known.setdefault(key, _make(instrument, labels))
+                    labels = overflow(attributes)
+                    key = series_key(labels)
+                series = known.get(key)
+                if series is None:
+                    series = known[key] = make_series(instrument, labels)
         return series
 
     def collect(self, now: int | None = None) -> list[Metric]:
@@ -110,10 +118,25 @@ class BufferedMeter:
         return metrics
 
 
-_Key: TypeAlias = "tuple[tuple[str, Any], ...]"
+def series_key(attributes: Mapping[str, Any]) -> Key:
+    """What identifies a series of an instrument."""
+    return tuple(sorted(attributes.items()))
 
 
-class _Series(Protocol):
+def overflow(attributes: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The attributes of the overflow series that takes a series beyond the limit.
+
+    Example:
+        >>> overflow({"evmon.event.type": "a", "error.type": "ValueError"})
+        {'otel.metric.overflow': True, 'error.type': 'ValueError'}
+    """
+    kept = {key: attributes[key] for key in _KEPT if key in attributes}
+    return {**OVERFLOW, **kept}
+
+
+class Series(Protocol):
+    """Records values and aggregates them into one sample."""
+
     record: Record
 
     def point(self, now: int) -> Point | None:
@@ -269,7 +292,8 @@ class _LastValue:
         return NumberDataPoint(self._attributes, None, now, value)  # type: ignore[arg-type]
 
 
-def _make(row: Instrument, attributes: Mapping[str, Any]) -> _Series:
+def make_series(row: Instrument, attributes: Mapping[str, Any]) -> Series:
+    """Make a series of an instrument, without values."""
     if row.kind in (Kind.COUNTER, Kind.UP_DOWN_COUNTER):
         return _Total(row, attributes)
     if row.kind is Kind.HISTOGRAM:

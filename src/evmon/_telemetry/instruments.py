@@ -8,6 +8,7 @@ dashboards are generated from it. Names follow the OpenTelemetry semantic conven
 from opentelemetry.semconv._incubating.attributes import (
     error_attributes,
     messaging_attributes,
+    server_attributes,
 )
 from opentelemetry.semconv._incubating.metrics import (
     messaging_metrics,
@@ -17,9 +18,15 @@ from opentelemetry.semconv._incubating.metrics import (
 from evmon._settings.thresholds import Thresholds
 from evmon._telemetry.instrument import Instrument, Kind
 
+BUS = "evmon.bus"
+"""The name of a bus, on every series that it records."""
+
 ERROR_TYPE = error_attributes.ERROR_TYPE
 SYSTEM = messaging_attributes.MESSAGING_SYSTEM
 OPERATION = messaging_attributes.MESSAGING_OPERATION_NAME
+OPERATION_TYPE = messaging_attributes.MESSAGING_OPERATION_TYPE
+SERVER_ADDRESS = server_attributes.SERVER_ADDRESS
+SERVER_PORT = server_attributes.SERVER_PORT
 DESTINATION = messaging_attributes.MESSAGING_DESTINATION_NAME
 GROUP = messaging_attributes.MESSAGING_CONSUMER_GROUP_NAME
 EVENT_TYPE = "evmon.event.type"
@@ -32,6 +39,12 @@ RETRY_COMPONENT = "evmon.retry.component"
 LOSS_REASON = "evmon.loss.reason"
 DEAD_LETTER_REASON = "evmon.dead_letter.reason"
 CPU_MODE = "cpu.mode"
+
+_OPERATION = (
+    *(BUS, SYSTEM, OPERATION, OPERATION_TYPE, DESTINATION),
+    *(SERVER_ADDRESS, SERVER_PORT),
+)
+"""Attributes of the metrics of the messaging conventions."""
 
 MESSAGING_BOUNDARIES = (
     *(0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75),
@@ -60,25 +73,28 @@ DISCOVERY_QUEUE_SIZE = Instrument(
     Kind.UP_DOWN_COUNTER,
     "{provider}",
     "Providers waiting to be scanned or retried.",
+    (BUS,),
 )
 DISCOVERY_HANDLERS = Instrument(
     "evmon.discovery.handlers",
     Kind.UP_DOWN_COUNTER,
     "{handler}",
     "Registered handlers.",
+    (BUS,),
 )
 DISCOVERY_PROVIDERS = Instrument(
     "evmon.discovery.providers",
     Kind.COUNTER,
     "{provider}",
     "Providers scanned, by outcome.",
-    (DISCOVERY_OUTCOME,),
+    (BUS, DISCOVERY_OUTCOME),
 )
 DISCOVERY_BATCH_DURATION = Instrument(
     "evmon.discovery.batch.duration",
     Kind.HISTOGRAM,
     "s",
     "Duration of a batch of providers.",
+    (BUS,),
     boundaries=_BATCH_BOUNDARIES,
 )
 DISCOVERY_LAST_RUN_TIME = Instrument(
@@ -86,32 +102,35 @@ DISCOVERY_LAST_RUN_TIME = Instrument(
     Kind.GAUGE,
     "s",
     "End of the last batch of providers, in Unix time.",
+    (BUS,),
 )
 CACHE_LOOKUPS = Instrument(
     "evmon.cache.lookups",
     Kind.COUNTER,
     "{lookup}",
     "Lookups of a provider's metadata, by result.",
-    (CACHE_RESULT,),
+    (BUS, CACHE_RESULT),
 )
 CACHE_EVICTIONS = Instrument(
     "evmon.cache.evictions",
     Kind.COUNTER,
     "{entry}",
     "Metadata entries removed from the cache, by reason.",
-    (EVICTION_REASON,),
+    (BUS, EVICTION_REASON),
 )
 CACHE_ENTRIES = Instrument(
     "evmon.cache.entries",
     Kind.UP_DOWN_COUNTER,
     "{entry}",
     "Metadata entries in the cache.",
+    (BUS,),
 )
 CACHE_SCAN_DURATION = Instrument(
     "evmon.cache.scan.duration",
     Kind.HISTOGRAM,
     "s",
     "Duration of the scan of a provider after a cache miss.",
+    (BUS,),
     boundaries=_SCAN_BOUNDARIES,
 )
 RETRY_ATTEMPTS = Instrument(
@@ -119,7 +138,7 @@ RETRY_ATTEMPTS = Instrument(
     Kind.COUNTER,
     "{attempt}",
     "Retries scheduled after a failure; not those that a handler asks for.",
-    (RETRY_COMPONENT, ERROR_TYPE),
+    (BUS, RETRY_COMPONENT, ERROR_TYPE),
 )
 RETRY_EXHAUSTED = Instrument(
     "evmon.retry.exhausted",
@@ -127,36 +146,36 @@ RETRY_EXHAUSTED = Instrument(
     "{operation}",
     "Operations that failed for good: no retry was left, or the error is permanent;"
     " not the events that a handler rejects.",
-    (RETRY_COMPONENT, ERROR_TYPE),
+    (BUS, RETRY_COMPONENT, ERROR_TYPE),
 )
 RETRY_DELAY = Instrument(
     "evmon.retry.delay",
     Kind.HISTOGRAM,
     "s",
     "Delay before a retry, jitter included.",
-    (RETRY_COMPONENT,),
+    (BUS, RETRY_COMPONENT),
     _DELAY_BOUNDARIES,
 )
 SENT_MESSAGES = Instrument(
     messaging_metrics.MESSAGING_CLIENT_SENT_MESSAGES,
     Kind.COUNTER,
     "{message}",
-    "Events that publishers tried to send; error.type is set if it failed.",
-    (SYSTEM, OPERATION, DESTINATION, EVENT_TYPE, ERROR_TYPE),
+    "Events handed to the transport; error.type is set if it did not accept them.",
+    (*_OPERATION, EVENT_TYPE, ERROR_TYPE),
 )
 CONSUMED_MESSAGES = Instrument(
     messaging_metrics.MESSAGING_CLIENT_CONSUMED_MESSAGES,
     Kind.COUNTER,
     "{message}",
     "Events delivered to this consumer, redeliveries included.",
-    (SYSTEM, OPERATION, DESTINATION, GROUP, EVENT_TYPE),
+    (*_OPERATION, GROUP, EVENT_TYPE),
 )
 OPERATION_DURATION = Instrument(
     messaging_metrics.MESSAGING_CLIENT_OPERATION_DURATION,
     Kind.HISTOGRAM,
     "s",
-    "Duration of an operation on the transport: send, receive.",
-    (SYSTEM, OPERATION, DESTINATION, ERROR_TYPE),
+    "Duration of a send or receive, without waiting for an event to be published.",
+    (*_OPERATION, GROUP, ERROR_TYPE),
     MESSAGING_BOUNDARIES,
 )
 PROCESS_DURATION = Instrument(
@@ -164,7 +183,7 @@ PROCESS_DURATION = Instrument(
     Kind.HISTOGRAM,
     "s",
     "Duration of a handler call, by outcome; error.type is set if it failed.",
-    (SYSTEM, OPERATION, DESTINATION, GROUP, EVENT_TYPE, HANDLER, OUTCOME, ERROR_TYPE),
+    (*_OPERATION, GROUP, EVENT_TYPE, HANDLER, OUTCOME, ERROR_TYPE),
     MESSAGING_BOUNDARIES,
 )
 EVENTS_IN_FLIGHT = Instrument(
@@ -172,62 +191,63 @@ EVENTS_IN_FLIGHT = Instrument(
     Kind.UP_DOWN_COUNTER,
     "{event}",
     "Events read and not yet settled by this consumer.",
+    (BUS,),
 )
 DEAD_LETTERS = Instrument(
     "evmon.dead_letters",
     Kind.COUNTER,
     "{event}",
     "Events dead-lettered, by reason.",
-    (DEAD_LETTER_REASON,),
+    (BUS, DEAD_LETTER_REASON),
 )
 CONSUMER_LAG = Instrument(
     "evmon.consumer.lag",
     Kind.GAUGE,
     "{event}",
     "Events not yet delivered to the group; no sample if unknown.",
-    (DESTINATION, GROUP),
+    (BUS, DESTINATION, GROUP),
 )
 CONSUMER_LAG_KNOWN = Instrument(
     "evmon.consumer.lag.known",
     Kind.GAUGE,
     "",
     "1 if the lag is known, 0 if the server does not report it.",
-    (DESTINATION, GROUP),
+    (BUS, DESTINATION, GROUP),
 )
 CONSUMER_PENDING = Instrument(
     "evmon.consumer.pending",
     Kind.GAUGE,
     "{event}",
     "Events delivered to a consumer of the group and not yet settled.",
-    (DESTINATION, GROUP),
+    (BUS, DESTINATION, GROUP),
 )
 CONSUMER_PENDING_AGE = Instrument(
     "evmon.consumer.pending.oldest_age",
     Kind.GAUGE,
     "s",
     "Time since the oldest pending event was published; 0 if none is pending.",
-    (DESTINATION, GROUP),
+    (BUS, DESTINATION, GROUP),
 )
 CONSUMER_UNREAD_AGE = Instrument(
     "evmon.consumer.unread.oldest_age",
     Kind.GAUGE,
     "s",
     "Age of the oldest event not yet delivered to the group; 0 if there is none.",
-    (DESTINATION, GROUP),
+    (BUS, DESTINATION, GROUP),
 )
 STREAM_LENGTH = Instrument(
     "evmon.stream.length",
     Kind.GAUGE,
     "{event}",
     "Entries in the stream, settled ones included.",
-    (DESTINATION,),
+    (BUS, DESTINATION),
 )
 EVENT_WAIT = Instrument(
     "evmon.event.wait.duration",
     Kind.HISTOGRAM,
     "s",
     "Time that an event waited in the stream before it was first read.",
-    (DESTINATION, GROUP),
+    (BUS, DESTINATION, GROUP),
     _WAIT_BOUNDARIES,
 )
 REDELIVERIES = Instrument(
@@ -235,93 +255,105 @@ REDELIVERIES = Instrument(
     Kind.COUNTER,
     "{event}",
     "Events delivered again because a consumer did not settle them.",
-    (DESTINATION, GROUP),
+    (BUS, DESTINATION, GROUP),
 )
 RECLAIMS = Instrument(
     "evmon.consumer.reclaims",
     Kind.COUNTER,
     "{event}",
     "Pending events reclaimed from another consumer.",
-    (DESTINATION, GROUP),
+    (BUS, DESTINATION, GROUP),
 )
 LEASE_LOSSES = Instrument(
     "evmon.consumer.lease.losses",
     Kind.COUNTER,
     "{event}",
     "Events reclaimed by another consumer while they were handled here.",
-    (DESTINATION, GROUP),
+    (BUS, DESTINATION, GROUP),
 )
 GROUP_RECREATIONS = Instrument(
     "evmon.consumer.group.recreations",
     Kind.COUNTER,
     "{group}",
     "Times that the consumer group was missing and recreated.",
-    (DESTINATION, GROUP),
+    (BUS, DESTINATION, GROUP),
 )
 RECONNECTS = Instrument(
     "evmon.transport.reconnects",
     Kind.COUNTER,
     "{connection}",
     "Connections to the transport that broke and were re-established.",
-    (DESTINATION,),
+    (BUS, DESTINATION),
 )
 LAST_POLL_TIME = Instrument(
     "evmon.consumer.last_poll.time",
     Kind.GAUGE,
     "s",
     "Last response of the transport to the consumer, in Unix time.",
-    (DESTINATION, GROUP),
+    (BUS, DESTINATION, GROUP),
 )
 UPTIME = Instrument(
     "evmon.uptime",
     Kind.GAUGE,
     "s",
-    "Time since the bus started.",
+    "Time since the bus began to count; longer than it runs, if it was restarted.",
+    (BUS,),
 )
 CONSUMER_READY = Instrument(
     "evmon.ready",
     Kind.GAUGE,
     "",
     "1 while /readyz reports ready, otherwise 0.",
+    (BUS,),
 )
 DEAD_LETTER_QUEUE_SIZE = Instrument(
     "evmon.dead_letter.queue.size",
     Kind.GAUGE,
     "{event}",
     "Dead letters kept.",
-    (DESTINATION,),
+    (BUS, DESTINATION),
 )
 DEAD_LETTER_QUEUE_AGE = Instrument(
     "evmon.dead_letter.queue.oldest_age",
     Kind.GAUGE,
     "s",
     "Age of the oldest dead letter; 0 if there is none.",
-    (DESTINATION,),
+    (BUS, DESTINATION),
 )
 RETRY_SCHEDULE_SIZE = Instrument(
     "evmon.retry.schedule.size",
     Kind.GAUGE,
     "{event}",
     "Events scheduled on the transport for a retry.",
-    (DESTINATION,),
+    (BUS, DESTINATION),
 )
 PUBLISHER_BUFFER_SIZE = Instrument(
     "evmon.publisher.buffer.size",
     Kind.UP_DOWN_COUNTER,
     "{event}",
     "Events buffered by the publisher.",
+    (BUS,),
 )
 PUBLISHER_BUFFER_LIMIT = Instrument(
     "evmon.publisher.buffer.limit",
     Kind.UP_DOWN_COUNTER,
     "{event}",
     "Maximum number of events buffered by the publisher.",
+    (BUS,),
+)
+PUBLISHER_ABANDONED = Instrument(
+    "evmon.publisher.abandoned",
+    Kind.COUNTER,
+    "{event}",
+    "Events that were still buffered when the bus stopped, and never sent.",
+    (BUS,),
 )
 PUBLISHER_BATCH_SIZE = Instrument(
     "evmon.publisher.batch.size",
     Kind.HISTOGRAM,
     "{event}",
     "Events sent in one batch.",
+    (BUS,),
     boundaries=(1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0),
 )
 EVENTS_LOST = Instrument(
@@ -329,7 +361,7 @@ EVENTS_LOST = Instrument(
     Kind.COUNTER,
     "{event}",
     "Events known to be lost, by reason.",
-    (LOSS_REASON,),
+    (BUS, LOSS_REASON),
 )
 PROCESS_MEMORY_USAGE = Instrument(
     process_metrics.PROCESS_MEMORY_USAGE,

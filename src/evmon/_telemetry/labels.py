@@ -4,6 +4,7 @@ A lone surrogate in a label breaks every later scrape, and labels taken from pay
 grow without bound.
 """
 
+import builtins
 from typing import Final
 
 UNKNOWN: Final = "_unknown"
@@ -36,10 +37,13 @@ class ErrorTypes:
     def __init__(self, limit: int = MAX_ERROR_TYPES) -> None:
         self._limit = limit
         self._names: dict[type[BaseException], str] = {}
-        self._distinct: set[str] = set()
+        self._distinct: dict[str, str] = {}
 
     def of(self, error: BaseException) -> str:
         """The label of an error's class; `_OTHER` beyond the limit.
+
+        The name is qualified if another class has it too, such as one of Python's own. A
+        private class of evmon is counted as the public one that it is a kind of.
 
         Classes are counted by name, so a class created for each error (as some
         libraries do) grows neither the labels nor this table beyond the limit.
@@ -48,11 +52,27 @@ class ErrorTypes:
         name = self._names.get(kind)
         if name is not None:
             return name
-        name = label(kind.__qualname__)
+        name = self._name_of(_public(kind))
+        if name != OTHER and len(self._names) < self._limit:
+            self._names[kind] = name
+        return name
+
+    def _name_of(self, kind: type[BaseException]) -> str:
+        bare = label(kind.__qualname__)
+        qualified = label(f"{kind.__module__}.{kind.__qualname__}")
+        builtin = getattr(builtins, bare, kind)
+        name = bare if builtin is kind else qualified
+        if self._distinct.get(name, qualified) != qualified:
+            name = qualified
         if name not in self._distinct:
             if len(self._distinct) >= self._limit:
                 return OTHER
-            self._distinct.add(name)
-        if len(self._names) < self._limit:
-            self._names[kind] = name
+            self._distinct[name] = qualified
         return name
+
+
+def _public(kind: type[BaseException]) -> type[BaseException]:
+    """The class itself, or the first of its bases that users of evmon can name."""
+    return next(
+        base for base in kind.__mro__ if not base.__module__.startswith("evmon._")
+    )

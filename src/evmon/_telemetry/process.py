@@ -51,6 +51,18 @@ def process_memory() -> ProcessMemory:
     return ProcessMemory(resident, unique, allocated)
 
 
+def listens_on(port: int) -> bool:
+    """Whether this process itself listens on a TCP port."""
+    try:
+        connections = psutil.Process().net_connections("tcp")
+    except (psutil.Error, OSError):
+        return False
+    return any(
+        connection.status == psutil.CONN_LISTEN and connection.laddr.port == port
+        for connection in connections
+    )
+
+
 def observe_process(meter: Meter) -> None:
     """Register the process metrics with an OpenTelemetry meter.
 

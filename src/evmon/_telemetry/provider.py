@@ -1,7 +1,8 @@
 """Set-up of the OpenTelemetry SDK: provider, reader and registry."""
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from functools import cached_property
 from typing import Final
 
 from opentelemetry import metrics
@@ -14,18 +15,23 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
+from evmon._telemetry.application import hidden_by_views, is_unnamed
 from evmon._telemetry.buffered_meter import BufferedMeter
-from evmon._telemetry.instruments import INSTRUMENTS
-from evmon._telemetry.meter import Gauges, InstrumentMeter, Meter, NoMeter
+from evmon._telemetry.instrument import Instrument
+from evmon._telemetry.instrument_meter import InstrumentMeter, Shared
+from evmon._telemetry.instruments import BUS, INSTRUMENTS
+from evmon._telemetry.labels import label
+from evmon._telemetry.meter import BusMeter, Meter, NoMeter
 from evmon._telemetry.process import observe_process
 from evmon._telemetry.reader import Reader
-from evmon._telemetry.snapshot import SCOPE, Snapshot
+from evmon._telemetry.snapshot import SCHEMA_URL, SCOPE, Snapshot
 from evmon._telemetry.text_format import RenderedFamily
+from evmon._version import __version__
 
-_GAUGES: Final = "_evmon_gauges"
-"""Attribute of a provider with the gauges that all buses on it share.
+_SHARED: Final = "_evmon_shared"
+"""Attribute of a provider with what all buses on it share.
 
-A `WeakKeyDictionary` would keep the provider alive, because its gauges refer to it.
+A `WeakKeyDictionary` would keep the provider alive, because its instruments refer to it.
 """
 
 _log = logging.getLogger("evmon.telemetry")
@@ -40,10 +46,12 @@ class Telemetry:
     OpenTelemetry specification.
 
     Args:
-        service: value of ``service.name``, unless the environment sets one.
+        service: name of the bus, and value of ``service.name`` unless the environment
+            sets one.
     """
 
     def __init__(self, service: str) -> None:
+        self.bus = label(service)
         self.registry = CollectorRegistry()
         self._reader = Reader(self.registry)
         self._before_collect: list[Callable[[], None]] = []
@@ -70,17 +78,43 @@ class Telemetry:
                 ],
             )
         self._provider = provider
-        otel_meter = provider.get_meter(SCOPE)
-        if not hasattr(provider, _GAUGES):
-            setattr(provider, _GAUGES, Gauges(otel_meter))
+        otel_meter = provider.get_meter(SCOPE, __version__, SCHEMA_URL)
+        if not hasattr(provider, _SHARED):
+            setattr(provider, _SHARED, Shared(otel_meter))
             if isinstance(provider, MeterProvider):
                 observe_process(otel_meter)
-        self.meter = self._meter(otel_meter, is_private)
+            if self._adopted and is_unnamed(provider):
+                _log.warning(
+                    "the MeterProvider of the application has no service.name:"
+                    " set OTEL_SERVICE_NAME=%s",
+                    service,
+                )
+        self._shared: Shared = getattr(provider, _SHARED)
+        self._plain: InstrumentMeter | None = None
+        self.meter = BusMeter(self._make_meter(otel_meter, is_private), service)
+
+    @cached_property
+    def unseen(self) -> Mapping[Instrument, str]:
+        """The instruments of a bus that are not collected as declared, and why."""
+        if self._reader.buffered is not None:
+            return {}
+        rows = [row for row in INSTRUMENTS if BUS in row.attributes]
+        if self._plain is None or not isinstance(self._provider, MeterProvider):
+            return dict.fromkeys(rows, "telemetry is off")
+        reasons = {
+            row: hidden_by_views(self._provider, self._shared.instrument(row), row)
+            for row in rows
+        }
+        return {row: reason for row, reason in reasons.items() if reason}
 
     def snapshot(self) -> Snapshot:
-        """Collect now and return the values; thread-safe."""
+        """Collect now and return the values of the bus; thread-safe."""
         self._prepare()
-        return Snapshot(self._reader.read())
+        return Snapshot(self._reader.read(), self.bus, self.unseen)
+
+    def began(self, now: float) -> float:
+        """When the counters of the bus began, in the time of its first start."""
+        return self._shared.began(self.bus, now)
 
     def families(self) -> list[Metric]:
         """Collect now and return the families of ``/metrics``; thread-safe."""
@@ -93,8 +127,9 @@ class Telemetry:
         return self._reader.scrape()
 
     def latest(self) -> Snapshot:
-        """The values of the last collection; collects if there was none."""
-        return Snapshot(self._reader.latest or self._reader.read())
+        """The values of the bus in the last collection; collects if there was none."""
+        data = self._reader.latest or self._reader.read()
+        return Snapshot(data, self.bus, self.unseen)
 
     def add_collector(self, collect: Callable[[], Iterable[Metric]]) -> None:
         """Add families to ``/metrics`` that are derived when it is scraped."""
@@ -103,25 +138,26 @@ class Telemetry:
     def before_collect(self, record: Callable[[], None]) -> None:
         """Call `record` before each collection, to record values that are due."""
         self._before_collect.append(record)
-        if isinstance(self.meter, InstrumentMeter):
-            self.meter.before_observe.append(record)  # for the application's readers
+        if self._plain is not None:
+            self._plain.before_observe.append(record)  # for the application's readers
 
     def shutdown(self) -> None:
         """Detach from the application's provider, or flush and shut down the one of evmon."""
-        if isinstance(self.meter, InstrumentMeter):
-            self.meter.close()
+        if self._plain is not None:
+            self._plain.close()
         if isinstance(self._provider, MeterProvider):
             if self._adopted:
                 self._provider.remove_metric_reader(self._reader)
             else:
                 self._provider.shutdown()
 
-    def _meter(self, otel_meter: OTelMeter, is_private: bool) -> Meter:  # noqa: FBT001
+    def _make_meter(self, otel_meter: OTelMeter, is_private: bool) -> Meter:  # noqa: FBT001
         """Plain instruments if the application reads them, otherwise a buffered meter."""
         if isinstance(otel_meter, NoOpMeter):  # by OTEL_SDK_DISABLED
             return NoMeter()
         if not is_private:
-            return InstrumentMeter(otel_meter, getattr(self._provider, _GAUGES))
+            self._plain = InstrumentMeter(otel_meter, self._shared)
+            return self._plain
         self._reader.buffered = meter = BufferedMeter()
         return meter
 
@@ -142,9 +178,16 @@ class _Derived(Collector):
 
     def __init__(self, collect: Callable[[], Iterable[Metric]]) -> None:
         self._collect = collect
+        self._failed = False
 
     def collect(self) -> Iterable[Metric]:
-        return self._collect()
+        try:
+            return list(self._collect())
+        except Exception:  # noqa: BLE001 - the other families are served
+            if not self._failed:
+                _log.exception("cannot compute derived figures for /metrics")
+            self._failed = True
+            return []
 
     def describe(self) -> Iterable[Metric]:
         return []

@@ -9,7 +9,7 @@ from typing import Literal, get_args
 from evmon._telemetry import instruments as i
 from evmon._telemetry.instrument import Instrument
 from evmon._telemetry.labels import UNKNOWN, ErrorTypes, label
-from evmon._telemetry.meter import Meter, Record
+from evmon._telemetry.meter import Attributes, Meter, Record
 from evmon.errors import (
     DEAD_LETTER_REASONS,
     DeadLetterReason,
@@ -113,11 +113,14 @@ class RetryRecorder:
 class PublishRecorder:
     """Published events."""
 
-    def __init__(self, meter: Meter, system: str, destination: str) -> None:
-        attributes = {
+    def __init__(
+        self, meter: Meter, system: str, destination: str, server: Attributes = {}
+    ) -> None:
+        attributes: Attributes = {
             i.SYSTEM: system,
-            i.OPERATION: "send",
+            **_operation("send"),
             i.DESTINATION: label(destination),
+            **server,
         }
         self._meter = meter
         self._attributes = attributes
@@ -126,12 +129,13 @@ class PublishRecorder:
         self.buffered = meter.bind(i.PUBLISHER_BUFFER_SIZE)
         self.buffer_limited = meter.bind(i.PUBLISHER_BUFFER_LIMIT)
         self.lost = meter.bind(i.EVENTS_LOST, {i.LOSS_REASON: "unsent"})
+        self.abandoned = meter.bind(i.PUBLISHER_ABANDONED)
         self._batch_size = meter.bind(i.PUBLISHER_BATCH_SIZE)
         self._sent: dict[tuple[str, str], Record] = {}
         self._sent_of(UNKNOWN, "")
 
     def sent(self, counts: Mapping[str, int], error: BaseException | None) -> None:
-        """Events were accepted, or refused with `error`, counted by type label."""
+        """Events were handed over, and accepted or refused; counted by type label."""
         error_type = self._error_types.of(error) if error else ""
         for type_label, count in counts.items():
             self._sent_of(type_label, error_type)(count)
@@ -154,6 +158,11 @@ class PublishRecorder:
         return record
 
 
+def _operation(name: str) -> Attributes:
+    """The name of an operation is its type too."""
+    return {i.OPERATION: name, i.OPERATION_TYPE: name}
+
+
 class HandlerSeries:
     """The series of one handler; that of success is bound when it is registered.
 
@@ -164,7 +173,7 @@ class HandlerSeries:
     __slots__ = ("_by_outcome", "_error_types", "succeeded")
 
     def __init__(
-        self, meter: Meter, attributes: Mapping[str, str], error_types: ErrorTypes
+        self, meter: Meter, attributes: Attributes, error_types: ErrorTypes
     ) -> None:
         outcomes: tuple[CallOutcome, ...] = get_args(CallOutcome)
         self._by_outcome: dict[CallOutcome, _ByError] = {
@@ -193,13 +202,24 @@ class HandlerSeries:
 class ConsumeRecorder:
     """Consumed events."""
 
-    def __init__(self, meter: Meter, system: str, destination: str, group: str) -> None:
+    def __init__(
+        self,
+        meter: Meter,
+        system: str,
+        destination: str,
+        group: str,
+        server: Attributes = {},
+    ) -> None:
         self._meter = meter
-        self._client = {i.SYSTEM: system, i.DESTINATION: label(destination)}
-        self._consumer = {**self._client, i.GROUP: label(group)}
+        self._consumer: Attributes = {
+            i.SYSTEM: system,
+            i.DESTINATION: label(destination),
+            i.GROUP: label(group),
+            **server,
+        }
         self.error_types = ErrorTypes()
         self.in_flight = meter.bind(i.EVENTS_IN_FLIGHT)
-        receive = {**self._client, i.OPERATION: "receive"}
+        receive = {**self._consumer, **_operation("receive")}
         self._receive = _ByError(meter, i.OPERATION_DURATION, receive, zero=False)
         self._consumed: dict[str, Record] = {}
         self._handlers: dict[tuple[str, str], HandlerSeries] = {}
@@ -219,7 +239,7 @@ class ConsumeRecorder:
         if record is None:
             attributes = {
                 **self._consumer,
-                i.OPERATION: "receive",
+                **_operation("receive"),
                 i.EVENT_TYPE: type_label,
             }
             record = self._meter.bind(i.CONSUMED_MESSAGES, attributes)
@@ -233,7 +253,7 @@ class ConsumeRecorder:
         if series is None:
             attributes = {
                 **self._consumer,
-                i.OPERATION: "process",
+                **_operation("process"),
                 i.EVENT_TYPE: label(pattern),
                 i.HANDLER: label(name),
             }
@@ -254,7 +274,7 @@ class _ByError:
         self,
         meter: Meter,
         instrument: Instrument,
-        attributes: Mapping[str, str],
+        attributes: Attributes,
         *,
         zero: bool = True,
     ) -> None:

@@ -1,20 +1,26 @@
 """Collected metrics as plain numbers, for the monitor and the tests."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from math import inf, isnan
 
 from opentelemetry.sdk.metrics.export import (  # noqa: TID251 - reads collected data
+    ExponentialHistogramDataPoint,
     HistogramDataPoint,
     MetricsData,
     NumberDataPoint,
 )
+from opentelemetry.semconv.schemas import Schemas
 
 from evmon._telemetry.instrument import Instrument
+from evmon._telemetry.instruments import BUS
 
 SCOPE = "evmon"
 """Name of the instrumentation scope of evmon."""
+
+SCHEMA_URL = list(Schemas)[-1].value
+"""Schema of the semantic conventions that the table of instruments is made of."""
 
 _Key = tuple[str, frozenset[tuple[str, object]]]
 
@@ -71,10 +77,22 @@ class Snapshot:
 
     Args:
         data: data that a `MetricReader` received; None if nothing was collected.
+        bus: name of the bus whose series, and those of the process, are kept; by default
+            all are.
+        unseen: instruments that are not collected as declared.
     """
 
-    def __init__(self, data: MetricsData | None = None) -> None:
-        self._points: dict[_Key, float | Distribution] = dict(_points(data))
+    def __init__(
+        self,
+        data: MetricsData | None = None,
+        bus: str = "",
+        unseen: Collection[Instrument] = (),
+    ) -> None:
+        self._unseen = unseen
+        others = _others(bus) if bus else lambda _: False
+        self._points: dict[_Key, float | Distribution] = {
+            key: value for key, value in _points(data) if not others(key[1])
+        }
 
     def total(
         self, instrument: Instrument, attributes: Mapping[str, str] = {}
@@ -107,6 +125,10 @@ class Snapshot:
         count, total = sum(p.count for p in parts), sum(p.total for p in parts)
         return Distribution(count, total, buckets)
 
+    def sees(self, instrument: Instrument) -> bool:
+        """Whether the values of an instrument are known; otherwise they are 0 here."""
+        return instrument not in self._unseen
+
     def has(self, instrument: Instrument) -> bool:
         """Whether any series of the instrument was collected."""
         return next(self._values(instrument, {}), None) is not None
@@ -128,6 +150,15 @@ class Snapshot:
                 yield value
 
 
+def _others(bus: str) -> Callable[[frozenset[tuple[str, object]]], bool]:
+    """Whether labels are those of another bus."""
+
+    def is_of_another(labels: frozenset[tuple[str, object]]) -> bool:
+        return (BUS, bus) not in labels and any(key == BUS for key, _ in labels)
+
+    return is_of_another
+
+
 def _points(data: MetricsData | None) -> Iterator[tuple[_Key, float | Distribution]]:
     if data is None:
         return
@@ -142,5 +173,7 @@ def _points(data: MetricsData | None) -> Iterator[tuple[_Key, float | Distributi
                         bounds = (*point.explicit_bounds, inf)
                         buckets = dict(zip(bounds, point.bucket_counts, strict=True))
                         yield key, Distribution(point.count, point.sum, buckets)
+                    elif isinstance(point, ExponentialHistogramDataPoint):
+                        yield key, Distribution(point.count, point.sum)
                     elif isinstance(point, NumberDataPoint) and not isnan(point.value):
                         yield key, point.value

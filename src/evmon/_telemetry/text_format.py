@@ -62,8 +62,8 @@ class RenderedFamily:
     description: str
     lines: str
 
-    def text(self, *, openmetrics: bool) -> str:
-        """The family with its header, in the OpenMetrics or Prometheus text format."""
+    def head(self, *, openmetrics: bool) -> str:
+        """Its header, in the OpenMetrics or Prometheus text format."""
         description = self.description.replace("\\", r"\\").replace("\n", r"\n")
         name = self.name
         unit = ""
@@ -72,8 +72,11 @@ class RenderedFamily:
             unit = f"# UNIT {name} {self.unit}\n" if self.unit else ""
         elif self.type == "counter":
             name = f"{name}_total"
-        head = f"# HELP {name} {description}\n# TYPE {name} {self.type}\n"
-        return f"{head}{unit}{self.lines}"
+        return f"# HELP {name} {description}\n# TYPE {name} {self.type}\n{unit}"
+
+    def text(self, *, openmetrics: bool) -> str:
+        """The family with its header, in the OpenMetrics or Prometheus text format."""
+        return f"{self.head(openmetrics=openmetrics)}{self.lines}"
 
 
 class TextRenderer:

@@ -1,6 +1,6 @@
 """The interface between evmon and a transport."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
@@ -92,8 +92,16 @@ class Transport(Protocol):
     destination: str
     """Value of ``messaging.destination.name``."""
 
+    server: Mapping[str, str | int]
+    """Attributes of the server, such as ``server.address``; empty if there is none."""
+
     shared: bool
     """Whether other processes can handle what this one does not."""
+
+    @property
+    def idle(self) -> float:
+        """Seconds of the last `read` in which no event was there to be read."""
+        ...
 
     @property
     def problem(self) -> str:

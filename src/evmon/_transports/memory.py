@@ -5,7 +5,7 @@ import heapq
 import itertools
 import logging
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
@@ -59,6 +59,7 @@ class MemoryTransport:
     """
 
     system = "memory"
+    server: Mapping[str, str | int] = {}
     shared = False
     problem = ""
 
@@ -79,6 +80,7 @@ class MemoryTransport:
         self._scheduled: list[tuple[float, int, Received]] = []
         self._pending: dict[str, Received] = {}
         self._wake = asyncio.Event()
+        self.idle = 0.0
         self._timer: Timer | None = None
 
     @property
@@ -137,10 +139,13 @@ class MemoryTransport:
     async def read(self, max_count: int, max_wait: float) -> list[Received]:  # noqa: ARG002
         """Wait for entries; a publish wakes the reader, without a timer."""
         self._promote()
+        self.idle = 0.0
         if not self._ready:
+            started = self._clock.monotonic()
             self._wake.clear()
             await self._wake.wait()
             self._promote()
+            self.idle = self._clock.monotonic() - started
         count = min(max_count, len(self._ready))
         entries = [self._ready.popleft() for _ in range(count)]
         self._pending.update((entry.id, entry) for entry in entries)

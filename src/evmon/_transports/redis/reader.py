@@ -71,17 +71,15 @@ class Reader:
         self.groups = ConsumerGroups(consumer, client)
         self._by_stream = {held.stream.encode(): held for held in consumer.streams}
         self._reclaim_interval = consumer.lease / RECLAIMS
-        self._next_reclaim = 0.0
+        self._next_reclaim = self._next_promotion = self._promotion_interval = 0.0
         self._more_to_reclaim = False
-        self._next_promotion = 0.0
-        self._promotion_interval = 0.0
         self._next_stream = 0
         self._size = BatchSize()
         self._idle = False
         self._retries_scheduled = True
         self._scheduled_during_read = True
         self._failure = ""
-        self._failed_at = 0.0
+        self._failed_at = self.idle = 0.0
 
     @property
     def failure(self) -> str:
@@ -100,6 +98,7 @@ class Reader:
             TransportError: the read failed; the next one recovers what it delivered.
         """
         self.groups.needed = True
+        self.idle = 0.0
         try:
             if not self.groups.exist:
                 await self.groups.create()
@@ -309,6 +308,7 @@ class Reader:
         if checks_schedule:
             self._retries_scheduled = bool(replies[-2]) or self._scheduled_during_read
         entries = self._add(replies[-1])
+        self.idle = self._consumer.server_clock.idle(now, replies[-1])
         self._idle = not entries
         return entries
 

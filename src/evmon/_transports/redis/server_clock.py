@@ -7,6 +7,7 @@ from typing import Any, Final
 from evmon._clock import Clock
 from evmon._transports.redis import scripts
 from evmon._transports.redis.client import Client
+from evmon._transports.redis.entries import time_of
 from evmon._transports.redis.keys import Keys
 
 TOLERANCE: Final = 1.0
@@ -64,6 +65,19 @@ class ServerClock:
             now: current time of the server.
         """
         return since > self._wrong_to or now - since > _KNOWN * abs(self._step)
+
+    def idle(self, started: float, reply: Any) -> float:
+        """Seconds of a read in which none of the entries that it returned was there.
+
+        Args:
+            started: monotonic time of its start.
+            reply: reply of XREADGROUP.
+        """
+        first = [time_of(found[0][0].decode()) for _, found in reply or () if found]
+        if not first:
+            return 0.0
+        age = max(self.time() - min(first), 0.0)
+        return max(self._clock.monotonic() - started - age, 0.0)
 
     async def check(self, client: Client, keys: Keys) -> bool:
         """Read the server's clock; if it was set, move the retry schedule with it.

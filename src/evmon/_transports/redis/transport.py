@@ -6,7 +6,7 @@ import math
 import os
 import secrets
 import socket
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final
 
 import anyio
@@ -14,11 +14,13 @@ import anyio
 from evmon._clock import SYSTEM_CLOCK, Clock
 from evmon._failpoints import ON, reach
 from evmon._settings.configs import RedisConfig
+from evmon._telemetry.instruments import SERVER_ADDRESS, SERVER_PORT
+from evmon._telemetry.labels import label
 from evmon._telemetry.transport_recorder import TransportRecorder, no_recorder
 from evmon._transports.base import Outcome, Received
 from evmon._transports.redis import scripts
 from evmon._transports.redis.acks import Acks
-from evmon._transports.redis.address import parse_address
+from evmon._transports.redis.address import Address, parse_address
 from evmon._transports.redis.appender import Appender
 from evmon._transports.redis.client import Client
 from evmon._transports.redis.connections import dial
@@ -85,6 +87,7 @@ class RedisTransport:
     ) -> None:
         self.destination = service
         self.address = parse_address(url, config)
+        self.server = _server(self.address)
         self._config = config
         self._clock = clock
         self._recorder = recorder or no_recorder()
@@ -118,6 +121,11 @@ class RedisTransport:
 
     def __repr__(self) -> str:
         return f"RedisTransport({str(self.address)!r})"
+
+    @property
+    def idle(self) -> float:
+        """Seconds of the last `read` in which no event was there to be read."""
+        return self._reader.idle
 
     @property
     def problem(self) -> str:
@@ -317,3 +325,11 @@ async def _run_part(name: str, run: Callable[[], Awaitable[None]]) -> None:
             raise
         raise BusStateError(f"the {name} was cancelled from outside") from None
     raise BusStateError(f"the {name} ended before the transport was stopped")
+
+
+def _server(address: Address) -> Mapping[str, str | int]:
+    """The attributes of the server, or of the first of several."""
+    if not address.hosts:
+        return {SERVER_ADDRESS: label(address.path)}
+    host, port = address.hosts[0]
+    return {SERVER_ADDRESS: label(host), SERVER_PORT: port}
