@@ -16,7 +16,7 @@ from evmon._alerting.dashboards.panels import (
     per_group,
     rate,
 )
-from evmon._alerting.promql import PER_INSTANCE, by, series
+from evmon._alerting.promql import PER_BUS, by, series
 from evmon._settings.thresholds import Thresholds
 from evmon._telemetry import instruments as i
 from evmon._telemetry.instrument import Instrument
@@ -124,7 +124,7 @@ def _consumed_by_process() -> Panel:
         unit="eps",
         queries=(
             Query(
-                rate(i.CONSUMED_MESSAGES, OF_GROUP, PER_INSTANCE),
+                rate(i.CONSUMED_MESSAGES, OF_GROUP, PER_BUS),
                 PROCESS_LEGEND,
             ),
         ),
@@ -172,7 +172,7 @@ def _last_poll() -> Panel:
         kind="table",
         queries=(
             Query(
-                "1000 * " + by(PER_INSTANCE, series(i.LAST_POLL_TIME, OF_GROUP), "max"),
+                "1000 * " + by(PER_BUS, series(i.LAST_POLL_TIME, OF_GROUP), "max"),
             ),
         ),
         minimum=None,
@@ -186,7 +186,7 @@ def _ready() -> Panel:
         unit="bool_yes_no",
         queries=(
             Query(
-                by(PER_INSTANCE, series(i.CONSUMER_READY, PROCESS), "min"),
+                by(PER_BUS, series(i.CONSUMER_READY, PROCESS), "min"),
                 PROCESS_LEGEND,
             ),
         ),

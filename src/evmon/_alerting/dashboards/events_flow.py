@@ -15,7 +15,7 @@ from evmon._alerting.dashboards.panels import (
     quantiles_or_zero,
     rate,
 )
-from evmon._alerting.promql import PER_INSTANCE, by, series
+from evmon._alerting.promql import PER_BUS, by, series
 from evmon._settings.thresholds import Thresholds
 from evmon._telemetry import instruments as i
 
@@ -64,7 +64,7 @@ def _in_flight() -> Panel:
         unit="short",
         queries=(
             Query(
-                by(PER_INSTANCE, series(i.EVENTS_IN_FLIGHT, PROCESS)),
+                by(PER_BUS, series(i.EVENTS_IN_FLIGHT, PROCESS)),
                 PROCESS_LEGEND,
             ),
         ),
@@ -81,8 +81,8 @@ def _events_in_a_batch() -> Panel:
 
 
 def _publisher_buffer(limits: Thresholds) -> Panel:
-    used = by(PER_INSTANCE, series(i.PUBLISHER_BUFFER_SIZE, PROCESS))
-    room = by(PER_INSTANCE, series(i.PUBLISHER_BUFFER_LIMIT, PROCESS))
+    used = by(PER_BUS, series(i.PUBLISHER_BUFFER_SIZE, PROCESS))
+    room = by(PER_BUS, series(i.PUBLISHER_BUFFER_LIMIT, PROCESS))
     return Panel(
         title="Publisher's buffer",
         description="Share in use. Above the line EvmonPublisherBufferFull warns;"

@@ -20,7 +20,7 @@ from evmon._alerting.dashboards.queries import (
     memory_limits,
     recent_retries,
 )
-from evmon._alerting.promql import PER_INSTANCE, by, series
+from evmon._alerting.promql import PER_BUS, by, series
 from evmon._settings.thresholds import Thresholds
 from evmon._telemetry import instruments as i
 
@@ -42,7 +42,7 @@ def _cache_hit_rate_by_process(limits: Thresholds) -> Panel:
         title="Cache hit rate by process",
         description="Below the yellow line EvmonCacheHitRateLow warns.",
         unit="percent",
-        queries=(Query(hit_rate(PER_INSTANCE), PROCESS_LEGEND),),
+        queries=(Query(hit_rate(PER_BUS), PROCESS_LEGEND),),
         limits=hit_rate_limits(limits),
         below=True,
     )
@@ -159,7 +159,7 @@ def _average_batch_duration_by_process(limits: Thresholds) -> Panel:
         title="Average batch duration by process",
         description="Above the line EvmonDiscoveryProcessingSlow warns.",
         unit="ms",
-        queries=(Query(batch_average(PER_INSTANCE), PROCESS_LEGEND),),
+        queries=(Query(batch_average(PER_BUS), PROCESS_LEGEND),),
         limits=(Limit(limits.processing_warning_ms, "yellow"),),
     )
 
@@ -171,7 +171,7 @@ def _queue() -> Panel:
         unit="short",
         queries=(
             Query(
-                by(PER_INSTANCE, series(i.DISCOVERY_QUEUE_SIZE, PROCESS)),
+                by(PER_BUS, series(i.DISCOVERY_QUEUE_SIZE, PROCESS)),
                 PROCESS_LEGEND,
             ),
         ),
