@@ -7,7 +7,7 @@ from typing import Any
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from evmon._transports.base import DeadLetter, Received, Redelivery
+from evmon._transports.base import DeadLetter, Outcome, Received
 from evmon._transports.redis import RedisTransport, address
 from evmon._transports.redis.dead_letters import dead_fields
 from evmon._transports.redis.groups import ConsumerGroups
@@ -89,18 +89,18 @@ def non_atomic_dead_letters() -> None:
     settle = RedisTransport.settle
 
     async def wrong(
-        self: RedisTransport,
-        received: Received,
-        dead: DeadLetter | None,
-        redelivery: Redelivery | None,
+        self: RedisTransport, received: Received, outcomes: Sequence[Outcome]
     ) -> bool:
-        if dead is None:
-            return await settle(self, received, dead, redelivery)
+        letters = [o for o in outcomes if isinstance(o, DeadLetter)]
+        if not letters:
+            return await settle(self, received, outcomes)
         held: HeldEntries = received.token.held
         await self._client.call("XACK", held.stream, held.group, received.id)
         await asyncio.sleep(0.1)
-        fields = dead_fields(received, dead, self._consumer.name, self._clock.time())
-        await self._client.call("XADD", self._consumer.keys.dead, "*", *fields)
+        now = self._clock.time()
+        for letter in letters:
+            fields = dead_fields(received, letter, self._consumer.name, now)
+            await self._client.call("XADD", self._consumer.keys.dead, "*", *fields)
         held.drop(received.id)
         return True
 

@@ -17,8 +17,11 @@ ROOT = Path(__file__).parents[2]
 VARIABLES = {
     "$__rate_interval": "10s",
     "$__interval": "1s",
+    "$cluster": ".*",
+    "$namespace": ".*",
     "$job": ".+",
     "$instance": ".+",
+    "$bus": ".*",
     "$destination": ".+",
     "$group": ".+",
 }

@@ -26,10 +26,12 @@ from evmon._alerting.rules.recording import recording_rules
 from evmon._telemetry.instruments import INSTRUMENTS
 from evmon._telemetry.naming import prometheus_name
 
-SCRAPE_LABELS = {"job", "instance", "__name__"}
+SCRAPE_LABELS = {"cluster", "namespace", "job", "instance", "__name__"}
 FROM_PROMETHEUS = {"up"}
 
 OPTIONAL_LABELS = {
+    # The name of the bus.
+    "evmon_bus",
     # Present only beyond the cardinality limit.
     "otel_metric_overflow",
     # Present only if the resource has a version.

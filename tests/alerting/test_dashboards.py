@@ -7,9 +7,16 @@ import pytest
 import yaml
 from grafana_foundation_sdk.models import dashboard as model
 
-from evmon import Thresholds
+from evmon import ConfigError, Thresholds
 from evmon._alerting.dashboards.boards import boards
 from evmon._alerting.dashboards.grafana import render
+
+TARGET_PANELS = ["Targets up", "Targets down", "Failed scrapes", "Processes"]
+GRAFANA_UNITS = {
+    # Ids from Grafana 10.1's table of units.
+    *("bool_yes_no", "cps", "dateTimeFromNow", "decbytes", "ms", "ops", "percent"),
+    *("s", "short"),
+}
 
 
 @pytest.fixture(params=["evmon-overview", "evmon-events"])
@@ -40,7 +47,7 @@ def test_a_dashboard_can_be_imported_unchanged(dashboard):
     assert not dashboard["editable"]
 
 
-def test_the_variables_are_data_source_job_and_instance(dashboard):
+def test_the_variables_are_data_source_place_job_and_instance(dashboard):
     variables = {v["name"]: v for v in dashboard["templating"]["list"]}
 
     assert "datasource" == variables["datasource"]["type"]
@@ -49,10 +56,12 @@ def test_the_variables_are_data_source_job_and_instance(dashboard):
         variable = variables[name]
         assert variable["multi"], name
         assert variable["includeAll"], name
-        assert ".+" == variable["allValue"]
+        # Not every Prometheus adds the place, so its labels may be empty.
+        anything = ".*" if name in ("cluster", "namespace", "bus") else ".+"
+        assert anything == variable["allValue"]
         assert "${datasource}" == variable["datasource"]["uid"]
         assert variable["label"]
-    assert {"job", "instance"} <= variables.keys()
+    assert {"cluster", "namespace", "job", "instance", "bus"} <= variables.keys()
 
 
 def test_no_variable_has_an_id(dashboard):
@@ -108,28 +117,86 @@ def test_ids_are_unique_and_panels_do_not_overlap(dashboard):
     assert 24 > max(x for x, _ in cells)
 
 
-def test_every_query_filters_by_job_and_instance(
+def test_every_query_filters_by_place_job_and_instance(
     queries, without_variables, parse_promql
 ):
     for _, title, expression in queries:
         found, _ = parse_promql(without_variables(expression))
         for name, matchers in found:
-            assert {"job", "instance"} <= matchers.keys(), (title, name)
+            wanted = {"cluster", "namespace", "job", "instance"}
+            assert wanted <= matchers.keys(), (title, name)
 
 
-def test_every_range_is_the_rate_interval(queries):
+def test_every_range_is_the_rate_interval_except_for_targets(queries):
     for _, title, expression in queries:
-        assert {"$__rate_interval"} >= set(re.findall(r"\[(.+?)\]", expression)), title
+        ranges = set(re.findall(r"\[(.+?)\]", expression))
+        allowed = {"1d", "15m"} if title in TARGET_PANELS else {"$__rate_interval"}
+        assert allowed >= ranges, title
+
+
+def test_the_first_row_shows_targets_up_and_down(dashboard):
+    first = [panel["title"] for panel in dashboard["panels"][1:5]]
+
+    assert TARGET_PANELS == first
+
+
+def test_a_single_value_is_of_now_not_of_a_range(dashboard):
+    for panel in _panels(dashboard):
+        if panel["type"] == "stat":
+            assert all(t["instant"] for t in panel["targets"]), panel["title"]
+
+
+def test_every_unit_is_one_of_grafana(dashboard):
+    for panel in _panels(dashboard):
+        if panel["type"] != "alertlist":
+            assert panel["fieldConfig"]["defaults"]["unit"] in GRAFANA_UNITS
+
+
+def test_a_lag_that_nobody_works_off_is_shown_as_stalled(dashboards):
+    (panel,) = (
+        p
+        for p in _panels(dashboards["evmon-events"])
+        if p["title"] == "Time to work off the lag"
+    )
+    (mapping,) = panel["fieldConfig"]["defaults"]["mappings"]
+
+    assert "stalled" == mapping["options"]["result"]["text"]
+    assert f"or {mapping['options']['from']:.0f} *" in panel["targets"][0]["expr"]
+
+
+def test_a_label_is_a_variable_and_in_selectors_groupings_and_legends():
+    board = boards(Thresholds())[1]
+    document = json.loads(render(board, labels=("region", "namespace")))
+    names = [v["name"] for v in document["templating"]["list"]]
+    lag = next(p for p in document["panels"] if p["title"] == "Lag")["targets"][0]
+
+    assert ["cluster", "namespace", "region", "job", "instance"] == names[1:6]
+    assert "by (region, namespace, job, " in lag["expr"]
+    assert 'region=~"$region",job=~"$job"' in lag["expr"]
+    assert 1 == lag["expr"].count("$namespace")
+    assert lag["legendFormat"].startswith("{{region}} {{namespace}} {{job}}")
+    expressions = [a["expr"] for a in document["annotations"]["list"]]
+    assert all("$region" in expr for expr in expressions)
+
+
+@pytest.mark.parametrize("label", ["job", "__name__", "a-b"])
+def test_a_label_that_cannot_be_added_is_refused(label):
+    with pytest.raises(ConfigError, match="--label"):
+        render(boards(Thresholds())[0], labels=(label,))
+
+
+def test_a_zero_is_shown_only_while_a_process_reports(queries):
+    for _, title, expression in queries:
+        assert "vector(" not in expression, title
 
 
 def test_a_series_of_zeros_has_a_name_in_the_legend(dashboards):
     for dashboard in dashboards.values():
         for panel in _panels(dashboard):
             for target in panel.get("targets", ()):
-                if "vector(0)" in target["expr"] and "{{" in target.get(
-                    "legendFormat", ""
-                ):
-                    assert '"none"' in target["expr"], panel["title"]
+                legend = target.get("legendFormat", "")
+                if "or on () 0 *" in target["expr"]:
+                    assert "{{" not in legend, panel["title"]
 
 
 def test_panels_have_the_limits_as_thresholds(dashboards):

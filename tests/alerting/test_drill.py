@@ -32,6 +32,9 @@ EXPECTED_ALERTS = {
 MAX_SECONDS = 60
 """Limit of the drill: faults end after 20 s and leave the window after 30 s."""
 
+DEAD_SECONDS = 12
+"""Time after which no rate of a killed process is left; the rates' window is 10 s."""
+
 SETTLE_SECONDS = 3
 """Time in which another alert would still be noticed."""
 
@@ -44,7 +47,7 @@ class Drill:
     def __init__(self, stack, started):
         self._url = f"{stack.prometheus}/api/v1"
         self._started, self._ended = started, time.time()
-        self.notifications = stack.receiver.notifications
+        self.notifications = list(stack.receiver.notifications)
         self.inhibitions = list(stack.watch.inhibitions())
 
     def query_range(self, query):
@@ -61,7 +64,14 @@ class Drill:
 
     def query(self, query):
         """Return the series of a query at the end of the drill."""
-        answer = get(f"{self._url}/query", query=query, time=self._ended)
+        return self._at(self._ended, query)
+
+    def query_after_the_end(self, query):
+        """Return the values of a query now, when "healthy" has been killed."""
+        return [v for s in self._at(time.time(), query) for _, v in s["values"]]
+
+    def _at(self, moment, query):
+        answer = get(f"{self._url}/query", query=query, time=moment)
         assert "vector" == answer["data"]["resultType"]
         return [{**s, "values": [s["value"]]} for s in answer["data"]["result"]]
 
@@ -81,7 +91,10 @@ def drill(tmp_path_factory, redis_server, root):
         _kill_and_restart_one(stack)
         _wait_until_resolved(stack, started + MAX_SECONDS)
         time.sleep(SETTLE_SECONDS)
-        yield Drill(stack, started)
+        found = Drill(stack, started)
+        stack.kill("healthy")
+        time.sleep(DEAD_SECONDS)
+        yield found
 
 
 def _wait_until_resolved(stack, deadline):
@@ -203,7 +216,35 @@ def test_a_healthy_service_has_data_in_every_panel(drill, panels, without_variab
         if not _numbers(drill, without_variables, target, "healthy")
     }
 
-    assert set() == empty
+    # These say "no retries" and "no scans".
+    assert {"Retry delay", "Scan of a provider"} == empty
+
+
+def test_no_panel_has_a_value_for_an_unknown_job(drill, panels, without_variables):
+    found = {
+        panel["title"]: drill.query_after_the_end(
+            without_variables(target["expr"].replace("$job", "nobody"))
+        )
+        for panel, target in panels
+    }
+
+    assert {} == {title: values for title, values in found.items() if values}
+
+
+def test_no_panel_looks_healthy_when_the_only_process_was_killed(
+    drill, panels, without_variables
+):
+    found = {
+        panel["title"]: drill.query_after_the_end(
+            without_variables(target["expr"].replace("$job", "healthy"))
+        )
+        for panel, target in panels
+    }
+
+    assert ["0"] == found.pop("Targets up")
+    assert ["1"] == found.pop("Targets down")
+    assert 5 < float(*found.pop("Failed scrapes"))
+    assert {} == {title: values for title, values in found.items() if values}
 
 
 def _numbers(drill, without_variables, target, job):
@@ -211,7 +252,7 @@ def _numbers(drill, without_variables, target, job):
     query = drill.query if target.get("instant") else drill.query_range
     series = query(without_variables(target["expr"].replace("$job", job)))
     in_legend = {*re.findall(r"{{(\w+)}}", target.get("legendFormat", ""))}
-    needed = in_legend - {"error_type"}  # absent without a failure
+    needed = in_legend - {"error_type", "evmon_bus"}  # absent without a failure
     if target.get("format") == "heatmap":
         needed.add("le")
     for one in series:

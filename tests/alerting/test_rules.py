@@ -1,5 +1,7 @@
 """The rules, checked and tested with promtool."""
 
+import json
+
 import pytest
 import yaml
 from tests.alerting import promtool
@@ -8,7 +10,7 @@ from tools.rule_tests.subjects import alert_data, subjects
 
 from evmon import ConfigError, Thresholds
 from evmon._alerting.dashboards.boards import boards
-from evmon._alerting.promql import number, series
+from evmon._alerting.promql import number
 from evmon._alerting.rules_file import DEFAULTS, RuleOptions, alerts, annotations, rules
 
 LARGER = Thresholds(
@@ -104,17 +106,35 @@ def test_every_alert_has_severity_summary_description_and_links():
             assert f"the limit is {number(alert.limit)}{alert.unit}." in description
 
 
-def test_an_alert_links_to_the_dashboard_that_shows_its_metric():
+def test_every_alert_links_to_a_panel_of_its_own():
+    panels = {
+        f"{board.uid}?viewPanel={panel_id}": panel
+        for board in boards(Thresholds())
+        for _, _, numbered in board.numbered_rows()
+        for panel_id, panel in numbered
+    }
     for alert in alerts(Thresholds()):
         address = annotations(alert, DEFAULTS)["dashboard_url"]
-        shown = {
-            board.uid
-            for board in boards(Thresholds())
-            if alert.metric and board.shows(series(alert.metric))
-        }
+        view, *variables = address.partition("/d/")[2].split("&")
 
-        assert not shown or any(f"/d/{uid}?" in address for uid in shown), alert.name
+        assert alert.name in panels[view].alerts
         assert ("var-instance=" in address) is ("instance" in alert.by), alert.name
+        assert all(part.startswith("var-") for part in variables)
+
+
+def test_the_ids_of_panels_are_those_of_the_committed_dashboards(root):
+    for board in boards(Thresholds()):
+        text = (root / "dashboards" / f"{board.uid}.json").read_text("utf-8")
+        committed = {p["id"]: p["title"] for p in json.loads(text)["panels"]}
+        for _, _, numbered in board.numbered_rows():
+            for panel_id, panel in numbered:
+                assert panel.title == committed[panel_id]
+
+
+def test_an_additional_label_selects_the_service_in_the_dashboard():
+    text = rules(Thresholds(), RuleOptions(labels=("namespace",)))
+
+    assert "&var-namespace={{ $labels.namespace | urlquery }}&var-job=" in text
 
 
 def test_urls_of_runbooks_and_grafana_can_be_changed():

@@ -99,7 +99,7 @@ def put(server):
                     *(reason, "builtins.ValueError", f"bad {number}", ("shop.h",)),
                     *(3, event_type, str(number)),
                 )
-                assert await transport.settle(received, letter, None)
+                assert await transport.settle(received, [letter])
             await transport.close()
 
         asyncio.run(fill())

@@ -114,6 +114,36 @@ def test_a_replayed_event_is_handled_only_by_the_handlers_that_failed(
     assert 0 == client.xlen(DEAD)
 
 
+def test_filters_replay_and_purge_apply_to_each_handler_that_failed(
+    dlq, server, client
+):
+    seen, healed = [], threading.Event()
+
+    async def rejects(event: Event) -> None:
+        seen.append("rejects")
+        raise Reject("no")
+
+    async def fails(event: Event) -> None:
+        seen.append("fails")
+        if not healed.is_set():
+            raise KeyError("street")
+
+    client.xadd(STREAM, {"event": raw("a")})
+    handle(server.url, (rejects, fails), lambda: client.xlen(DEAD) == 2)
+    for reason, error in (("rejected", "no"), ("handler_error", "'street'")):
+        (letter,) = json.loads(dlq("list", "--json", "--reason", reason)[1])
+        assert error == letter["error_message"]
+        assert 1 == len(letter["handlers"])
+
+    assert "1 dead letters purged\n" == dlq("purge", "--reason", "rejected", "--yes")[1]
+    assert "1 dead letters replayed\n" == dlq("replay")[1]
+    healed.set()
+    before = len(seen)
+    handle(server.url, (rejects, fails), lambda: len(seen) > before)
+    assert ["fails"] == seen[before:]
+    assert 0 == client.xlen(DEAD)
+
+
 def test_events_that_fail_again_during_a_replay_are_replayed_once(
     dlq, put, server, client
 ):
@@ -148,7 +178,7 @@ def test_a_dead_letter_is_replayed_to_its_own_stream(dlq, server, client):
         await transport.open()
         await transport.publish([raw("a")], ["a"])
         (received,) = await transport.read(10, 0.01)
-        await transport.settle(received, DeadLetter("rejected", event_type="a"), None)
+        await transport.settle(received, [DeadLetter("rejected", event_type="a")])
         await transport.close()
 
     asyncio.run(fill())

@@ -218,7 +218,7 @@ async def test_a_retry_for_an_unregistered_handler_is_dead_lettered_despite_igno
     async with harness:
         await harness.send(raw())
         (entry,) = await harness.transport.read(1, 1)
-        await harness.transport.settle(entry, None, again)
+        await harness.transport.settle(entry, [again])
         await harness.until_settled()
 
     (dead,) = harness.transport.dead_letters

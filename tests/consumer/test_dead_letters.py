@@ -63,19 +63,19 @@ async def test_an_error_whose_str_raises_dead_letters_its_event(make_harness):
 
 
 @pytest.mark.parametrize(
-    ("first", "reason"),
+    ("error", "reason"),
     [
         (ValueError("a"), "handler_error"),
         (Reject("a"), "rejected"),
         (InvalidEventError("invalid_data", "a"), "invalid_data"),
     ],
 )
-def test_the_first_of_several_errors_gives_reason_and_message(first, reason):
+def test_the_error_of_a_handler_gives_reason_and_message(error, reason):
     event = Event(id="7", source="shop", type="paid", time=now(), traceparent="00-a")
-    letter = given_up(event, [("one", first), ("two", KeyError("b"))], 4)
+    letter = given_up(event, "one", error, 4)
 
     assert (reason, "a") == (letter.reason, letter.error_message)
-    assert (("one", "two"), 4) == (letter.handlers, letter.attempts)
+    assert (("one",), 4) == (letter.handlers, letter.attempts)
     assert ("paid", "7", "00-a") == (
         letter.event_type,
         letter.event_id,

@@ -23,11 +23,11 @@ class Transport(MemoryTransport):
     failures = 0
     owned = True
 
-    async def settle(self, received, dead, again):
+    async def settle(self, received, outcomes):
         if self.failures:
             self.failures -= 1
             raise TransportError("no connection")
-        return self.owned and await super().settle(received, dead, again)
+        return self.owned and await super().settle(received, outcomes)
 
 
 @pytest.fixture
@@ -74,33 +74,19 @@ async def test_an_event_with_a_failed_handler_is_dead_lettered(
     in_flight, received, transport, measured
 ):
     work = Work(received, decode(received.raw), ())
-    work.failures.append(("audit", ValueError("x")))
-    await in_flight.settle(work.settlement())
+    work.give_up("audit", 1, ValueError("x"))
+    await in_flight.settle(work.settlement(0.0))
 
     assert 0 == len(in_flight)
     assert ["handler_error"] == [dead.letter.reason for dead in transport.dead_letters]
     assert 1 == measured.total(i.DEAD_LETTERS)
 
 
-async def test_an_event_with_handlers_to_retry_is_redelivered_after_the_shortest_delay(
-    received,
-):
-    work = Work(received, decode(received.raw), ())
-    work.attempts = 3
-    work.retries += [("audit", 5.0), ("ship", 2.0)]
-    redelivery = work.settlement().redelivery
-
-    assert redelivery is not None
-    assert 2.0 == redelivery.delay
-    assert 3 == redelivery.attempts
-    assert ("audit", "ship") == redelivery.handlers
-
-
 async def test_settling_is_retried_until_the_transport_accepts_it(
     in_flight, received, transport, instant_clock
 ):
     transport.failures = 2
-    await in_flight.settle(Settlement(received, DEAD))
+    await in_flight.settle(Settlement(received, (DEAD,)))
 
     assert [0.1, 0.2] == instant_clock.slept
     assert 0 == len(in_flight)
@@ -110,7 +96,7 @@ async def test_a_dead_letter_of_a_reclaimed_entry_is_not_counted(
     in_flight, received, transport, measured
 ):
     transport.owned = False
-    await in_flight.settle(Settlement(received, DEAD))
+    await in_flight.settle(Settlement(received, (DEAD,)))
 
     assert 0 == len(in_flight)
     assert 0 == measured.total(i.DEAD_LETTERS)

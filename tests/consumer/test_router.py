@@ -31,13 +31,14 @@ def registry():
 
 
 @pytest.fixture
-def make(registry, measured):
+def make(registry, measured, clock):
     def make(*, awaits_handlers=False, **config):
         return Router(
             registry,
             ConsumerConfig(**config),
             policy=QUICK,
             recorder=ConsumeRecorder(measured.meter, "memory", "shop", "shop"),
+            clock=clock,
             limits=EventLimits(),
             awaits_handlers=lambda: awaits_handlers,
         )
@@ -56,7 +57,7 @@ def test_all_handlers_of_an_event_are_called(make, registry, measured):
 
     assert isinstance(work, Work)
     assert ["order.*", "order.created"] == [c.handler.pattern for c in work.calls]
-    assert (2, 1) == (work.calls_left, work.attempts)
+    assert (2, 1) == (work.calls_left, work.received.attempts)
     assert QUICK is work.calls[0].policy
     assert 1 == measured.total(i.CONSUMED_MESSAGES)
 
@@ -84,8 +85,8 @@ def test_a_retry_by_a_former_name_of_two_handlers_is_dead_lettered(make, registr
     settlement = route(make(), handlers=(f"{__name__}.Base.created",))
 
     assert isinstance(settlement, Settlement)
-    assert settlement.dead is not None
-    assert "unknown_type" == settlement.dead.reason
+    (letter,) = settlement.outcomes
+    assert "unknown_type" == letter.reason
 
 
 @pytest.mark.parametrize(
@@ -103,9 +104,8 @@ def test_an_event_that_no_handler_can_take_is_dead_lettered(
     settlement = route(make(max_deliveries=3), encoded, **fields)
 
     assert isinstance(settlement, Settlement)
-    assert settlement.dead is not None
-    assert reason == settlement.dead.reason
-    assert settlement.redelivery is None
+    (letter,) = settlement.outcomes
+    assert reason == letter.reason
 
 
 @pytest.mark.parametrize("handlers", [(), ("shop.late",)])
@@ -113,16 +113,12 @@ def test_an_event_is_redelivered_while_handlers_are_discovered(make, handlers):
     settlement = route(make(awaits_handlers=True), attempts=2, handlers=handlers)
 
     assert isinstance(settlement, Settlement)
-    assert settlement.dead is None
-    assert settlement.redelivery is not None
-    assert (2, handlers) == (
-        settlement.redelivery.attempts,
-        settlement.redelivery.handlers,
-    )
+    (retry,) = settlement.outcomes
+    assert (2, handlers) == (retry.attempts, retry.handlers)
 
 
 def test_an_unknown_event_is_acknowledged_if_configured(make):
     settlement = route(make(ignore_unknown=True))
 
     assert isinstance(settlement, Settlement)
-    assert (None, None) == (settlement.dead, settlement.redelivery)
+    assert () == settlement.outcomes

@@ -32,7 +32,7 @@ async def test_a_scheduled_entry_is_delivered_after_its_delay(clock):
     t = MemoryTransport("shop", clock)
     await t.publish([b"a"])
     (received,) = await t.read(1, 0.01)
-    await t.settle(received, None, Redelivery(0.05, 2, ("h",)))
+    await t.settle(received, [Redelivery(0.05, 2, ("h",))])
     assert [] == await t.read(1, 0.01)
     clock.now += 0.05
 
@@ -49,7 +49,7 @@ async def test_a_finished_entry_is_not_pending(end):
     if end == "ack":
         t.ack(received)
     else:
-        await t.settle(received, DeadLetter("rejected"), None)
+        await t.settle(received, [DeadLetter("rejected")])
 
     assert 0 == t.pending == t.length
     assert (end == "dead") == bool(t.dead_letters)

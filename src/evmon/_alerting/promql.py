@@ -29,7 +29,6 @@ def on(labels: tuple[str, ...]) -> str:
     return f"on ({', '.join(labels)})"
 
 
-
 CACHE_HIT = f'{prometheus_label(i.CACHE_RESULT)}="hit"'
 WITH_ERROR = f'{prometheus_label(i.ERROR_TYPE)}!=""'
 WITH_HANDLER = f'{prometheus_label(i.HANDLER)}!=""'

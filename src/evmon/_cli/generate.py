@@ -15,6 +15,13 @@ LIMIT_OPTION: Final = click.option(
 _RUNBOOKS: Final = click.option(
     "--runbooks", metavar="URL", help="Address of the folder of runbooks."
 )
+_LABELS: Final = click.option(
+    "--label",
+    "labels",
+    multiple=True,
+    metavar="NAME",
+    help="Label that tells services of one job name apart; may be repeated.",
+)
 _NO_SDK: Final = (
     "dashboards are built with grafana-foundation-sdk, which needs Python 3.11 or newer;"
     " those with the default limits are in the source's dashboards/"
@@ -33,13 +40,7 @@ _NO_SDK: Final = (
 )
 @_RUNBOOKS
 @click.option("--grafana", metavar="URL", help="Address of Grafana.")
-@click.option(
-    "--label",
-    "labels",
-    multiple=True,
-    metavar="NAME",
-    help="Label that tells services of one job name apart; may be repeated.",
-)
+@_LABELS
 def rules_command(
     settings: tuple[str, ...],
     form: str,
@@ -87,8 +88,13 @@ def rules_command(
     help="Folder to write to; made if it is not there.",
 )
 @_RUNBOOKS
+@_LABELS
 def dashboards_command(
-    settings: tuple[str, ...], form: str, out: Path, runbooks: str | None
+    settings: tuple[str, ...],
+    form: str,
+    out: Path,
+    runbooks: str | None,
+    labels: tuple[str, ...],
 ) -> None:
     """Write the Grafana dashboards.
 
@@ -96,7 +102,7 @@ def dashboards_command(
     Examples:
       evmon dashboards
       evmon dashboards --set memory_warning=512MB --out grafana/
-      evmon dashboards --format configmap --out k8s/
+      evmon dashboards --format configmap --out k8s/ --label namespace
     """
     from evmon._alerting.dashboards.boards import boards
     from evmon._alerting.limits import with_settings
@@ -114,7 +120,7 @@ def dashboards_command(
         out.mkdir(parents=True, exist_ok=True)
         for board in dashboards:
             path = out / f"{board.uid}.{suffix}"
-            text = render(board, chosen, runbooks or RUNBOOKS_URL)
+            text = render(board, chosen, runbooks or RUNBOOKS_URL, labels)
             path.write_text(text, "utf-8")
             click.echo(path)
     except OSError as error:

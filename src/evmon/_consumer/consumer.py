@@ -81,6 +81,7 @@ class Consumer:
             config,
             policy=policy,
             recorder=recorder,
+            clock=clock,
             limits=limits,
             awaits_handlers=awaits_handlers,
         )

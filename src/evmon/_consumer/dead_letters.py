@@ -1,6 +1,5 @@
 """Dead letters: the record of why an event was dead-lettered."""
 
-from collections.abc import Sequence
 from typing import Any
 
 from evmon._events import Event
@@ -28,13 +27,12 @@ def refused(
 
 
 def given_up(
-    event: "Event[Any]", errors: Sequence[tuple[str, BaseException]], attempts: int
+    event: "Event[Any]", handler: str, error: BaseException, attempts: int
 ) -> DeadLetter:
-    """The dead letter of an event that handlers failed on, with the first error."""
-    error = decisive_error(errors[0][1])
-    names = tuple(name for name, _ in errors)
+    """The dead letter of an event that a handler failed on."""
+    error = decisive_error(error)
     return DeadLetter(
-        _reason(error), *_describe(error), names, attempts, *_attributes(event)
+        _reason(error), *_describe(error), (handler,), attempts, *_attributes(event)
     )
 
 

@@ -9,7 +9,7 @@ from evmon._clock import Clock
 from evmon._consumer.work import Settlement
 from evmon._settings.retry_policy import RetryPolicy
 from evmon._telemetry.recorders import ConsumeRecorder
-from evmon._transports.base import Received, Transport
+from evmon._transports.base import DeadLetter, Received, Transport
 from evmon.errors import TransportError
 
 RECONNECT: Final = RetryPolicy()
@@ -64,29 +64,31 @@ class InFlight:
 
     async def settle(self, settlement: Settlement) -> None:
         """Settle an entry, retrying until the transport accepts it."""
-        received, dead = settlement.received, settlement.dead
+        received, outcomes = settlement.received, settlement.outcomes
         n = 0
         while True:
             try:
-                settled = await self._transport.settle(
-                    received, dead, settlement.redelivery
-                )
+                settled = await self._transport.settle(received, outcomes)
                 break
             except TransportError as error:
                 _log.warning("cannot settle event %s, retrying: %s", received.id, error)
                 await self._clock.sleep(RECONNECT.delay(n) * self._clock.random())
                 n += 1
-        if dead is not None and settled:
-            self._recorder.dead_lettered(dead.reason)
-            _log.warning(
-                "event %s was dead-lettered (%s): %s",
-                received.id,
-                dead.reason,
-                dead.error_message,
-                extra={"reason": dead.reason, "entry_id": received.id},
-            )
+        for outcome in outcomes:
+            if settled and isinstance(outcome, DeadLetter):
+                self._dead_lettered(received, outcome)
         self.remove(received)
         self.update_gauge()
+
+    def _dead_lettered(self, received: Received, letter: DeadLetter) -> None:
+        self._recorder.dead_lettered(letter.reason)
+        _log.warning(
+            "event %s was dead-lettered (%s): %s",
+            received.id,
+            letter.reason,
+            letter.error_message,
+            extra={"reason": letter.reason, "entry_id": received.id},
+        )
 
     async def release(self) -> None:
         """Flush acknowledgements and release unfinished entries."""

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+from evmon._clock import Clock
 from evmon._consumer.dead_letters import refused, undecodable
 from evmon._consumer.work import Call, Settlement, Work
 from evmon._events import Event, decode
@@ -29,6 +30,7 @@ class Router:
         config: maximum deliveries, and what to do with unknown event types.
         policy: retry policy of handlers without one of their own.
         recorder: recorder of consumed events, and maker of handlers' series.
+        clock: source of time.
         limits: maximum size and depth of an event.
         awaits_handlers: whether handlers are still being discovered; until then, an
             event without a handler is retried later.
@@ -41,6 +43,7 @@ class Router:
         *,
         policy: RetryPolicy,
         recorder: ConsumeRecorder,
+        clock: Clock,
         limits: EventLimits,
         awaits_handlers: Callable[[], bool],
     ) -> None:
@@ -48,6 +51,7 @@ class Router:
         self._config = config
         self._policy = policy
         self._recorder = recorder
+        self._clock = clock
         self._limits = limits
         self._awaits_handlers = awaits_handlers
         self._calls: dict[Route, tuple[Call, ...]] = {}
@@ -73,13 +77,13 @@ class Router:
             event = decode(received.raw, self._limits)
         except InvalidEventError as error:
             labels[self._registry.match("").label] += 1
-            return Settlement(received, undecodable(error, received))
+            return Settlement(received, (undecodable(error, received),))
         route = self._registry.match(event.type)
         labels[route.label] += 1
         if received.deliveries > self._config.max_deliveries:
             message = f"delivered {received.deliveries} times and never settled"
             letter = refused(event, "max_deliveries", received, message)
-            return Settlement(received, letter)
+            return Settlement(received, (letter,))
         calls = self._calls_of(route)
         if received.handlers:
             return self._retry(received, event, calls)
@@ -100,23 +104,25 @@ class Router:
         }
         calls = tuple(call for call in calls if call.handler.key in keys)
         work = Work(received, event, calls)
+        now = self._clock.monotonic()
         for name in sorted(keys - known):
             if awaits_handlers:
-                work.retries.append((name, _DISCOVERY_DELAY))
+                work.retry(name, received.attempts, now + _DISCOVERY_DELAY)
             else:
                 message = f"handler no longer registered: {name}"
                 error = InvalidEventError("unknown_type", message)
-                work.failures.append((name, error))
-        return work if calls else work.settlement()
+                work.give_up(name, received.attempts, error)
+        return work if calls else work.settlement(now)
 
     def _without_handlers(self, received: Received, event: "Event[Any]") -> Settlement:
         if self._awaits_handlers():
-            redelivery = Redelivery(_DISCOVERY_DELAY, received.attempts, ())
-            return Settlement(received, redelivery=redelivery)
+            retry = Redelivery(_DISCOVERY_DELAY, received.attempts, ())
+            return Settlement(received, (retry,))
         if self._config.ignore_unknown:
             return Settlement(received)
         message = f"no handler for {event.type:.255}"
-        return Settlement(received, refused(event, "unknown_type", received, message))
+        letter = refused(event, "unknown_type", received, message)
+        return Settlement(received, (letter,))
 
     def _calls_of(self, route: Route) -> tuple[Call, ...]:
         calls = self._calls.get(route)

@@ -8,7 +8,7 @@ from evmon._events import Event
 from evmon._handlers.handlers import Handler
 from evmon._settings.retry_policy import RetryPolicy
 from evmon._telemetry.recorders import HandlerSeries
-from evmon._transports.base import DeadLetter, Received, Redelivery
+from evmon._transports.base import DeadLetter, Outcome, Received, Redelivery
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,13 +34,11 @@ class Settlement:
 
     Attributes:
         received: the entry on the transport.
-        dead: the dead letter, if some handlers failed for good.
-        redelivery: the redelivery, if some handlers are retried later.
+        outcomes: dead letters of the handlers that failed for good, and retries of others.
     """
 
     received: Received
-    dead: DeadLetter | None = None
-    redelivery: Redelivery | None = None
+    outcomes: tuple[Outcome, ...] = ()
 
 
 class Work:
@@ -52,16 +50,10 @@ class Work:
         calls: the handlers to call.
 
     Attributes:
-        calls_left: number of handlers that are not done.
-        attempts: the most attempts that any handler made.
-        retries: names of the handlers to retry later, each with a delay in seconds.
-        failures: names of the handlers that failed for good, each with its error.
+        calls_left: number of handlers that are neither done nor waiting for a retry.
     """
 
-    __slots__ = (
-        *("attempts", "calls", "calls_left", "event", "failures", "received"),
-        "retries",
-    )
+    __slots__ = ("_letters", "_retries", "calls", "calls_left", "event", "received")
 
     def __init__(
         self, received: Received, event: "Event[Any]", calls: tuple[Call, ...]
@@ -70,16 +62,46 @@ class Work:
         self.event = event
         self.calls = calls
         self.calls_left = len(calls)
-        self.attempts = received.attempts
-        self.retries: list[tuple[str, float]] = []
-        self.failures: list[tuple[str, BaseException]] = []
+        self._letters: list[DeadLetter] = []
+        self._retries: dict[str, tuple[int, float]] = {}
 
-    def settlement(self) -> Settlement:
-        """How to settle the event, now that all handlers are done."""
-        dead = redelivery = None
-        if self.failures:
-            dead = given_up(self.event, self.failures, self.attempts)
-        if self.retries:
-            names, delays = zip(*self.retries, strict=True)
-            redelivery = Redelivery(min(delays), self.attempts, names)
-        return Settlement(self.received, dead, redelivery)
+    @property
+    def succeeded(self) -> bool:
+        """Whether no handler has failed or waits for a retry."""
+        return not self._letters and not self._retries
+
+    def give_up(self, handler: str, attempts: int, error: BaseException) -> None:
+        """Record that a handler failed for good.
+
+        Args:
+            handler: name of the handler.
+            attempts: attempts that it made.
+            error: error of its last attempt.
+        """
+        self._letters.append(given_up(self.event, handler, error, attempts))
+
+    def retry(self, handler: str, attempts: int, due: float) -> None:
+        """Record that a handler waits for a retry.
+
+        Args:
+            handler: name of the handler.
+            attempts: attempts that it made.
+            due: monotonic time of the retry in seconds.
+        """
+        self._retries[handler] = attempts, due
+
+    def take_retry(self, handler: str) -> None:
+        """Record that the retry of a handler begins in this process."""
+        del self._retries[handler]
+
+    def settlement(self, now: float) -> Settlement:
+        """How to settle the event when no call is left.
+
+        Args:
+            now: monotonic time in seconds.
+        """
+        retries = (
+            Redelivery(max(due - now, 0.0), attempts, (handler,))
+            for handler, (attempts, due) in self._retries.items()
+        )
+        return Settlement(self.received, (*self._letters, *retries))

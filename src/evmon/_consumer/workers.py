@@ -186,10 +186,11 @@ class Workers:
 
         Settling waits for the transport, in a task that no handler knows and cancels.
         """
-        if work.failures or work.retries:
-            group.start_soon(self._in_flight.settle, work.settlement())
-        else:
+        if work.succeeded:
             self._in_flight.acknowledge(work.received)
+        else:
+            settlement = work.settlement(self._monotonic())
+            group.start_soon(self._in_flight.settle, settlement)
 
     async def _handle_many(
         self, works: Sequence[Work], call: Call, group: TaskGroup
@@ -279,10 +280,13 @@ class Workers:
         delay = self._retrier.next_delay(call.policy, attempt, error)
         name = call.handler.key
         if delay is None:
-            work.failures.append((name, error))
+            work.give_up(name, attempt + 1, error)
             self._log_given_up(name, work, attempt + 1, error)
         elif delay > IN_PROCESS_DELAY:
-            work.retries.append((name, delay))
+            work.retry(name, attempt + 1, self._monotonic() + delay)
+            if work.calls_left > 1:
+                start = self._retry_unless_settled
+                group.start_soon(start, work, call, attempt + 1, delay, group)
         else:
             _log.info(
                 "handler %s failed on event %s, attempt %d, retrying in %.2f s: %s: %s",
@@ -291,7 +295,6 @@ class Workers:
             )
             group.start_soon(self._queue_later, work, call, attempt + 1, delay, group)
             return True
-        work.attempts = max(work.attempts, attempt + 1)
         return False
 
     def _log_given_up(
@@ -309,6 +312,16 @@ class Workers:
             exc_info=None if isinstance(decisive_error(error), Reject) else details,
             extra={"handler": name, "event_id": work.event.id, "attempts": attempts},
         )
+
+    async def _retry_unless_settled(
+        self, work: Work, call: Call, attempt: int, delay: float, group: TaskGroup
+    ) -> None:
+        """Retry a handler in time while other handlers of its event are still called."""
+        await self._clock.sleep(delay)
+        if work.calls_left:
+            work.calls_left += 1
+            work.take_retry(call.handler.key)
+            await self._queue_later(work, call, attempt, 0.0, group)
 
     async def _queue_later(
         self, work: Work, call: Call, attempt: int, delay: float, group: TaskGroup

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 from evmon.errors import DeadLetterReason
 
@@ -14,7 +14,7 @@ class Received:
     Attributes:
         id: id of the entry on the transport (not the event's own id).
         raw: the encoded event.
-        attempts: handler attempts made in earlier deliveries.
+        attempts: attempts that each handler made in earlier deliveries.
         deliveries: number of deliveries, this one included.
         handlers: names of the handlers still to be called; empty means all.
         token: private data of the transport.
@@ -35,14 +35,14 @@ class Received:
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """Why an event is dead-lettered.
+    """Why an event is dead-lettered, for the handlers that failed with one error.
 
     Attributes:
         reason: from a closed set.
         error_type: qualified class name of the error; empty if there was none.
         error_message: message of the error, truncated to 1,024 characters.
         handlers: names of the handlers that failed; empty if none was called.
-        attempts: total number of handler attempts.
+        attempts: attempts that each of these handlers made.
         event_type: type of the event; empty if it could not be decoded.
         event_id: the event's own id; empty if it could not be decoded.
         traceparent: W3C Trace Context of the event; empty if it has none.
@@ -64,13 +64,17 @@ class Redelivery:
 
     Attributes:
         delay: seconds from now.
-        attempts: handler attempts so far.
-        handlers: names of the handlers still to be called.
+        attempts: attempts that each of these handlers made so far.
+        handlers: names of the handlers to call; empty means all.
     """
 
     delay: float
     attempts: int
     handlers: tuple[str, ...]
+
+
+Outcome: TypeAlias = DeadLetter | Redelivery
+"""What becomes of an event for handlers that did not succeed."""
 
 
 class Transport(Protocol):
@@ -163,18 +167,15 @@ class Transport(Protocol):
         """Send buffered acknowledgements."""
         ...
 
-    async def settle(
-        self, received: Received, dead: DeadLetter | None, redelivery: Redelivery | None
-    ) -> bool:
+    async def settle(self, received: Received, outcomes: Sequence[Outcome]) -> bool:
         """Acknowledge an entry that did not succeed, in one atomic step.
 
-        The same step dead-letters it, schedules it again, or both: some handlers failed
-        for good, others are to be retried.
+        The same step stores its dead letters and schedules its retries: some handlers
+        failed for good, others are to be retried, each in its own time.
 
         Args:
             received: entry as returned by `read`.
-            dead: reason to dead-letter it; None if there is none.
-            redelivery: delay and handlers of its next delivery; None if there is none.
+            outcomes: dead letters to store and retries to schedule.
 
         Returns:
             False if nothing was done because the entry was reclaimed.

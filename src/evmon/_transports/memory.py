@@ -15,7 +15,7 @@ from evmon._telemetry.transport_recorder import (
     TransportStats,
     no_recorder,
 )
-from evmon._transports.base import DeadLetter, Received, Redelivery
+from evmon._transports.base import DeadLetter, Outcome, Received, Redelivery
 from evmon._transports.factory import TransportFactory, TransportOptions
 from evmon.errors import TransportError
 
@@ -160,24 +160,16 @@ class MemoryTransport:
     async def flush(self) -> None:
         """Nothing is buffered."""
 
-    async def settle(
-        self, received: Received, dead: DeadLetter | None, redelivery: Redelivery | None
-    ) -> bool:
+    async def settle(self, received: Received, outcomes: Sequence[Outcome]) -> bool:
         """Dead-letter an entry (the last 10,000 are kept) or schedule it."""
         self.ack(received)
-        if dead is not None:
-            self.dead_letters.append(DeadEntry(received, dead, self._clock.monotonic()))
-        if redelivery is not None:
-            number = next(self._ids)
-            entry = replace(
-                received,
-                id=str(number),
-                attempts=redelivery.attempts,
-                handlers=redelivery.handlers,
-            )
-            due = self._clock.monotonic() + redelivery.delay
-            heapq.heappush(self._scheduled, (due, number, entry))
-            self._set_timer()
+        now = self._clock.monotonic()
+        for outcome in outcomes:
+            if isinstance(outcome, DeadLetter):
+                self.dead_letters.append(DeadEntry(received, outcome, now))
+            else:
+                self._schedule(received, outcome, now)
+        self._set_timer()
         return True
 
     async def release(self, received: Sequence[Received]) -> None:
@@ -216,6 +208,16 @@ class MemoryTransport:
             dead_age=now - min(dead, default=now),
             scheduled=len(self._scheduled),
         )
+
+    def _schedule(self, received: Received, retry: Redelivery, now: float) -> None:
+        number = next(self._ids)
+        entry = replace(
+            received,
+            id=str(number),
+            attempts=retry.attempts,
+            handlers=retry.handlers,
+        )
+        heapq.heappush(self._scheduled, (now + retry.delay, number, entry))
 
     def _promote(self) -> None:
         """Move due entries from the schedule to the queue."""

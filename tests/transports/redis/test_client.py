@@ -18,7 +18,7 @@ async def test_more_concurrent_calls_than_connections_all_succeed(
     t = await make()
     await t.publish([b"a"] * 500)
     entries = await read_all(t, 500)
-    settled = await asyncio.gather(*(t.settle(e, REASON, None) for e in entries))
+    settled = await asyncio.gather(*(t.settle(e, [REASON]) for e in entries))
 
     assert {True} == set(settled)
     assert 500 == client.xlen(DEAD)

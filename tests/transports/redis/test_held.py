@@ -101,7 +101,7 @@ async def test_an_entry_that_ends_while_pending_ones_are_listed_is_not_redeliver
     await listed.wait()
     t.ack(acked)
     await t.flush()
-    assert await t.settle(settled, REASON, None)
+    assert await t.settle(settled, [REASON])
     await t.release([released])
     ended.set()
 

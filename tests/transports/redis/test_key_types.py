@@ -71,11 +71,11 @@ async def test_a_settlement_names_the_key_of_the_wrong_type(make, client):
     (received,) = await read_all(t, 1)
     client.set(DEAD, "no stream")
     with pytest.raises(TransportError) as failure:
-        await t.settle(received, REASON, None)
+        await t.settle(received, [REASON])
     assert f"WRONGTYPE {NAMED}" == str(failure.value)
 
     client.delete(DEAD)
-    assert await t.settle(received, REASON, None)
+    assert await t.settle(received, [REASON])
 
 
 @pytest.mark.parametrize("key", [RETRY, ENTRIES])
@@ -85,7 +85,7 @@ async def test_a_schedule_of_the_wrong_type_is_named(make, client, key):
     (received,) = await read_all(t, 1)
     client.set(key, "x")
     with pytest.raises(TransportError, match=f"WRONGTYPE {key} holds a string"):
-        await t.settle(received, None, Redelivery(60, 1, ()))
+        await t.settle(received, [Redelivery(60, 1, ())])
 
 
 async def test_a_read_and_a_publish_name_the_stream_of_the_wrong_type(make, client):
@@ -139,7 +139,7 @@ async def test_a_server_that_refuses_type_does_not_hide_the_error(own_server, ma
         client.execute_command("ACL", "SETUSER", "default", "-type")
         client.set(DEAD, "x")
         with pytest.raises(TransportError, match="WRONGTYPE Operation"):
-            await t.settle(received, REASON, None)
+            await t.settle(received, [REASON])
         client.delete(DEAD)
         await t._maintenance.run_once()
 

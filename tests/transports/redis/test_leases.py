@@ -70,9 +70,9 @@ async def test_a_renewal_does_not_claim_back_a_reclaimed_entry(make, client, mea
     one.ack(received)
     await one.flush()
     assert 1 == pending(client), "another consumer's entry was acked"
-    assert await one.settle(received, REASON, None) is False
+    assert await one.settle(received, [REASON]) is False
     assert 0 == client.xlen(DEAD)
-    assert await two.settle(reclaimed, REASON, None) is True
+    assert await two.settle(reclaimed, [REASON]) is True
 
 
 async def test_leases_of_other_streams_are_renewed_if_one_stream_fails(make, client):
@@ -130,7 +130,7 @@ async def test_an_entry_trimmed_and_then_acknowledged_is_not_lost(
     assert 0 == lost(measured)
 
 
-@pytest.mark.parametrize("end", [(REASON, None), (None, Redelivery(0, 1, ()))])
+@pytest.mark.parametrize("end", [[REASON], [Redelivery(0, 1, ())]])
 async def test_an_entry_that_fails_after_it_was_trimmed_is_settled_once(
     make, client, measured, caplog, end
 ):
@@ -142,8 +142,8 @@ async def test_an_entry_that_fails_after_it_was_trimmed_is_settled_once(
         await t._leases.renew()
 
     assert 1 == caplog.text.count("1 events were trimmed from the stream")
-    assert await t.settle(received, *end) is True
-    assert await t.settle(received, *end) is False
+    assert await t.settle(received, end) is True
+    assert await t.settle(received, end) is False
     assert 1 == client.xlen(DEAD) + client.zcard(RETRY)
     assert 0 == lost(measured)
 

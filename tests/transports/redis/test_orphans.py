@@ -9,8 +9,8 @@ from evmon._transports.base import Redelivery
 from evmon._transports.redis.errors import BrokenError
 
 ENDS = [
-    pytest.param((REASON, None), id="dead-lettered"),
-    pytest.param((None, Redelivery(60, 1, ())), id="scheduled"),
+    pytest.param([REASON], id="dead-lettered"),
+    pytest.param([Redelivery(60, 1, ())], id="scheduled"),
 ]
 
 
@@ -50,9 +50,9 @@ async def test_an_orphan_is_settled_once(make, client, caplog, end):
     received = await read_one(transport)
     delete_consumers(client)
 
-    assert await transport.settle(received, *end)
+    assert await transport.settle(received, end)
 
-    assert not await transport.settle(received, *end)
+    assert not await transport.settle(received, end)
     assert 1 == settled(client)
     assert "DELCONSUMER" in caplog.text
 
@@ -67,9 +67,9 @@ async def test_an_entry_is_settled_once_although_a_reply_was_lost(
         delete_consumers(client)
     lose_reply(transport, monkeypatch, calls)
     with pytest.raises(BrokenError):
-        await transport.settle(received, REASON, None)
+        await transport.settle(received, [REASON])
 
-    assert await transport.settle(received, REASON, None)
+    assert await transport.settle(received, [REASON])
 
     assert 1 == settled(client)
 
@@ -86,7 +86,7 @@ async def test_a_repeated_command_settles_an_orphan_once(make, client, monkeypat
         return await run(*script_call)
 
     monkeypatch.setattr(transport._client, "eval", recorded)
-    await transport.settle(received, REASON, None)
+    await transport.settle(received, [REASON])
     for script_call in sent:
         await run(*script_call)
 
@@ -106,7 +106,7 @@ async def test_an_entry_whose_settlement_was_cancelled_is_not_released_again(
         await asyncio.Event().wait()
 
     monkeypatch.setattr(transport._client, "eval", stuck)
-    settling = asyncio.create_task(transport.settle(received, REASON, None))
+    settling = asyncio.create_task(transport.settle(received, [REASON]))
     while not settled(client):
         await asyncio.sleep(0.01)
     settling.cancel()
@@ -128,7 +128,7 @@ async def test_an_entry_that_another_consumer_finished_is_not_settled(
     other.ack(reclaimed)
     await other.flush()
 
-    assert not await one.settle(received, REASON, None)
+    assert not await one.settle(received, [REASON])
 
     assert 0 == settled(client)
     assert "DELCONSUMER" not in caplog.text
@@ -159,7 +159,7 @@ async def test_an_entry_reclaimed_back_can_be_settled_as_an_orphan(make, client)
     (reclaimed_back,) = await one.read(10, 0.1)
     delete_consumers(client)
 
-    assert await one.settle(reclaimed_back, REASON, None)
+    assert await one.settle(reclaimed_back, [REASON])
 
     assert 1 == settled(client)
 
@@ -170,7 +170,7 @@ async def test_an_entry_that_a_recreated_group_will_deliver_is_no_orphan(make, c
     client.xgroup_destroy(STREAM, "shop")
     client.xgroup_create(STREAM, "shop", "0")
 
-    assert not await transport.settle(received, REASON, None)
+    assert not await transport.settle(received, [REASON])
 
     assert 0 == settled(client)
     assert [b"one"] == [r.raw for r in await transport.read(10, 0.1)]

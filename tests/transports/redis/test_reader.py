@@ -30,7 +30,7 @@ async def test_a_retry_is_on_time_although_reads_block(make):
     reading = asyncio.create_task(read_all(t, 1))
     await asyncio.sleep(0.1)
     started = time.monotonic()
-    assert await t.settle(received, None, Redelivery(1, 1, ()))
+    assert await t.settle(received, [Redelivery(1, 1, ())])
 
     await reading
     assert 1 <= time.monotonic() - started < 1.85

@@ -61,7 +61,7 @@ async def test_a_trimmed_entry_with_an_expired_lease_can_still_be_settled(
 
     assert [] == await one.read(10, 0.01)
 
-    assert await one.settle(received, REASON, None)
+    assert await one.settle(received, [REASON])
     assert 1 == client.xlen(DEAD)
     assert "lost" not in caplog.text
 

@@ -90,8 +90,8 @@ async def test_every_operation_survives_a_flush_of_the_scripts(make, client):
     acked, dead, retried, released, left = await flushed(read_all(one, 5))
     one.ack(acked)
     await one.flush()
-    assert await flushed(one.settle(dead, REASON, None))
-    assert await flushed(one.settle(retried, None, Redelivery(0, 1, ())))
+    assert await flushed(one.settle(dead, [REASON]))
+    assert await flushed(one.settle(retried, [Redelivery(0, 1, ())]))
     await flushed(one._leases.renew())
     await flushed(one.release([released]))
     await flushed(one._maintenance.run_once())
@@ -111,7 +111,7 @@ async def test_settling_survives_a_flush_and_settles_once(make, client):
     for number, received in enumerate(entries):
         if number % 10 == 0:
             client.script_flush()
-        assert await t.settle(received, REASON, None)
+        assert await t.settle(received, [REASON])
 
     assert 50 == client.xlen(DEAD)
     assert 0 == pending(client)

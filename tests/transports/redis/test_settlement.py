@@ -1,5 +1,7 @@
 """A failed entry is dead-lettered, scheduled for a retry, or both, atomically and once."""
 
+from dataclasses import replace
+
 import pytest
 from tests.transports.redis.entries import (
     DEAD,
@@ -31,8 +33,8 @@ async def test_a_dead_lettered_entry_is_acknowledged_and_stored_once(make, clien
     await t.publish([b"a"])
     (received,) = await t.read(10, 0.01)
 
-    assert await t.settle(received, REASON, None) is True
-    assert await t.settle(received, REASON, None) is False
+    assert await t.settle(received, [REASON]) is True
+    assert await t.settle(received, [REASON]) is False
 
     assert 0 == pending(client)
     ((_, fields),) = client.xrange(DEAD)
@@ -57,8 +59,8 @@ async def test_a_scheduled_entry_is_delivered_after_its_delay(make, client):
     (received,) = await t.read(10, 0.01)
     before = float(client.time()[0]) + client.time()[1] / 1e6
 
-    assert await t.settle(received, None, Redelivery(0.2, 2, ("h", "g"))) is True
-    assert await t.settle(received, None, Redelivery(0.2, 2, ("h", "g"))) is False
+    assert await t.settle(received, [Redelivery(0.2, 2, ("h", "g"))]) is True
+    assert await t.settle(received, [Redelivery(0.2, 2, ("h", "g"))]) is False
     assert 0 == pending(client)
     ((_, due),) = client.zrange(RETRY, 0, -1, withscores=True)
     assert before + 0.19 <= due / 1000 <= before + 5
@@ -77,11 +79,28 @@ async def test_an_entry_can_be_dead_lettered_and_scheduled_at_once(make, client)
     t = await make()
     await t.publish([b"a"])
     (received,) = await t.read(10, 0.01)
-    assert await t.settle(received, REASON, Redelivery(0, 3, ("g",)))
+    assert await t.settle(received, [REASON, Redelivery(0, 3, ("g",))])
 
     assert 1 == client.xlen(DEAD)
     (retry,) = await read_all(t, 1)
     assert ("g",) == retry.handlers
+
+
+async def test_every_handler_has_a_retry_and_a_dead_letter_of_its_own(make, client):
+    t = await make()
+    await t.publish([b"a"])
+    (received,) = await t.read(10, 0.01)
+    rejected = replace(REASON, reason="rejected", handlers=("i",), attempts=1)
+    retries = [Redelivery(0, 3, ("f",)), Redelivery(60, 1, ("g",))]
+    assert await t.settle(received, [REASON, *retries, rejected])
+
+    letters = [fields for _, fields in client.xrange(DEAD)]
+    assert [("h", "3"), ("i", "1")] == [
+        (letter["dead.handlers"], letter["dead.attempts"]) for letter in letters
+    ]
+    (retry,) = await read_all(t, 1)
+    assert (3, ("f",)) == (retry.attempts, retry.handlers)
+    assert 1 == client.zcard(RETRY) == client.hlen(ENTRIES)
 
 
 async def test_a_retry_is_delivered_only_to_the_group_that_failed(make, client):
@@ -90,7 +109,7 @@ async def test_a_retry_is_delivered_only_to_the_group_that_failed(make, client):
     (received,) = await one.read(10, 0.01)
     (other,) = await two.read(10, 0.01)
     two.ack(other)
-    await one.settle(received, None, Redelivery(0, 1, ()))
+    await one.settle(received, [Redelivery(0, 1, ())])
 
     (retry,) = await read_all(one, 1)
     assert 1 == retry.attempts
@@ -103,13 +122,13 @@ async def test_an_entry_stays_pending_if_the_retry_schedule_is_full(make, client
     t = await make(max_scheduled=1)
     await t.publish([b"a", b"b"])
     one, two = await t.read(10, 0.01)
-    await t.settle(one, None, Redelivery(60, 1, ()))
+    await t.settle(one, [Redelivery(60, 1, ())])
     with pytest.raises(TransportError, match="holds 1 events"):
-        await t.settle(two, REASON, Redelivery(60, 1, ()))
+        await t.settle(two, [REASON, Redelivery(60, 1, ())])
 
     assert 1 == pending(client)
     assert 0 == client.xlen(DEAD)
-    assert await t.settle(two, REASON, None)
+    assert await t.settle(two, [REASON])
 
 
 async def test_a_full_schedule_is_promoted_while_every_slot_waits_to_settle(
@@ -137,7 +156,7 @@ async def test_a_full_schedule_is_promoted_while_every_slot_waits_to_settle(
         await eventually(lambda: handled == {0, 1, 2, 3}, 20)
 
 
-@pytest.mark.parametrize("end", [(REASON, None), (None, Redelivery(60, 1, ()))])
+@pytest.mark.parametrize("end", [[REASON], [Redelivery(60, 1, ())]])
 async def test_a_settlement_whose_reply_was_lost_happens_once(
     make, client, monkeypatch, end
 ):
@@ -153,9 +172,9 @@ async def test_a_settlement_whose_reply_was_lost_happens_once(
     with monkeypatch.context() as broken:
         broken.setattr(t._client, "eval", lose_reply)
         with pytest.raises(TransportError):
-            await t.settle(received, *end)
-    assert await t.settle(received, *end) is True
-    assert await t.settle(received, *end) is False
+            await t.settle(received, end)
+    assert await t.settle(received, end) is True
+    assert await t.settle(received, end) is False
 
     assert 1 == client.xlen(DEAD) + client.zcard(RETRY)
 
@@ -164,11 +183,11 @@ async def test_a_retry_returns_to_its_own_stream(make, client):
     t = await make(streams=("x",), stream_for=lambda kind: kind)
     await t.publish([b"a"], ["x"])
     (received,) = await read_all(t, 1)
-    await t.settle(received, None, Redelivery(0, 1, ()))
+    await t.settle(received, [Redelivery(0, 1, ())])
     (retry,) = await read_all(t, 1)
 
     assert 2 == client.xlen(f"{STREAM}:x")
     assert 0 == client.xlen(STREAM)
-    assert await t.settle(retry, REASON, None)
+    assert await t.settle(retry, [REASON])
     ((_, fields),) = client.xrange(DEAD)
     assert f"{STREAM}:x" == fields["dead.stream"]

@@ -102,15 +102,15 @@ async def test_a_server_without_memory_refuses_writes_and_loses_nothing(
         with pytest.raises(TransportError, match=r"OOM|maxmemory"):
             await t.publish([b"d"], ["d"], 1)
         with pytest.raises(TransportError, match=r"OOM|maxmemory"):
-            await t.settle(dead, REASON, None)
+            await t.settle(dead, [REASON])
         with pytest.raises(TransportError, match=r"OOM|maxmemory"):
-            await t.settle(retried, None, Redelivery(1, 1, ()))
+            await t.settle(retried, [Redelivery(1, 1, ())])
         t.ack(acked)
         await t.flush()
         assert 2 == pending(client)
         client.config_set("maxmemory", 0)
-        assert await t.settle(dead, REASON, None)
-        assert await t.settle(retried, None, Redelivery(1, 1, ()))
+        assert await t.settle(dead, [REASON])
+        assert await t.settle(retried, [Redelivery(1, 1, ())])
         await t.publish([b"d"], ["d"], 1)
 
         assert 4 == client.xlen(STREAM)

@@ -150,7 +150,7 @@ async def test_a_scheduled_retry_that_cannot_be_read_becomes_a_dead_letter(
     client.hset(ENTRIES, "x", packed)
     await t.publish([b"a"])
     (received,) = await read_all(t, 1)
-    await t.settle(received, None, Redelivery(0, 1, ()))
+    await t.settle(received, [Redelivery(0, 1, ())])
 
     (retry,) = await read_all(t, 1)
     assert b"a" == retry.raw
@@ -180,7 +180,7 @@ async def test_a_stream_of_the_wrong_type_does_not_delay_the_retries_of_others(
     t = await make(streams=("x",), stream_for=lambda kind: kind)
     await t.publish([b"x", b"a"], ["x", "a"])
     for received in await read_all(t, 2):
-        await t.settle(received, None, Redelivery(0, 1, ()))
+        await t.settle(received, [Redelivery(0, 1, ())])
     client.delete(STREAM)
     client.set(STREAM, "no stream")
     with pytest.raises(TransportError, match="WRONGTYPE"):

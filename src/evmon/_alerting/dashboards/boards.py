@@ -1,4 +1,4 @@
-"""Lists the dashboards and finds the one that shows a metric."""
+"""Lists the dashboards and finds the panel of an alert."""
 
 from functools import cache
 
@@ -7,9 +7,8 @@ from evmon._alerting.dashboards.events_failures import failures
 from evmon._alerting.dashboards.events_flow import durations, throughput
 from evmon._alerting.dashboards.overview import overview
 from evmon._alerting.dashboards.panels import Board, Row
-from evmon._alerting.promql import series
+from evmon._alerting.dashboards.targets import targets
 from evmon._settings.thresholds import Thresholds
-from evmon._telemetry.instrument import Instrument
 
 
 def boards(limits: Thresholds) -> tuple[Board, ...]:
@@ -18,13 +17,22 @@ def boards(limits: Thresholds) -> tuple[Board, ...]:
 
 
 @cache
-def dashboard_uid(metric: Instrument | None) -> str:
-    """Return the uid of the dashboard that shows a metric; *Overview* if none does."""
-    every = boards(Thresholds())
-    for board in every:
-        if metric and board.shows(series(metric)):
-            return board.uid
-    return every[0].uid
+def panel_path(alert: str) -> str:
+    """Return the path of the panel of an alert, relative to ``/d/`` of Grafana.
+
+    Raises:
+        LookupError: no panel names the alert.
+
+    Example:
+        >>> panel_path("EvmonMemoryHigh")
+        'evmon-overview?viewPanel=14'
+    """
+    for board in boards(Thresholds()):
+        for _, _, panels in board.numbered_rows():
+            for panel_id, panel in panels:
+                if alert in panel.alerts:
+                    return f"{board.uid}?viewPanel={panel_id}"
+    raise LookupError(f"no panel names the alert {alert}")
 
 
 def _events(limits: Thresholds) -> Board:
@@ -33,6 +41,7 @@ def _events(limits: Thresholds) -> Board:
         "evmon / Events",
         "How do events flow? Throughput, time, failures, lag, dead letters.",
         (
+            Row("Targets", targets()),
             Row("Throughput", throughput(limits)),
             Row("Time", durations()),
             Row("Failures", failures(limits)),

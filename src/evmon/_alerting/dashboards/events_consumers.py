@@ -1,11 +1,13 @@
 """Panels of the dashboard *Events*: lag, pending events and consumers."""
 
+from typing import Final
+
 from evmon._alerting.dashboards.panels import (
+    BUS_LEGEND,
     GROUP_LABELS,
     GROUP_LEGEND,
     OF_GROUP,
     PROCESS,
-    PROCESS_LEGEND,
     RATE,
     TO_DESTINATION,
     Limit,
@@ -20,6 +22,9 @@ from evmon._alerting.promql import PER_BUS, by, series
 from evmon._settings.thresholds import Thresholds
 from evmon._telemetry import instruments as i
 from evmon._telemetry.instrument import Instrument
+
+STALLED_SECONDS: Final = 1e10
+"""Time to work off a lag at which nothing is consumed."""
 
 
 def lag(limits: Thresholds) -> tuple[Panel, ...]:
@@ -41,23 +46,34 @@ def _lag() -> Panel:
         " the server cannot tell it.",
         unit="short",
         queries=per_group(i.CONSUMER_LAG),
+        no_value="unknown",
+        alerts=("EvmonConsumerStalled",),
     )
 
 
 def _time_to_work_off_the_lag(limits: Thresholds) -> Panel:
     lag = by(GROUP_LABELS, series(i.CONSUMER_LAG, OF_GROUP), "max")
+    pace = rate(i.CONSUMED_MESSAGES, OF_GROUP, GROUP_LABELS)
     return Panel(
         title="Time to work off the lag",
-        description="At the present pace. Above the line, and growing,"
-        " EvmonConsumerLagGrowing warns.",
+        description="At the present pace; stalled if there is a lag and nothing is"
+        " consumed. Above the line, and growing, EvmonConsumerLagGrowing warns.",
         unit="s",
+        kind="stat",
         queries=(
             Query(
-                f"{lag} / ({rate(i.CONSUMED_MESSAGES, OF_GROUP, GROUP_LABELS)} > 0)",
+                f"{lag} / ({pace} > 0) or {STALLED_SECONDS:.0f} * ({lag} > bool 0)",
                 GROUP_LEGEND,
             ),
         ),
-        limits=(Limit(limits.drain_warning_seconds, "yellow"),),
+        limits=(
+            Limit(limits.drain_warning_seconds, "yellow"),
+            Limit(STALLED_SECONDS, "red"),
+        ),
+        texts={STALLED_SECONDS: "stalled"},
+        height=8,
+        no_value="unknown",
+        alerts=("EvmonConsumerLagGrowing",),
     )
 
 
@@ -67,6 +83,7 @@ def _oldest_unread_event(limits: Thresholds) -> Panel:
         description="Above the yellow line EvmonConsumerLagOld warns.",
         unit="s",
         queries=per_group(i.CONSUMER_UNREAD_AGE),
+        alerts=("EvmonConsumerLagOld",),
         limits=(
             Limit(limits.lag_age_warning_seconds, "yellow"),
             Limit(limits.lag_age_critical_seconds, "red"),
@@ -89,6 +106,7 @@ def _oldest_pending_event(limits: Thresholds) -> Panel:
         description="Above the yellow line EvmonPendingOld warns.",
         unit="s",
         queries=per_group(i.CONSUMER_PENDING_AGE),
+        alerts=("EvmonPendingOld",),
         limits=(
             Limit(limits.pending_age_warning_seconds, "yellow"),
             Limit(limits.pending_age_critical_seconds, "red"),
@@ -121,11 +139,11 @@ def _consumed_by_process() -> Panel:
     return Panel(
         title="Consumed by process",
         description="How the work is shared.",
-        unit="eps",
+        unit="cps",
         queries=(
             Query(
                 rate(i.CONSUMED_MESSAGES, OF_GROUP, PER_BUS),
-                PROCESS_LEGEND,
+                BUS_LEGEND,
             ),
         ),
     )
@@ -139,7 +157,7 @@ def _delivered_again() -> Panel:
         title="Delivered again",
         description="Redeliveries, what was taken over from silent consumers, and"
         " leases lost to others.",
-        unit="eps",
+        unit="cps",
         queries=(
             events(i.REDELIVERIES, "redelivered"),
             events(i.RECLAIMS, "taken over"),
@@ -184,10 +202,11 @@ def _ready() -> Panel:
         title="Ready",
         description="What /readyz says.",
         unit="bool_yes_no",
+        alerts=("EvmonNotReady",),
         queries=(
             Query(
                 by(PER_BUS, series(i.CONSUMER_READY, PROCESS), "min"),
-                PROCESS_LEGEND,
+                BUS_LEGEND,
             ),
         ),
     )
@@ -199,4 +218,5 @@ def _lag_known() -> Panel:
         description="Whether the server can tell the lag.",
         unit="bool_yes_no",
         queries=per_group(i.CONSUMER_LAG_KNOWN),
+        alerts=("EvmonLagUnknown",),
     )

@@ -39,7 +39,7 @@ def _share_of_calls_that_fail(limits: Thresholds) -> Panel:
         unit="percent",
         queries=(
             Query(
-                or_zero(f"100 * ({failed} or 0 * {calls}) / {calls}", *_HANDLER),
+                f"100 * ({failed} or 0 * {calls}) / ({calls} > 0)",
                 "{{evmon_handler_name}}",
             ),
         ),
@@ -47,6 +47,8 @@ def _share_of_calls_that_fail(limits: Thresholds) -> Panel:
             Limit(limits.handler_errors_warning_percent, "yellow"),
             Limit(limits.handler_errors_critical_percent, "red"),
         ),
+        no_value="no calls",
+        alerts=("EvmonHandlerErrorsHigh",),
     )
 
 
@@ -56,7 +58,7 @@ def _failures_by_error() -> Panel:
     return Panel(
         title="Failures by error",
         description="What handlers raised, by the error's class.",
-        unit="eps",
+        unit="cps",
         queries=(Query(or_zero(failed, kind), "{{error_type}}"),),
     )
 
@@ -65,13 +67,14 @@ def _dead_letters_by_reason() -> Panel:
     return Panel(
         title="Dead letters by reason",
         description="Events put aside in a second. `evmon dlq list` shows them.",
-        unit="eps",
+        unit="cps",
         queries=(
             Query(
                 rate(i.DEAD_LETTERS, PROCESS, ("evmon_dead_letter_reason",)),
                 "{{evmon_dead_letter_reason}}",
             ),
         ),
+        alerts=("EvmonDeadLettersGrowing",),
     )
 
 
@@ -81,6 +84,7 @@ def _dead_letters_kept() -> Panel:
         description="How many wait for somebody to look.",
         unit="short",
         queries=per_destination(i.DEAD_LETTER_QUEUE_SIZE),
+        alerts=("EvmonDeadLetterQueueGrowing",),
     )
 
 
@@ -91,6 +95,7 @@ def _oldest_dead_letter(limits: Thresholds) -> Panel:
         unit="s",
         queries=per_destination(i.DEAD_LETTER_QUEUE_AGE),
         limits=(Limit(limits.dead_letter_age_warning_seconds, "yellow"),),
+        alerts=("EvmonDeadLetterQueueOld",),
     )
 
 
@@ -115,4 +120,5 @@ def _lost() -> Panel:
                 "groups made again",
             ),
         ),
+        alerts=("EvmonEventsLost", "EvmonGroupRecreated"),
     )

@@ -1,9 +1,9 @@
 """Panels of the dashboard *Events*: throughput and durations."""
 
 from evmon._alerting.dashboards.panels import (
+    BUS_LEGEND,
     OF_GROUP,
     PROCESS,
-    PROCESS_LEGEND,
     RATE,
     TO_DESTINATION,
     Limit,
@@ -12,7 +12,6 @@ from evmon._alerting.dashboards.panels import (
     heatmap,
     per_destination,
     quantiles,
-    quantiles_or_zero,
     rate,
 )
 from evmon._alerting.promql import PER_BUS, by, series
@@ -39,7 +38,7 @@ def _published() -> Panel:
     return Panel(
         title="Published",
         description="Events sent in a second, by type; failures included.",
-        unit="eps",
+        unit="cps",
         queries=(
             Query(rate(i.SENT_MESSAGES, TO_DESTINATION, _TYPE), "{{evmon_event_type}}"),
         ),
@@ -50,10 +49,11 @@ def _consumed() -> Panel:
     return Panel(
         title="Consumed",
         description="Events delivered in a second, by type; redeliveries included.",
-        unit="eps",
+        unit="cps",
         queries=(
             Query(rate(i.CONSUMED_MESSAGES, OF_GROUP, _TYPE), "{{evmon_event_type}}"),
         ),
+        alerts=("EvmonUnknownEventTypes",),
     )
 
 
@@ -65,7 +65,7 @@ def _in_flight() -> Panel:
         queries=(
             Query(
                 by(PER_BUS, series(i.EVENTS_IN_FLIGHT, PROCESS)),
-                PROCESS_LEGEND,
+                BUS_LEGEND,
             ),
         ),
     )
@@ -76,7 +76,12 @@ def _events_in_a_batch() -> Panel:
         title="Events in a batch",
         description="How many events the publisher sends together.",
         unit="short",
-        queries=quantiles(i.PUBLISHER_BATCH_SIZE, PROCESS),
+        # Prometheus interpolates from 0 in the first bucket, which holds batches of 1.
+        queries=tuple(
+            Query(f"clamp_min({query.expr}, 1)", query.legend)
+            for query in quantiles(i.PUBLISHER_BATCH_SIZE, PROCESS)
+        ),
+        no_value="no batches",
     )
 
 
@@ -88,8 +93,9 @@ def _publisher_buffer(limits: Thresholds) -> Panel:
         description="Share in use. Above the line EvmonPublisherBufferFull warns;"
         " at 100 % publishers wait.",
         unit="percent",
-        queries=(Query(f"100 * {used} / {room}", PROCESS_LEGEND),),
+        queries=(Query(f"100 * {used} / {room}", BUS_LEGEND),),
         limits=(Limit(limits.buffer_warning_percent, "yellow"),),
+        alerts=("EvmonPublisherBufferFull",),
     )
 
 
@@ -179,5 +185,6 @@ def _retry_delay() -> Panel:
         title="Retry delay",
         description="Delays before retries, jitter included.",
         unit="s",
-        queries=quantiles_or_zero(i.RETRY_DELAY, PROCESS),
+        queries=quantiles(i.RETRY_DELAY, PROCESS),
+        no_value="no retries",
     )

@@ -19,9 +19,18 @@ from grafana_foundation_sdk.models import dashboard as model
 from grafana_foundation_sdk.models import heatmap as heatmap_model
 from grafana_foundation_sdk.models import prometheus as prometheus_model
 
-from evmon._alerting.dashboards.panels import PROCESS, Board, Limit, Panel
+from evmon._alerting.dashboards.panels import (
+    PLACE_LABELS,
+    PROCESS,
+    TARGET,
+    Board,
+    Limit,
+    Panel,
+    Query,
+)
+from evmon._alerting.labels import add_labels, check_labels
 from evmon._alerting.output import RUNBOOKS_URL, to_yaml
-from evmon._alerting.promql import DESTINATION, GROUP, series
+from evmon._alerting.promql import BUS, DESTINATION, GROUP, series
 from evmon._telemetry import instruments as i
 
 Format = Literal["json", "configmap"]
@@ -55,15 +64,27 @@ _ALERT_LIST: Final = {
 }
 
 
-def render(board: Board, form: Format = "json", runbooks: str = RUNBOOKS_URL) -> str:
+def render(
+    board: Board,
+    form: Format = "json",
+    runbooks: str = RUNBOOKS_URL,
+    labels: tuple[str, ...] = (),
+) -> str:
     """Return a dashboard as JSON, or as a ConfigMap with that JSON.
 
     Args:
         board: dashboard to render.
         form: ``json`` to import, or ``configmap`` for the sidecar of Grafana's Helm chart.
         runbooks: URL of the directory of runbooks.
+        labels: names of labels that separate services with the same job name; each is
+            a variable and in the legends.
+
+    Raises:
+        ConfigError: a label cannot be added.
     """
-    encoded = JSONEncoder(sort_keys=True, indent=2).encode(_build(board, runbooks))
+    check_labels(labels)
+    built = _build(board, runbooks, labels)
+    encoded = JSONEncoder(sort_keys=True, indent=2).encode(built)
     # The SDK omits an unset id; Grafana chooses one if it is null.
     document: dict[str, Any] = {"id": None, **json.loads(encoded)}
     _adjust(document)
@@ -90,7 +111,7 @@ def _adjust(document: dict[str, Any]) -> None:
         annotation.update(_ANNOTATION_FORMATS[annotation["name"]])
 
 
-def _build(board: Board, runbooks: str) -> model.Dashboard:
+def _build(board: Board, runbooks: str, labels: tuple[str, ...]) -> model.Dashboard:
     built = (
         dashboard.Dashboard(board.title)
         .uid(board.uid)
@@ -104,17 +125,14 @@ def _build(board: Board, runbooks: str) -> model.Dashboard:
     )
     for link in _links(runbooks):
         built.link(link)
-    for variable in _variables(board):
+    for variable in _variables(board, labels):
         built.with_variable(variable)
-    for annotation in _annotations():
+    for annotation in _annotations(labels):
         built.annotation(annotation)
-    panel_id = 0
-    for row in board.rows:
-        panel_id += 1
-        built.with_row(dashboard.Row(row.title).id(panel_id))
-        for panel in row.panels:
-            panel_id += 1
-            built.with_panel(_panel(panel, panel_id))
+    for row_id, row, panels in board.numbered_rows():
+        built.with_row(dashboard.Row(row.title).id(row_id))
+        for panel_id, panel in panels:
+            built.with_panel(_panel(panel, panel_id, labels))
     return built.build()
 
 
@@ -134,22 +152,31 @@ def _links(runbooks: str) -> Iterator[Any]:
     )
 
 
-def _variables(board: Board) -> Iterator[Any]:
+def _variables(board: Board, labels: tuple[str, ...]) -> Iterator[Any]:
     yield (
         dashboard.DatasourceVariable("datasource")
         .label("Data source")
         .type("prometheus")
     )
-    yield _variable("job", "Service", _HANDLERS, "job")
-    of_job = f'{_HANDLERS}{{job=~"$job"}}'
-    yield _variable("instance", "Instance", of_job, "instance")
+    chosen: list[str] = []
+    names = {name: name.capitalize() for name in (*PLACE_LABELS, *labels)}
+    for name, title in (names | {"job": "Service", "instance": "Instance"}).items():
+        # A series may lack the label; every one has `job` and `instance`.
+        anything = ".*" if name in names else ".+"
+        metric = f"{_HANDLERS}{{{','.join(chosen)}}}" if chosen else _HANDLERS
+        yield _variable(name, title, metric, name, anything)
+        chosen.append(f'{name}=~"${name}"')
+    buses = f"{_HANDLERS}{{{','.join(chosen)}}}"
+    yield _variable("bus", "Bus", buses, BUS, anything=".*")
     if board.has_groups:
-        consumed = series(i.CONSUMED_MESSAGES, PROCESS)
+        consumed = _select(series(i.CONSUMED_MESSAGES, PROCESS), labels)
         yield _variable("destination", "Destination", consumed, DESTINATION)
         yield _variable("group", "Group", consumed, GROUP)
 
 
-def _variable(name: str, title: str, metric: str, label: str) -> Any:
+def _variable(
+    name: str, title: str, metric: str, label: str, anything: str = ".+"
+) -> Any:
     return (
         dashboard.QueryVariable(name)
         .label(title)
@@ -159,16 +186,17 @@ def _variable(name: str, title: str, metric: str, label: str) -> Any:
         .sort(model.VariableSort.ALPHABETICAL_ASC)
         .multi(True)
         .include_all(True)
-        .all_value(".+")
+        .all_value(anything)
         .current(model.VariableOption(text="All", value="$__all", selected=True))
     )
 
 
-def _annotations() -> Sequence[Any]:
-    info = f'target_info{{{PROCESS},service_version!=""}}'
+def _annotations(labels: tuple[str, ...]) -> Sequence[Any]:
+    process, target = _select(PROCESS, labels), _select(TARGET, labels)
+    info = f'target_info{{{target},service_version!=""}}'
     versions = f"group by (job, service_version) ({info})"
     before = f"group by (job, service_version) ({info} offset $__rate_interval)"
-    uptime = f"evmon_uptime_seconds{{{PROCESS}}}"
+    uptime = f"evmon_uptime_seconds{{{process}}}"
     return (
         dashboard.AnnotationQuery()
         .name("Restarts")
@@ -185,14 +213,15 @@ def _annotations() -> Sequence[Any]:
     )
 
 
-def _panel(panel: Panel, panel_id: int) -> Any:
+def _panel(panel: Panel, panel_id: int, labels: tuple[str, ...]) -> Any:
     if panel.kind == "alertlist":
         built: Any = dashboard.Panel().type("alertlist").options(_ALERT_LIST)
     else:
         built = _visual(panel)
         for ref, query in zip("ABCDEF", panel.queries, strict=False):
-            built.with_target(_target(panel, query.expr, query.legend, ref))
+            built.with_target(_target(panel, query, ref, labels))
         built.unit(panel.unit)
+        built.mappings([_text(*shown) for shown in panel.texts.items()])
     if panel.minimum is not None and panel.kind in ("timeseries", "stat"):
         built.min(panel.minimum)
     if panel.no_value:
@@ -203,7 +232,7 @@ def _panel(panel: Panel, panel_id: int) -> Any:
         .description(panel.description)
         .datasource(_DATA_SOURCE)
         .span(panel.width)
-        .height(_HEIGHTS.get(panel.kind, _DEFAULT_HEIGHT))
+        .height(panel.height or _HEIGHTS.get(panel.kind, _DEFAULT_HEIGHT))
     )
 
 
@@ -213,7 +242,7 @@ def _visual(panel: Panel) -> Any:
             stat.Panel()
             .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
             .color_mode(common_model.BigValueColorMode.VALUE)
-            .graph_mode(common_model.BigValueGraphMode.AREA)
+            .graph_mode(common_model.BigValueGraphMode.NONE)
             .thresholds(_thresholds(panel.limits, below=panel.below))
         )
     if panel.kind == "heatmap":
@@ -284,12 +313,30 @@ def _thresholds(limits: Sequence[Limit], *, below: bool) -> Any:
     return dashboard.ThresholdsConfig().mode(mode).steps(steps)
 
 
-def _target(panel: Panel, expr: str, legend: str, ref: str) -> Any:
-    query = prometheus.Dataquery().expr(expr).ref_id(ref).datasource(_DATA_SOURCE)
-    if legend:
-        query.legend_format(legend)
+def _text(value: float, text: str) -> Any:
+    """Return the mapping of all values from a number on to a text."""
+    result = model.ValueMappingResult(text=text, color="red")
+    return model.RangeMap(
+        options=model.DashboardRangeMapOptions(from_val=value, result=result)
+    )
+
+
+def _select(expr: str, labels: tuple[str, ...]) -> str:
+    """Add labels to the groupings and selectors of an expression."""
+    more = (label for label in labels if label not in PLACE_LABELS)
+    selectors = "".join(f'{label}=~"${label}",' for label in more)
+    return add_labels(expr, labels).replace('job=~"$job"', f'{selectors}job=~"$job"')
+
+
+def _target(panel: Panel, query: Query, ref: str, labels: tuple[str, ...]) -> Any:
+    expr = _select(query.expr, labels)
+    target = prometheus.Dataquery().expr(expr).ref_id(ref).datasource(_DATA_SOURCE)
+    if query.legend:
+        prefix = "".join(f"{{{{{label}}}}} " for label in labels)
+        target.legend_format(query.legend.replace("{{job}}", f"{prefix}{{{{job}}}}"))
     if panel.kind == "heatmap":
-        return query.range().format(prometheus_model.PromQueryFormat.HEATMAP)
+        return target.range().format(prometheus_model.PromQueryFormat.HEATMAP)
     if panel.kind == "table":
-        return query.instant().format(prometheus_model.PromQueryFormat.TABLE)
-    return query.range()
+        return target.instant().format(prometheus_model.PromQueryFormat.TABLE)
+    # The last value of a range would be shown long after its process ended.
+    return target.instant() if panel.kind == "stat" else target.range()

@@ -3,10 +3,12 @@
 from evmon._alerting.dashboards.overview_rows import (
     cache_and_memory,
     discovery,
+    processes,
     retries,
 )
 from evmon._alerting.dashboards.panels import (
     PROCESS,
+    TARGET,
     Board,
     Limit,
     Panel,
@@ -22,6 +24,7 @@ from evmon._alerting.dashboards.queries import (
     memory_limits,
     recent_retries,
 )
+from evmon._alerting.dashboards.targets import targets
 from evmon._alerting.promql import series
 from evmon._settings.thresholds import Thresholds
 from evmon._telemetry import instruments as i
@@ -34,11 +37,13 @@ def overview(limits: Thresholds) -> Board:
         "evmon / Overview",
         "Is the service within its limits? Cache, memory, discovery, retries.",
         (
+            Row("Targets", targets()),
             Row("Limits", _limits(limits)),
             Row("Alerts", (_alerts(),)),
             Row("Metadata cache and memory", cache_and_memory(limits)),
             Row("Discovery", discovery(limits)),
             Row("Retries", retries(limits)),
+            Row("Processes", processes()),
         ),
     )
 
@@ -77,7 +82,7 @@ def _memory(limits: Thresholds) -> Panel:
         kind="stat",
         queries=(
             Query(
-                f"max({series(i.PROCESS_MEMORY_USAGE, PROCESS)}"
+                f"max({series(i.PROCESS_MEMORY_USAGE, TARGET)}"
                 f" and on (job, instance) {HANDLERS})"
             ),
         ),
@@ -120,6 +125,7 @@ def _not_ready() -> Panel:
         queries=(Query(or_zero(f"count({series(i.CONSUMER_READY, PROCESS)} == 0)")),),
         limits=(Limit(1, "red"),),
         width=4,
+        no_value="no process reports",
     )
 
 

@@ -1,15 +1,16 @@
 """Panels of the dashboard *Overview*: cache, memory, discovery and retries over time."""
 
 from evmon._alerting.dashboards.panels import (
+    BUS_LEGEND,
     PROCESS,
     PROCESS_LEGEND,
+    TARGET,
     Limit,
     Panel,
     Query,
     heatmap,
     or_zero,
     quantiles,
-    quantiles_or_zero,
     rate,
 )
 from evmon._alerting.dashboards.queries import (
@@ -23,6 +24,36 @@ from evmon._alerting.dashboards.queries import (
 from evmon._alerting.promql import PER_BUS, by, series
 from evmon._settings.thresholds import Thresholds
 from evmon._telemetry import instruments as i
+from evmon._telemetry.naming import prometheus_label
+
+
+def processes() -> tuple[Panel, ...]:
+    """Return the panels on the processes themselves."""
+    return (_uptime(), _overflowed_series())
+
+
+def _uptime() -> Panel:
+    return Panel(
+        title="Uptime",
+        description="Falls to 0 when a process restarts.",
+        unit="s",
+        queries=(Query(by(PER_BUS, series(i.UPTIME, PROCESS), "min"), BUS_LEGEND),),
+        width=12,
+        alerts=("EvmonRestarting",),
+    )
+
+
+def _overflowed_series() -> Panel:
+    labels = f'{PROCESS},{prometheus_label("otel.metric.overflow")}!=""'
+    overflowed = f'count({{__name__=~"evmon_.+|messaging_.+",{labels}}})'
+    return Panel(
+        title="Series that stand for many",
+        description="Sets of attributes beyond the limit are counted together.",
+        unit="short",
+        queries=(Query(or_zero(overflowed), "series"),),
+        width=12,
+        alerts=("EvmonCardinalityOverflow",),
+    )
 
 
 def cache_and_memory(limits: Thresholds) -> tuple[Panel, ...]:
@@ -42,9 +73,11 @@ def _cache_hit_rate_by_process(limits: Thresholds) -> Panel:
         title="Cache hit rate by process",
         description="Below the yellow line EvmonCacheHitRateLow warns.",
         unit="percent",
-        queries=(Query(hit_rate(PER_BUS), PROCESS_LEGEND),),
+        queries=(Query(hit_rate(PER_BUS), BUS_LEGEND),),
         limits=hit_rate_limits(limits),
         below=True,
+        no_value="no lookups",
+        alerts=("EvmonCacheHitRateLow",),
     )
 
 
@@ -78,7 +111,7 @@ def _cache_entries_and_evictions() -> Panel:
 
 
 def _memory_by_process(limits: Thresholds) -> Panel:
-    unique = f"evmon_process_memory_unique_bytes{{{PROCESS}}}"
+    unique = f"evmon_process_memory_unique_bytes{{{TARGET}}}"
     return Panel(
         title="Memory by process",
         description="Resident, and what the process alone holds (unique)."
@@ -86,13 +119,14 @@ def _memory_by_process(limits: Thresholds) -> Panel:
         unit="decbytes",
         queries=(
             Query(
-                f"{series(i.PROCESS_MEMORY_USAGE, PROCESS)}"
+                f"{series(i.PROCESS_MEMORY_USAGE, TARGET)}"
                 f" and on (job, instance) {HANDLERS}",
                 f"{PROCESS_LEGEND} resident",
             ),
             Query(unique, f"{PROCESS_LEGEND} unique"),
         ),
         limits=memory_limits(limits),
+        alerts=("EvmonMemoryHigh",),
     )
 
 
@@ -103,7 +137,7 @@ def _processor() -> Panel:
         unit="percent",
         queries=(
             Query(
-                f"100 * {rate(i.PROCESS_CPU_TIME, PROCESS, ('job', 'cpu_mode'))}",
+                f"100 * {rate(i.PROCESS_CPU_TIME, TARGET, ('job', 'cpu_mode'))}",
                 "{{job}} {{cpu_mode}}",
             ),
         ),
@@ -115,7 +149,8 @@ def _scan_of_a_provider() -> Panel:
         title="Scan of a provider",
         description="Time of a scan after a miss.",
         unit="s",
-        queries=quantiles_or_zero(i.CACHE_SCAN_DURATION, PROCESS),
+        queries=quantiles(i.CACHE_SCAN_DURATION, PROCESS),
+        no_value="no scans",
     )
 
 
@@ -140,6 +175,8 @@ def _batch_duration(limits: Thresholds) -> Panel:
         unit="s",
         queries=quantiles(instrument, PROCESS),
         limits=(Limit(limits.processing_warning_ms / 1000, "yellow"),),
+        no_value="no batches",
+        alerts=("EvmonDiscoveryBatchP95High",),
     )
 
 
@@ -159,8 +196,10 @@ def _average_batch_duration_by_process(limits: Thresholds) -> Panel:
         title="Average batch duration by process",
         description="Above the line EvmonDiscoveryProcessingSlow warns.",
         unit="ms",
-        queries=(Query(batch_average(PER_BUS), PROCESS_LEGEND),),
+        queries=(Query(batch_average(PER_BUS), BUS_LEGEND),),
         limits=(Limit(limits.processing_warning_ms, "yellow"),),
+        no_value="no batches",
+        alerts=("EvmonDiscoveryProcessingSlow",),
     )
 
 
@@ -172,7 +211,7 @@ def _queue() -> Panel:
         queries=(
             Query(
                 by(PER_BUS, series(i.DISCOVERY_QUEUE_SIZE, PROCESS)),
-                PROCESS_LEGEND,
+                BUS_LEGEND,
             ),
         ),
     )
@@ -189,6 +228,7 @@ def _providers_by_outcome() -> Panel:
                 "{{evmon_discovery_outcome}}",
             ),
         ),
+        alerts=("EvmonDiscoveryFailed",),
     )
 
 
@@ -217,8 +257,9 @@ def _retries_by_process(limits: Thresholds) -> Panel:
         title="Retries by process",
         description="In the last window. Above the line EvmonRetriesHigh warns.",
         unit="short",
-        queries=(Query(recent_retries(), PROCESS_LEGEND),),
+        queries=(Query(recent_retries(), BUS_LEGEND),),
         limits=(Limit(limits.retries_warning, "yellow"),),
+        alerts=("EvmonRetriesHigh",),
     )
 
 
@@ -250,4 +291,5 @@ def _given_up() -> Panel:
                 "{{evmon_retry_component}} {{error_type}}",
             ),
         ),
+        alerts=("EvmonRetriesExhausted",),
     )

@@ -1,10 +1,12 @@
 """Describes dashboards and panels without Grafana's SDK, and builds their queries."""
 
-import re
-from dataclasses import dataclass
+import itertools
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Final, Literal
 
-from evmon._alerting.promql import DESTINATION, GROUP, by, series
+from evmon._alerting.promql import BUS, DESTINATION, GROUP, JOB, PER_TARGET, by, series
+from evmon._telemetry import instruments as i
 from evmon._telemetry.instrument import Instrument
 
 Kind = Literal["stat", "timeseries", "heatmap", "table", "alertlist"]
@@ -15,19 +17,31 @@ Unit = Literal[
     "s",
     "short",
     "ops",
-    "eps",
+    "cps",
     "bool_yes_no",
     "dateTimeFromNow",
 ]
 
-PROCESS: Final = 'job=~"$job",instance=~"$instance"'
+PLACE_LABELS: Final = ("cluster", "namespace")
+"""Labels that many Prometheus servers add; a series without them has them empty."""
+
+PLACE: Final = ",".join(f'{label}=~"${label}"' for label in PLACE_LABELS)
+TARGET: Final = f'{PLACE},job=~"$job",instance=~"$instance"'
 """Selects the processes chosen by the dashboard's variables."""
+
+PROCESS: Final = f'{TARGET},{BUS}=~"$bus"'
+"""Selects the buses in these processes; the series of a process itself have no bus."""
 
 TO_DESTINATION: Final = f'{PROCESS},messaging_destination_name=~"$destination"'
 OF_GROUP: Final = f'{TO_DESTINATION},messaging_consumer_group_name=~"$group"'
-GROUP_LABELS: Final = (DESTINATION, GROUP)
+GROUP_LABELS: Final = (JOB, DESTINATION, GROUP)
+_PROCESSES: Final = series(i.DISCOVERY_HANDLERS, PROCESS)
+REPORTING: Final = f"count({by(PER_TARGET, _PROCESSES, 'group')})"
+"""Number of processes that Prometheus scraped just now; no sample if there is none."""
 PROCESS_LEGEND: Final = "{{job}} {{instance}}"
-GROUP_LEGEND: Final = f"{{{{{GROUP}}}}} of {{{{{DESTINATION}}}}}"
+BUS_LEGEND: Final = f"{PROCESS_LEGEND} {{{{{BUS}}}}}"
+GROUP_LEGEND: Final = f"{{{{job}}}}: {{{{{GROUP}}}}} of {{{{{DESTINATION}}}}}"
+DESTINATION_LEGEND: Final = f"{{{{job}}}}: {{{{{DESTINATION}}}}}"
 RATE: Final = "$__rate_interval"
 
 
@@ -60,8 +74,11 @@ class Panel:
         limits: threshold lines, from warning to critical.
         below: whether values below a limit are bad, instead of values above it.
         width: width in columns; a row has 24.
+        height: height in Grafana's units; 0 for the default of the kind.
         minimum: lower end of the axis; None lets Grafana choose.
         no_value: text that is shown without data; empty for Grafana's own.
+        alerts: names of the alerts that link to the panel.
+        texts: texts shown for values from a number on, such as "stalled".
     """
 
     title: str
@@ -72,8 +89,11 @@ class Panel:
     limits: tuple[Limit, ...] = ()
     below: bool = False
     width: int = 8
+    height: int = 0
     minimum: float | None = 0
     no_value: str = ""
+    alerts: tuple[str, ...] = ()
+    texts: Mapping[float, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,13 +122,12 @@ class Board:
     rows: tuple[Row, ...]
     has_groups: bool = False
 
-    def shows(self, metric: str) -> bool:
-        """Return whether a query uses a metric, given by its name in Prometheus."""
-        name = re.compile(rf"\b{metric}(_bucket|_sum|_count)?\b")
-        queries = (
-            q for row in self.rows for panel in row.panels for q in panel.queries
-        )
-        return any(name.search(query.expr) for query in queries)
+    def numbered_rows(self) -> Iterator[tuple[int, Row, tuple[tuple[int, Panel], ...]]]:
+        """Return each row with its id, and its panels with theirs."""
+        ids = itertools.count(1)
+        for row in self.rows:
+            row_id = next(ids)
+            yield row_id, row, tuple((next(ids), panel) for panel in row.panels)
 
 
 def rate(
@@ -118,17 +137,20 @@ def rate(
     return by(labels, f"rate({series(instrument, selector, suffix)}[{RATE}])")
 
 
-def or_zero(expression: str, label: str = "") -> str:
-    """Return the expression, or 0 where it has no sample or is NaN.
+def or_zero(expression: str, label: str = "", per: tuple[str, ...] = ()) -> str:
+    """Return the expression, or 0 where processes report and it has no sample or is NaN.
+
+    Without a process there is no sample: a service that is down must not look healthy.
 
     Args:
         expression: PromQL that is never negative.
         label: label of the legend, which becomes "none" beside the 0; empty for none.
+        per: labels for each of whose values a 0 is shown.
     """
-    zero = "vector(0)"
+    zero = f"0 * {by(per, _PROCESSES, 'count')}"
     if label:
         zero = f'label_replace({zero}, "{label}", "none", "", "")'
-    return f"({expression}) >= 0 or on () {zero}"
+    return f"({expression}) >= 0 or on ({', '.join(per)}) {zero}"
 
 
 def quantiles(instrument: Instrument, selector: str) -> tuple[Query, ...]:
@@ -137,14 +159,6 @@ def quantiles(instrument: Instrument, selector: str) -> tuple[Query, ...]:
     return tuple(
         Query(f"histogram_quantile({q}, {buckets})", f"p{q * 100:.0f}")
         for q in (0.5, 0.95, 0.99)
-    )
-
-
-def quantiles_or_zero(instrument: Instrument, selector: str) -> tuple[Query, ...]:
-    """Return `quantiles`, or 0 while a healthy service observes nothing."""
-    return tuple(
-        Query(or_zero(query.expr), query.legend)
-        for query in quantiles(instrument, selector)
     )
 
 
@@ -162,5 +176,5 @@ def per_group(instrument: Instrument) -> tuple[Query, ...]:
 
 def per_destination(instrument: Instrument) -> tuple[Query, ...]:
     """Return the query of a gauge that all processes at a destination report alike."""
-    gauge = by((DESTINATION,), series(instrument, TO_DESTINATION), "max")
-    return (Query(or_zero(gauge, DESTINATION), f"{{{{{DESTINATION}}}}}"),)
+    gauge = by((JOB, DESTINATION), series(instrument, TO_DESTINATION), "max")
+    return (Query(or_zero(gauge, DESTINATION, (JOB,)), DESTINATION_LEGEND),)

@@ -16,7 +16,7 @@ class Alert:
     Attributes:
         name: name of the alert and of its runbook.
         severity: value of the label ``severity``.
-        metric: instrument whose dashboard the alert links to; None if there is none.
+        metric: instrument of the value; None if there is none.
         expr: PromQL of the value that is compared with the limit, in `unit`.
         op: comparison of value and limit that raises the alert.
         limit: limit of the value, in `unit`.

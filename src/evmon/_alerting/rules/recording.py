@@ -58,9 +58,7 @@ BATCHES_INCREASE = "job_instance_bus:evmon_discovery_batches:increase"
 BATCH_SECONDS_INCREASE = (
     "job_instance_bus:evmon_discovery_batch_duration_seconds:increase"
 )
-BATCH_AVERAGE = (
-    "job_instance_bus:evmon_discovery_batch_duration_seconds:avg_increase"
-)
+BATCH_AVERAGE = "job_instance_bus:evmon_discovery_batch_duration_seconds:avg_increase"
 BATCH_P95 = "job_instance_bus:evmon_discovery_batch_duration_seconds:p95_increase"
 DRAIN_SECONDS = "job_bus_destination_group:evmon_consumer_drain_seconds:ratio_rate"
 

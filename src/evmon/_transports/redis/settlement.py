@@ -1,12 +1,13 @@
-"""Settles failed entries: dead-letters them, schedules a retry, or both."""
+"""Settles failed entries: stores their dead letters and schedules their retries."""
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 from evmon._failpoints import ON, reach
-from evmon._transports.base import DeadLetter, Received, Redelivery
+from evmon._transports.base import DeadLetter, Outcome, Received, Redelivery
 from evmon._transports.redis import scripts
 from evmon._transports.redis.client import Client
 from evmon._transports.redis.consumer import Consumer
@@ -40,10 +41,8 @@ class Settlement:
         self.in_doubt: set[Received] = set()
         """Entries whose settlement was sent, but its reply was lost."""
 
-    async def settle(
-        self, received: Received, dead: DeadLetter | None, redelivery: Redelivery | None
-    ) -> bool:
-        """Acknowledge an entry and dead-letter it, schedule it, or both, in one step.
+    async def settle(self, received: Received, outcomes: Sequence[Outcome]) -> bool:
+        """Acknowledge an entry, store its dead letters and schedule its retries.
 
         Returns:
             False if nothing was done because the entry was reclaimed.
@@ -52,31 +51,25 @@ class Settlement:
             TransportError: the server cannot be reached, or refuses.
         """
         held: HeldEntries = received.token.held
-        now = self._consumer.clock.time() + self._reader.server_ahead
-        letter: list[bytes] = []
-        if dead is not None:
-            letter = dead_fields(received, dead, self._consumer.name, now)
-        retry: list[bytes | int] = []
-        if redelivery is not None:
-            delay_ms = int(redelivery.delay * 1000)
-            retry = [delay_ms, *_retry_fields(received, redelivery, now)]
-        fields = (len(letter), *letter, *retry)
+        letters = [o for o in outcomes if isinstance(o, DeadLetter)]
+        retries = [o for o in outcomes if isinstance(o, Redelivery)]
+        arguments = self._arguments(received, letters, retries)
         in_doubt = received in self.in_doubt
         if ON:
             reach("before_settle")
         try:
-            done = await self._run(received, fields, mark_orphan=0)
+            done = await self._run(received, arguments, mark_orphan=0)
             if done < 0 and not in_doubt and received.id in held.entries:
                 _log.warning(
                     "event %s was removed from the group's pending entries (XGROUP"
                     " DELCONSUMER?): settling it anyway",
                     received.id,
                 )
-                done = await self._run(received, fields, mark_orphan=MARK_SECONDS)
+                done = await self._run(received, arguments, mark_orphan=MARK_SECONDS)
         except (BrokenError, asyncio.CancelledError):
             self.in_doubt.add(received)
             raise
-        if redelivery is not None:
+        if retries:
             self._reader.retry_scheduled()
         if ON:
             reach("after_settle")
@@ -85,8 +78,25 @@ class Settlement:
         # If an earlier reply was lost, it was this consumer that settled the entry.
         return done > 0 or in_doubt
 
+    def _arguments(
+        self,
+        received: Received,
+        letters: Sequence[DeadLetter],
+        retries: Sequence[Redelivery],
+    ) -> list[bytes | int]:
+        """What follows in ARGV: the dead letters, and then the retries."""
+        now = self._consumer.clock.time() + self._reader.server_ahead
+        arguments: list[bytes | int] = [len(letters)]
+        for letter in letters:
+            fields = dead_fields(received, letter, self._consumer.name, now)
+            arguments += (len(fields), *fields)
+        for retry in retries:
+            fields = _retry_fields(received, retry, now)
+            arguments += (int(retry.delay * 1000), len(fields), *fields)
+        return arguments
+
     async def _run(
-        self, received: Received, fields: tuple[Any, ...], *, mark_orphan: int
+        self, received: Received, arguments: Sequence[Any], *, mark_orphan: int
     ) -> int:
         """Run the script; returns its reply."""
         consumer, held = self._consumer, received.token.held
@@ -96,7 +106,7 @@ class Settlement:
             (held.stream, keys.dead, keys.retry, keys.retry_entries, *consumer.marks),
             (
                 *(held.group, consumer.name, received.id),
-                *(self._max_scheduled, mark_orphan, *fields),
+                *(self._max_scheduled, mark_orphan, *arguments),
             ),
         )
         return done

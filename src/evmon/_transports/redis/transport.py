@@ -15,7 +15,7 @@ from evmon._clock import SYSTEM_CLOCK, Clock
 from evmon._failpoints import ON, reach
 from evmon._settings.configs import RedisConfig
 from evmon._telemetry.transport_recorder import TransportRecorder, no_recorder
-from evmon._transports.base import DeadLetter, Received, Redelivery
+from evmon._transports.base import Outcome, Received
 from evmon._transports.redis import scripts
 from evmon._transports.redis.address import connect, parse_address
 from evmon._transports.redis.client import Client
@@ -237,11 +237,9 @@ class RedisTransport:
             finally:
                 held.end_acks(batch, sent=sent)
 
-    async def settle(
-        self, received: Received, dead: DeadLetter | None, redelivery: Redelivery | None
-    ) -> bool:
-        """Acknowledge an entry and dead-letter it, schedule it, or both, in one step."""
-        return await self._settlement.settle(received, dead, redelivery)
+    async def settle(self, received: Received, outcomes: Sequence[Outcome]) -> bool:
+        """Acknowledge an entry, store its dead letters and schedule its retries."""
+        return await self._settlement.settle(received, outcomes)
 
     async def release(self, received: Sequence[Received]) -> None:
         """Release entries, so that another consumer can reclaim them at once."""

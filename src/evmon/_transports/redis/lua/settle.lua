@@ -1,12 +1,13 @@
--- Acknowledge an entry and dead-letter it, schedule a retry, or both.
+-- Acknowledge an entry, store its dead letters and schedule its retries.
 --
 -- KEYS  1 stream, 2 dead letters, 3 retry schedule, 4 entries of the scheduled retries,
 --       5 set of entries trimmed while this consumer held them,
 --       6 set of entries reclaimed from this consumer
 -- ARGV  1 group, 2 consumer, 3 id, 4 maximum number of scheduled retries,
 --       5 seconds to record that an orphan was settled, 0 to leave orphans alone,
---       6 number of arguments that follow for the dead letter (0: none), then its fields
---       and values, then, for a retry, the delay in ms and its fields and values
+--       6 number of dead letters, then for each the number of its fields and values, and
+--       these; then for each retry the delay in ms, the number of its fields and values, and
+--       these
 -- Returns 1, 0 if this consumer does not own the entry any more (it is neither pending for
 -- it nor recorded as trimmed), or -1 for an orphan left alone.
 --
@@ -30,24 +31,34 @@ if not owned then
   end
   orphan = true
 end
-local dead = tonumber(ARGV[6])
-local delay_at = 7 + dead
-if ARGV[delay_at] then
-  if redis.call('ZCARD', KEYS[3]) >= tonumber(ARGV[4]) then
-    return redis.error_reply('FULL the retry schedule holds ' .. ARGV[4] .. ' events')
-  end
-  local retry = KEYS[1] .. ' ' .. ARGV[1] .. ' ' .. id
+local at = 7
+local letters = {}
+for _ = 1, tonumber(ARGV[6]) do
+  local last = at + tonumber(ARGV[at])
+  letters[#letters + 1] = {at + 1, last}
+  at = last + 1
+end
+if ARGV[at] and redis.call('ZCARD', KEYS[3]) >= tonumber(ARGV[4]) then
+  return redis.error_reply('FULL the retry schedule holds ' .. ARGV[4] .. ' events')
+end
+local now = redis.call('TIME')
+local now_ms = now[1] * 1000 + math.floor(now[2] / 1000)
+local retry = KEYS[1] .. ' ' .. ARGV[1] .. ' ' .. id
+local number = 1
+while ARGV[at] do
+  local last = at + 1 + tonumber(ARGV[at + 1])
   local fields = {}
-  for i = delay_at + 1, #ARGV do
+  for i = at + 2, last do
     fields[#fields + 1] = ARGV[i]
   end
-  local now = redis.call('TIME')
-  local due = now[1] * 1000 + math.floor(now[2] / 1000) + tonumber(ARGV[delay_at])
-  redis.call('HSET', KEYS[4], retry, cmsgpack.pack({KEYS[1], fields}))
-  redis.call('ZADD', KEYS[3], due, retry)
+  local name = number == 1 and retry or retry .. ' ' .. number
+  redis.call('HSET', KEYS[4], name, cmsgpack.pack({KEYS[1], fields}))
+  redis.call('ZADD', KEYS[3], now_ms + tonumber(ARGV[at]), name)
+  number = number + 1
+  at = last + 1
 end
-if dead > 0 then
-  redis.call('XADD', KEYS[2], '*', unpack(ARGV, 7, 6 + dead))
+for _, letter in ipairs(letters) do
+  redis.call('XADD', KEYS[2], '*', unpack(ARGV, letter[1], letter[2]))
 end
 redis.call('XACK', KEYS[1], ARGV[1], id)
 redis.call('SREM', KEYS[5], member)
