@@ -100,7 +100,7 @@ def test_every_alert_has_severity_summary_description_and_links():
         assert "/d/evmon-" in found_annotations["dashboard_url"]
         assert found_annotations["description"].endswith(".")
     for alert in alerts(Thresholds()):
-        if alert.op != "==":
+        if alert.value_name:
             description = annotations(alert, DEFAULTS)["description"]
             assert "$value" in description
             assert f"the limit is {number(alert.limit)}{alert.unit}." in description

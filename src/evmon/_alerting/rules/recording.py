@@ -91,7 +91,7 @@ def recording_rules(limits: Thresholds) -> tuple[RecordingRule, ...]:
             f"group by (job) ({series(i.DISCOVERY_HANDLERS)})\n"
             f"or group by (job) (up) and on (job) last_over_time({SERVICE}[1h])",
         ),
-        RecordingRule(scrapes.REMOVED, scrapes.removed_targets(SERVICE)),
+        RecordingRule(scrapes.REMOVED, scrapes.REMOVED_TARGETS),
         *_cache(limits),
         *_handlers(limits),
         *_discovery(limits),

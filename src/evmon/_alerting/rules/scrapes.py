@@ -15,15 +15,8 @@ REMOVED = "job_instance:evmon_target_removed:last"
 """Targets that Prometheus scraped of late and does not know any more."""
 
 _CARRY = duration(CARRY_SECONDS)
-
-
-def removed_targets(service: str) -> str:
-    """Return the expression of `REMOVED`.
-
-    Args:
-        service: series of the jobs that are evmon services.
-    """
-    return f"last_over_time(up[{_CARRY}]) unless up\nand on (job) {service}"
+REMOVED_TARGETS = f"last_over_time(up[{_CARRY}]) unless up"
+"""The expression of `REMOVED`."""
 
 
 def last_value(selector: str) -> str:

@@ -20,7 +20,7 @@ from evmon._telemetry.naming import prometheus_label
 EVMON_PROCESS = series(i.DISCOVERY_HANDLERS)
 """A series that every evmon process has, and no other program."""
 
-RESTARTS_WINDOW_SECONDS = 1800.0
+RESTARTS_WINDOW_SECONDS = 30 * 60.0
 FLAPPING_WINDOW_SECONDS = 900.0
 _ALMOST_A_DAY = "23h"
 """Yesterday, an hour later than now: a service may stop a little earlier or later."""
@@ -107,14 +107,12 @@ def _restarting() -> Alert:
     window, part = duration(RESTARTS_WINDOW_SECONDS), "10m"
     # With one sample in each life, the uptime need not fall. A process that is seen all
     # the time and is always young restarts as well.
-    always_young = " and ".join(
-        (
-            f"max_over_time({UPTIME}[{window}]) < {number(RESTARTS_WINDOW_SECONDS / 3)}",
-            f"last_over_time({UPTIME}[{part}] offset {window})",
-            f"last_over_time({UPTIME}[{part}] offset 15m)",
-            f"last_over_time({UPTIME}[{part}])",
-        )
+    young = f"max_over_time({UPTIME}[{window}]) < {number(RESTARTS_WINDOW_SECONDS / 6)}"
+    seen = (
+        f"last_over_time({UPTIME}[{part}] offset {age})"
+        for age in ("10m", "20m", "30m")
     )
+    always_young = " and ".join((young, *seen, f"last_over_time({UPTIME}[{part}])"))
     return Alert(
         name="EvmonRestarting",
         severity="warning",
