@@ -5,6 +5,8 @@ from tests.alerting import promtool
 from evmon import Thresholds
 from evmon._alerting.rules_file import RuleOptions, rules
 
+CALLS = "messaging_process_duration_seconds_count"
+
 LIMITS = Thresholds(
     window_seconds=300,
     cache_hit_rate_warning_percent=50,
@@ -66,3 +68,30 @@ def check(folder, series, alert, expected, *, labels=(), interval="1m"):
 
 def _of_shop(name):
     return name if "job=" in name else name.replace("{", '{job="shop",', 1)
+
+
+def lives(values, *, first, count, grow=None):
+    """Return series of processes that live for a minute and are scraped once.
+
+    Args:
+        values: value of each series by name; ``%s`` in the name is the instance.
+        first: minute of the first process.
+        count: number of processes, one after the other.
+        grow: returns the value for the number of the process, instead of `values`.
+    """
+    return {
+        name % f"pod-{life}": " ".join(
+            (
+                f"_x{first + life - 1}" if first + life > 1 else "_" * (first + life),
+                str(grow(life)) if grow else value,
+                "stale",
+            )
+        ).strip()
+        for life in range(count)
+        for name, value in values.items()
+    }
+
+
+def every_minute(first, last, count):
+    """Return the same expected number of alerts for a range of minutes."""
+    return dict.fromkeys(range(first, last), count)

@@ -25,16 +25,34 @@ def count_hold_seconds(limits: Thresholds) -> float:
 def count_in_window(instrument: Instrument, selector: str, limits: Thresholds) -> str:
     """Count events per bus, for a counter whose series exist from the start."""
     counter, window = series(instrument, selector), limits.window_seconds
-    over_restarts = by(PER_BUS, _increase_over_restarts(counter, window))
     total = by(PER_BUS, f"last_over_time({counter}[{duration(window)}])")
     increase = by(PER_BUS, exact_increase(counter, window))
-    return f"(\n{over_restarts}\nor {increase_or_total(total, increase, window)}\n)"
+    extrapolated = by(PER_BUS, f"increase({counter}[{duration(window)}])")
+    restarted = _if_restarted(f"({extrapolated} > {total})", (UPTIME,), window)
+    return f"(\n{restarted}\nor {increase_or_total(total, increase, window)}\n)"
 
 
-def recorded_count_in_window(recorded: str, limits: Thresholds) -> str:
-    """Count events from a recorded sum, whose own series may appear late."""
-    over_restarts = _increase_over_restarts(recorded, limits.window_seconds)
-    return f"(\n{over_restarts}\nor {recorded_count_of_a_life(recorded, limits)}\n)"
+def recorded_count_in_window(
+    recorded: str,
+    counter: str,
+    limits: Thresholds,
+    labels: tuple[str, ...] = PER_BUS,
+) -> str:
+    """Count events from a recorded sum, whose own series may appear late.
+
+    Args:
+        recorded: sum of the counter.
+        counter: selector of the counter.
+        limits: limits with the window.
+        labels: labels of the sum.
+    """
+    window = duration(limits.window_seconds)
+    more = (
+        f"({by(labels, f'increase({counter}[{window}])')}"
+        f" > last_over_time({recorded}[{window}]))"
+    )
+    restarted = _if_restarted(more, (UPTIME, recorded), limits.window_seconds)
+    return f"(\n{restarted}\nor {recorded_count_of_a_life(recorded, limits)}\n)"
 
 
 def recorded_count_of_a_life(recorded: str, limits: Thresholds) -> str:
@@ -62,14 +80,20 @@ def increase_or_total(total: str, increase: str, window_seconds: float) -> str:
     return f"(\n{total} and {young}\nor {increase}\n)"
 
 
-def _increase_over_restarts(counter: str, window_seconds: float) -> str:
-    """Return the increase of counters that were reset in the window.
+def _if_restarted(count: str, falls: tuple[str, ...], window_seconds: float) -> str:
+    """Return a count for buses that restarted in the window.
 
-    It is extrapolated, but a process that crashes again and again has never counted much
-    since its last start.
+    A process that crashes again and again has never counted much since its last start. What
+    its earlier lives counted in the window is extrapolated.
+
+    Args:
+        count: increase of a counter over restarts, if it is more than the total.
+        falls: series that fall at a restart.
+        window_seconds: length of the window.
     """
     window = duration(window_seconds)
-    return f"(increase({counter}[{window}]) and resets({counter}[{window}]) > 0)"
+    resets = " or ".join(f"resets({name}[{window}]) > 0" for name in falls)
+    return f"{count} and {on(PER_BUS)} ({resets})"
 
 
 def exact_increase(counter: str, window_seconds: float) -> str:

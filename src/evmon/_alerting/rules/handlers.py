@@ -1,6 +1,6 @@
 """Alerts on retries and failing handlers."""
 
-from evmon._alerting.promql import PER_SERVICE, by, duration, number, on
+from evmon._alerting.promql import PER_SERVICE, by, duration, number, on, series
 from evmon._alerting.rules import recording
 from evmon._alerting.rules.alert import Alert, Severity
 from evmon._alerting.rules.counting import (
@@ -47,7 +47,9 @@ def _retries_exhausted(limits: Thresholds) -> Alert:
         name="EvmonRetriesExhausted",
         severity="warning",
         metric=i.RETRY_EXHAUSTED,
-        expr=recorded_count_in_window(recording.EXHAUSTED, limits),
+        expr=recorded_count_in_window(
+            recording.EXHAUSTED, series(i.RETRY_EXHAUSTED), limits
+        ),
         limit=0,
         hold_seconds=count_hold_seconds(limits),
         summary="{{ $labels.instance }} of {{ $labels.job }} gave up on operations",

@@ -131,8 +131,10 @@ def _handlers(limits: Thresholds) -> tuple[RecordingRule, ...]:
     return (
         RecordingRule(CALLS, _sum_from_zero(every, i.EVENTS_IN_FLIGHT)),
         RecordingRule(FAILED_CALLS, _sum_from_zero(only_failed, i.EVENTS_IN_FLIGHT)),
-        RecordingRule(calls, recorded_count_in_window(CALLS, limits)),
-        RecordingRule(failed, recorded_count_in_window(FAILED_CALLS, limits)),
+        RecordingRule(calls, recorded_count_in_window(CALLS, every, limits)),
+        RecordingRule(
+            failed, recorded_count_in_window(FAILED_CALLS, only_failed, limits)
+        ),
         RecordingRule(windowed(ERROR_RATIO, limits), f"{failed}\n/ ({calls} > 0)"),
         RecordingRule(
             windowed(JOB_ERROR_RATIO, limits),
@@ -158,7 +160,7 @@ def _groups(limits: Thresholds) -> tuple[RecordingRule, ...]:
         ),
         RecordingRule(
             windowed(CONSUMED_INCREASE, limits),
-            recorded_count_in_window(CONSUMED, limits),
+            recorded_count_in_window(CONSUMED, consumed, limits, PER_CONSUMER),
         ),
     )
 
