@@ -1,11 +1,15 @@
 """The documentation is up to date: its examples run, and the files it names exist."""
 
+import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from pytest_examples import CodeExample, EvalExample, find_examples
 
+from evmon._event_records import FIELDS, MANY_FIELDS
 from evmon.errors import DEAD_LETTER_REASONS
 
 ROOT = Path(__file__).parents[1]
@@ -55,3 +59,52 @@ def test_the_guide_lists_every_dead_letter_reason():
 
     for reason in DEAD_LETTER_REASONS:
         assert any(f"`{reason}`" in line for line in listed), reason
+
+
+def _section(heading):
+    guide = (ROOT / "docs" / "guide.md").read_text("utf-8")
+    return re.split(r"\n#+ ", guide.partition(f"\n{heading}\n")[2])[0]
+
+
+def test_the_guide_lists_every_field_of_a_record_about_events():
+    listed = re.findall(r"^\| `(\w+)` \|", _section("### Logging"), re.MULTILINE)
+
+    assert [*FIELDS, *MANY_FIELDS] == listed
+
+
+FAILING = """
+import asyncio
+from evmon import EventBus, RetryPolicy, event_handler
+from evmon.testing import settled
+
+@event_handler("order.created")
+async def broken(event):
+    raise ValueError("first\\nsecond")
+
+async def main():
+    bus = EventBus(service="shop", retry=RetryPolicy(max_retries=0))
+    bus.register(broken)
+    async with bus:
+        await bus.publish("order.created", 1, id="7")
+        await settled(bus)
+
+asyncio.run(main())
+"""
+
+
+def test_the_documented_logging_configuration_writes_a_line_of_json_per_record():
+    (snippet,) = re.findall(r"```py\n(.*?)```", _section("### Logging"), re.DOTALL)
+    run = subprocess.run(
+        [sys.executable, "-W", "error", "-c", snippet + FAILING],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    records = [json.loads(line) for line in run.stderr.splitlines()]
+    (gave_up,) = [r for r in records if "gave up" in r["message"]]
+
+    assert {"evmon.bus", "evmon.consumer"} == {r["logger"] for r in records}
+    assert ["7", "order.created", "1", "__main__.broken", 1] == [
+        gave_up[field] for field in FIELDS
+    ]
+    assert "ValueError: first" in gave_up["traceback"]

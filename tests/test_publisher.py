@@ -241,6 +241,9 @@ async def test_lost_nowait_events_are_counted_and_logged_if_their_batch_has_awai
 
     assert 3 == measured.total(i.EVENTS_LOST)
     assert "lost 3 events from publish_nowait: down" in caplog.text
+    (record,) = caplog.records
+    assert [event(n).id for n in range(3)] == record.event_ids
+    assert event(0).type == record.event_type
 
 
 async def test_abandoning_wakes_publishers_that_wait_for_room_in_the_buffer(make):

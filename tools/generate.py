@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from evmon._alerting.alertmanager import alertmanager
 from evmon._alerting.dashboards.boards import boards
 from evmon._alerting.rules_file import rules
 from evmon._settings.thresholds import Thresholds
 from tools import docs_tables as tables
-from tools.alertmanager import alertmanager
 
 _BLOCK: Final = re.compile(
     r"(?P<start><!-- made: (?P<name>\S+)(?: (?P<argument>\S+))? -->\n).*?"
@@ -64,6 +64,7 @@ def generated(
     """
     yield root / "alerts" / "evmon-rules.yaml", rules(limits)
     yield root / "alerts" / "alertmanager.yaml", alertmanager()
+    yield root / "alerts" / "alertmanager-route.yaml", alertmanager("route")
     if sys.version_info >= (3, 11):  # required by Grafana's SDK
         from evmon._alerting.dashboards.grafana import render
 

@@ -11,6 +11,7 @@ from typing import Any, Final
 import anyio
 
 from evmon._clock import Clock
+from evmon._event_records import about_many
 from evmon._events import Event, encode
 from evmon._retry import Retrier
 from evmon._settings.configs import (
@@ -335,6 +336,7 @@ class Publisher:
         self._buffered -= len(results)
         self._count_buffer()
         self._room.set()
+        types = batch.types
         batch.raws, batch.types = [], []  # free memory: publishers still hold the batch
         by_error: dict[str, tuple[Exception | None, Counter[str]]] = {}
         for result, label in zip(results, batch.labels, strict=True):
@@ -343,10 +345,19 @@ class Publisher:
         for error, counts in by_error.values():
             self._recorder.sent(counts, error)
         # `publish` raises the error; for `publish_nowait` it is only logged.
-        lost = [error for at in batch.unawaited if (error := results[at])]
+        lost = [at for at in batch.unawaited if results[at] is not None]
         if lost:
             self._recorder.lost(len(lost))
-            _log.error("lost %d events from publish_nowait: %s", len(lost), lost[0])
+            subject = about_many(
+                len(lost),
+                event_ids=[batch.ids[at] for at in lost],
+                event_types=[types[at] for at in lost],
+            )
+            _log.error(
+                "lost %s from publish_nowait: %s",
+                *(subject, results[lost[0]]),
+                extra=subject.fields,
+            )
         if not batch.done.done():
             batch.done.set_result(results)
 

@@ -44,8 +44,13 @@ DeadLetterReason = Literal[
     "too_large",
     "too_deep",
     "unknown_type",
+    "unreadable",
 ]
-"""Why an event was dead-lettered; a closed set, so that it can be a metric label."""
+"""Why an event was dead-lettered; a closed set, so that it can be a metric label.
+
+``unreadable`` is the reason of what another program wrote, and evmon cannot read: a
+scheduled retry, or a dead letter without a reason.
+"""
 
 DEAD_LETTER_REASONS: tuple[DeadLetterReason, ...] = get_args(DeadLetterReason)
 

@@ -50,6 +50,7 @@ class Receiver(http.server.ThreadingHTTPServer):
 
     def __init__(self):
         self.notifications = []
+        self.messages = []
         super().__init__(("127.0.0.1", 0), _Handler)
 
 
@@ -57,6 +58,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def do_POST(self):
         length = int(self.headers["content-length"])
         body = json.loads(self.rfile.read(length))
+        self.server.messages.append(body)
         self.server.notifications += [
             {**alert, "receiver": body["receiver"]} for alert in body["alerts"]
         ]
@@ -90,6 +92,15 @@ class Watch:
             with contextlib.suppress(OSError):
                 found = get(self._url)
                 self.polls.append({alert["fingerprint"]: alert for alert in found})
+
+    def alerts_of(self, service):
+        """Return the names of all alerts of a service, inhibited ones included."""
+        return {
+            alert["labels"]["alertname"]
+            for poll in self.polls
+            for alert in poll.values()
+            if alert["labels"].get("job") == service
+        }
 
     def inhibitions(self):
         """Yield the labels of each inhibited alert and of the alert that inhibits it."""
@@ -219,10 +230,11 @@ class AlertingStack:
         config = yaml.safe_load((root / "alerts/alertmanager.yaml").read_text("utf-8"))
         del config["global"]
         for receiver in config["receivers"]:
-            del receiver["slack_configs"]
+            receiver.pop("slack_configs", None)
             url = f"http://127.0.0.1:{self.receiver.server_port}/"
             receiver["webhook_configs"] = [{"url": url, "send_resolved": True}]
-        for route in (config["route"], *config["route"]["routes"]):
+        (evmon,) = config["route"]["routes"]
+        for route in (evmon, *evmon["routes"]):
             route |= {"group_wait": "1s", "group_interval": "1s"}
         text = yaml.safe_dump(config)
         (self._folder / "alertmanager.yaml").write_text(text, "utf-8")

@@ -4,11 +4,11 @@ import dataclasses
 import re
 
 import pytest
-from tools.alertmanager import alertmanager
 from tools.generate import generated, main
 from tools.rule_tests.cases import rule_tests
 
 from evmon import Thresholds
+from evmon._alerting.alertmanager import alertmanager
 from evmon._alerting.rules_file import alerts, rules
 
 
@@ -104,5 +104,7 @@ def test_every_runbook_has_all_sections(root):
 
 
 def test_the_webhook_url_is_read_from_a_file():
-    assert "slack_api_url_file: /run/secrets/chat" in alertmanager("/run/secrets/chat")
+    assert "slack_api_url_file: /run/secrets/chat" in alertmanager(
+        slack_url_file="/run/secrets/chat"
+    )
     assert "https://" not in alertmanager()

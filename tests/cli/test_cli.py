@@ -87,6 +87,18 @@ def test_a_provider_that_cannot_be_scanned_is_reported(app, capsys):
     assert "register an instance instead" in capsys.readouterr().err
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_handlers_prints_each_failure_once(app, tmp_path, options):
+    process = start("handlers", f"{app}:broken", *options, cwd=tmp_path)
+    output, errors = process.communicate(timeout=20)
+
+    assert 1 == process.returncode
+    assert 1 == (output + errors).count("register an instance instead")
+    if not options:
+        assert errors.endswith(f"({tmp_path / app}.py:12)\n")
+
+
 HOSTILE_APP = """
 from evmon import EventBus, event_handler
 

@@ -270,6 +270,23 @@ def test_dead_letters_that_arrive_during_confirmation_are_not_purged(
     assert 1 == client.xlen(DEAD)
 
 
+def test_a_stream_of_the_wrong_type_stops_no_other_replay(dlq, client):
+    wrong = f"{STREAM}:big"
+    client.set(wrong, "x")
+    for stream in (wrong, STREAM, wrong, STREAM):
+        client.xadd(DEAD, {"event": raw("a"), "dead.stream": stream})
+    code, output, errors = dlq("replay")
+
+    assert (1, "2 dead letters replayed\n") == (code, output)
+    assert errors.startswith(
+        f"evmon: 2 could not be replayed: WRONGTYPE {wrong} holds a string, not a stream"
+    )
+    assert 1 == errors.count("\n")
+    assert [wrong, wrong] == [f["dead.stream"] for _, f in client.xrange(DEAD)]
+    client.delete(wrong)
+    assert (0, "2 dead letters replayed\n", "") == dlq("replay")
+
+
 @pytest.fixture
 def two_groups(client):
     """Dead letters of two consumer groups, and one of no group."""

@@ -281,6 +281,50 @@ async def test_an_unregistered_provider_is_garbage_collected(
     assert 0 == measured.total(i.CACHE_ENTRIES)
 
 
+class Shelf:
+    """Its constructor fails, with an error that refers to it."""
+
+    made: "weakref.ref[Shelf]"
+
+    def __init__(self):
+        type(self).made = weakref.ref(self)
+        try:
+            self.missing  # noqa: B018
+        except AttributeError as error:
+            raise ValueError("no shelf") from error
+
+    @event_handler("a")
+    async def handle(self, event): ...
+
+
+class Unfit:
+    @event_handler("a")
+    async def handle(self, event, more, than, fits): ...
+
+
+async def test_a_provider_that_failed_can_be_freed_once_it_is_unregistered(
+    make, instant_clock
+):
+    discovery = make(instant_clock)
+    task = asyncio.create_task(discovery.run())
+    unfit = Unfit()
+    reference = weakref.ref(unfit)
+    discovery.register(Shelf)
+    discovery.register(unfit)
+    await eventually(lambda: len(discovery.failures) == 2)
+
+    discovery.unregister(Shelf)
+    assert [f"{__name__}.Unfit instance"] == [f.provider for f in discovery.failures]
+    discovery.unregister(unfit)
+    del unfit
+    gc.collect()
+    task.cancel()
+
+    assert () == discovery.failures
+    assert Shelf.made() is None
+    assert reference() is None
+
+
 @pytest.mark.slow
 async def test_ten_thousand_providers_registered_and_unregistered_leave_nothing(
     running, registry, measured

@@ -5,6 +5,7 @@ import logging
 
 from evmon import MonitorConfig, Thresholds
 from evmon._monitor import Monitor
+from evmon._telemetry import instruments as i
 
 
 def alerts(monitor):
@@ -88,6 +89,49 @@ async def test_it_checks_at_intervals_and_logs_a_summary_every_five_minutes(
     task.cancel()
 
     assert 2 == caplog.text.count("Performance Summary (uptime: ")
+
+
+async def test_the_summary_is_a_record_for_each_line_in_the_same_form(
+    monitor, clock, lookups, caplog
+):
+    caplog.set_level(logging.INFO)
+    lookups(56, 4)
+    task = asyncio.create_task(monitor.run())
+    await clock.advance(300)
+    task.cancel()
+
+    records = [record.getMessage() for record in caplog.records]
+    assert [*monitor.get_performance_summary().split("\n")] == records[:-1]
+    assert "  Cache: 93% hit rate (56/60)" == records[1]
+    assert not [message for message in records if "\n" in message]
+
+
+async def test_each_interval_ends_with_a_record_of_its_throughput(
+    monitor, clock, record, caplog
+):
+    caplog.set_level(logging.INFO)
+    task = asyncio.create_task(monitor.run())
+    record(i.CONSUMED_MESSAGES, 900)
+    record(i.PROCESS_DURATION, 0.02, 98)
+    record(i.PROCESS_DURATION, 0.6, 2, **{"error.type": "OSError"})
+    await clock.advance(300)
+    record(i.CONSUMED_MESSAGES, 30)
+    await clock.advance(300)
+    task.cancel()
+
+    busy = (
+        "events_per_second=3.0 handler_calls=100 handler_errors=2 handler_p99_ms=625.0"
+    )
+    idle = "events_per_second=0.1 handler_calls=0 handler_errors=0"
+    assert [
+        f"Throughput: {figures} interval_seconds=300.0" for figures in (busy, idle)
+    ] == [m for m in caplog.messages if m.startswith("Throughput")]
+    first, second = (r for r in caplog.records if hasattr(r, "events_per_second"))
+    assert (3.0, 100, 2, 625.0) == (
+        *(first.events_per_second, first.handler_calls),
+        *(first.handler_errors, first.handler_p99_ms),
+    )
+    assert second.handler_p99_ms is None
 
 
 async def test_a_failed_check_does_not_stop_the_monitor(

@@ -15,7 +15,7 @@ async def test_unhandled_events_are_logged_when_the_transport_closes(
     await harness.transport.close()
 
     assert (
-        "dropped 2 unhandled events: memory:// does not outlive the process"
+        "dropped 2 events that were not handled: memory:// does not outlive the process"
         in caplog.text
     )
 

@@ -18,6 +18,7 @@ from evmon._clock import Clock
 from evmon._consumer.consumer import Consumer
 from evmon._discovery.cache import MetadataCache
 from evmon._discovery.discovery import Discovery
+from evmon._event_records import about_many
 from evmon._handlers.handlers import HandlerSpec
 from evmon._handlers.registry import Registry
 from evmon._http.exposition import Exposition, Routes
@@ -299,11 +300,11 @@ class Runtime:
         """Finish the events in flight, within the drain timeout."""
         self.health.draining()
         timeout = self._settings.consumer.drain_timeout
+        subject = about_many(self.consumer.in_flight)
         _log.info(
-            "%s stopping: %d events in flight, waiting up to %g s",
-            self._settings.service,
-            self.consumer.in_flight,
-            timeout,
+            "%s stopping: %s in flight, waiting up to %g s",
+            *(self._settings.service, subject, timeout),
+            extra=subject.fields,
         )
         # Another process may know the handlers that were not registered here in time.
         self._left_unfinished = self.transport.shared and self._awaits_handlers()

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
+from evmon._bus import allocations
 from evmon.errors import BusStateError
 
 SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
@@ -60,8 +61,10 @@ class Shutdown:
         for number in SIGNALS:
             self._earlier[number] = signal.getsignal(number)
             loop.add_signal_handler(number, self._on_signal, number)
+        allocations.listen()
 
     def _give_back(self, loop: asyncio.AbstractEventLoop) -> None:
+        allocations.end()
         for number, handler in self._earlier.items():
             loop.remove_signal_handler(number)
             if handler is not None:  # it was set by Python code

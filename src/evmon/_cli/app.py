@@ -15,14 +15,17 @@ from evmon._cli.check import DEFAULT_URL, check
 from evmon._cli.demo import run_demo
 from evmon._cli.dlq import dlq
 from evmon._cli.faults import DEFAULT_SECONDS, FAULTS
-from evmon._cli.generate import dashboards_command, rules_command
-from evmon._cli.handlers import handlers_table
+from evmon._cli.generate import (
+    alertmanager_command,
+    dashboards_command,
+    rules_command,
+)
+from evmon._cli.handlers import failures_left_out_of_log, handlers_table
 from evmon._cli.load import load_bus
 from evmon._cli.options import Duration, FiniteRange
 from evmon._cli.output import console, echo_error
 from evmon._cli.runbooks import runbook_command
 from evmon._text import one_line
-from evmon._user_code import user_line
 from evmon.errors import EvmonError, leaf_errors
 
 if sys.version_info < (3, 11):
@@ -90,6 +93,7 @@ cli.add_command(dlq)
 cli.add_command(runbook_command)
 cli.add_command(rules_command)
 cli.add_command(dashboards_command)
+cli.add_command(alertmanager_command)
 
 
 @cli.command("demo")
@@ -205,7 +209,9 @@ def handlers_command(target: str, *, as_json: bool) -> int:
       evmon handlers shop.app:bus
       evmon handlers shop.app:bus --json
     """
-    handlers, discovery = asyncio.run(load_bus(target).preview())
+    bus = load_bus(target)
+    with failures_left_out_of_log():
+        handlers, discovery = asyncio.run(bus.preview())
     if as_json:
         found = [
             {
@@ -225,9 +231,7 @@ def handlers_command(target: str, *, as_json: bool) -> int:
     else:
         console().print(handlers_table(handlers))
         for failure in discovery.failures:
-            error = failure.error
-            line = user_line(error, failure.provider)
-            echo_error(f"{failure.provider}: {one_line(error)}{line}")
+            echo_error(f"{failure.provider}: {one_line(failure.error)}{failure.line}")
     return 1 if discovery.failures else 0
 
 

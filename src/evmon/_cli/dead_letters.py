@@ -10,7 +10,11 @@ from rich.table import Table
 from evmon._cli.output import echo_error, styled
 from evmon._handlers.handlers import check_pattern
 from evmon._handlers.registry import matches
-from evmon._transports.dead_letters import DeadLetters, StoredDeadLetter
+from evmon._transports.dead_letters import (
+    DeadLetters,
+    NotReplayedError,
+    StoredDeadLetter,
+)
 from evmon.errors import ConfigError
 
 _ID: Final = re.compile(r"([0-9]{1,20})-([0-9]{1,20})")
@@ -86,6 +90,42 @@ class Selection:
         return self.event_type is None or (
             bool(letter.event_type) and matches(self.event_type, letter.event_type)
         )
+
+
+@dataclass(slots=True)
+class Replayed:
+    """What became of the dead letters that were to be replayed.
+
+    Attributes:
+        count: number of those that were, or would be.
+        too_large: number of those with too many fields.
+        refused: number of those that the server refused.
+        refusal: its first message.
+    """
+
+    count: int = 0
+    too_large: int = 0
+    refused: int = 0
+    refusal: str = ""
+
+    async def replay(self, queue: DeadLetters, letter: StoredDeadLetter) -> bool:
+        """Replay one; returns False if it no longer exists or was refused."""
+        try:
+            return await queue.replay(letter)
+        except NotReplayedError as error:
+            self.refused += 1
+            self.refusal = self.refusal or str(error)
+            return False
+
+    @property
+    def problems(self) -> list[str]:
+        """Why some were not replayed, one line for each cause."""
+        lines = []
+        if self.too_large:
+            lines.append(f"{self.too_large} have too many fields to be replayed")
+        if self.refused:
+            lines.append(f"{self.refused} could not be replayed: {self.refusal}")
+        return lines
 
 
 def recorded_facts(letter: StoredDeadLetter) -> dict[str, str]:

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import Progress, TextColumn, TimeElapsedColumn
 
 from evmon._cli.dead_letters import (
+    Replayed,
     Selection,
     check_id,
     letter_as_json,
@@ -23,7 +24,7 @@ from evmon._cli.output import console, echo_error
 from evmon._settings.environment import environment
 from evmon._text import printable
 from evmon._transports import open_dead_letters
-from evmon._transports.dead_letters import UNREADABLE, DeadLetters, StoredDeadLetter
+from evmon._transports.dead_letters import DeadLetters, StoredDeadLetter
 from evmon.errors import DEAD_LETTER_REASONS, ConfigError
 
 T = TypeVar("T")
@@ -57,7 +58,7 @@ def _filter_options(command: Command) -> Command:
     for option in (
         click.option(
             "--reason",
-            type=click.Choice((*DEAD_LETTER_REASONS, UNREADABLE)),
+            type=click.Choice(DEAD_LETTER_REASONS),
             help="Only events dead-lettered for this reason.",
         ),
         click.option(
@@ -199,25 +200,24 @@ def replay_command(
     """
     selection = Selection(event_type, reason, limit, letter_ids, group)
 
-    async def run(queue: DeadLetters) -> tuple[int, int]:
-        count = too_large = 0
+    async def run(queue: DeadLetters) -> Replayed:
+        done = Replayed()
         with _progress("replayed") as advance:
             async for letter in selection.select(queue):
                 if not letter.can_be_replayed:
-                    too_large += 1
-                elif dry_run:
-                    count += 1
-                elif await queue.replay(letter):
-                    count += 1
-                    advance()
-                    await asyncio.sleep(1 / rate)
-        return count, too_large
+                    done.too_large += 1
+                elif dry_run or await done.replay(queue, letter):
+                    done.count += 1
+                    if not dry_run:
+                        advance()
+                        await asyncio.sleep(1 / rate)
+        return done
 
-    count, too_large = _with_queue(transport, service, run)
-    click.echo(f"{count} dead letters {'would be ' if dry_run else ''}replayed")
-    if too_large:
-        echo_error(f"{too_large} have too many fields to be replayed")
-    return 1 if too_large or count < len(letter_ids) else 0
+    done = _with_queue(transport, service, run)
+    click.echo(f"{done.count} dead letters {'would be ' if dry_run else ''}replayed")
+    for problem in done.problems:
+        echo_error(problem)
+    return 1 if done.problems or done.count < len(letter_ids) else 0
 
 
 @dlq.command("purge")

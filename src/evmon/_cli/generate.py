@@ -1,4 +1,4 @@
-"""``evmon rules`` and ``evmon dashboards``."""
+"""``evmon rules``, ``evmon dashboards`` and ``evmon alertmanager``."""
 
 from pathlib import Path
 from typing import Final
@@ -68,6 +68,32 @@ def rules_command(
     limits = with_settings(settings)
     chosen: Format = "operator" if form == "operator" else "prometheus"
     click.echo(rules(limits, options, chosen), nl=False)
+
+
+@click.command("alertmanager")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["route", "config", "operator"]),
+    default="route",
+    show_default=True,
+    help="Parts to paste into an existing configuration, a whole configuration, or an"
+    " AlertmanagerConfig for prometheus-operator.",
+)
+@_LABELS
+def alertmanager_command(form: str, labels: tuple[str, ...]) -> None:
+    """Print a route, inhibition rules and receivers for Alertmanager.
+
+    \b
+    Examples:
+      evmon alertmanager
+      evmon alertmanager --format config > alertmanager.yaml
+      evmon alertmanager --format operator --label namespace | kubectl apply -f -
+    """
+    from evmon._alerting.alertmanager import Format, alertmanager
+
+    forms: dict[str, Format] = {"config": "config", "operator": "operator"}
+    click.echo(alertmanager(forms.get(form, "route"), labels), nl=False)
 
 
 @click.command("dashboards")

@@ -1,11 +1,15 @@
 """``evmon handlers``: lists the handlers that would be discovered."""
 
-from collections.abc import Iterable
+import logging
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 from rich.table import Table
 
 from evmon._cli.output import styled
 from evmon._handlers.handlers import Handler
+
+_log = logging.getLogger("evmon.discovery")
 
 
 def handlers_table(handlers: Iterable[Handler]) -> Table:
@@ -21,3 +25,17 @@ def handlers_table(handlers: Iterable[Handler]) -> Table:
         cells = (handler.pattern, handler.key, kind, retries)
         table.add_row(*map(styled, cells))
     return table
+
+
+@contextmanager
+def failures_left_out_of_log() -> Iterator[None]:
+    """Log no failure of discovery: the command prints them."""
+    _log.addFilter(_is_no_failure)
+    try:
+        yield
+    finally:
+        _log.removeFilter(_is_no_failure)
+
+
+def _is_no_failure(record: logging.LogRecord) -> bool:
+    return record.levelno < logging.ERROR

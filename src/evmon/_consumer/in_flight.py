@@ -7,6 +7,7 @@ from typing import Final
 
 from evmon._clock import Clock
 from evmon._consumer.work import Settlement
+from evmon._event_records import about, about_many
 from evmon._settings.retry_policy import RetryPolicy
 from evmon._telemetry.recorders import ConsumeRecorder
 from evmon._transports.base import DeadLetter, Received, Transport
@@ -71,7 +72,12 @@ class InFlight:
                 settled = await self._transport.settle(received, outcomes)
                 break
             except TransportError as error:
-                _log.warning("cannot settle event %s, retrying: %s", received.id, error)
+                subject = about(received)
+                _log.warning(
+                    "cannot settle %s, retrying: %s",
+                    *(subject, error),
+                    extra=subject.fields,
+                )
                 await self._clock.sleep(RECONNECT.delay(n) * self._clock.random())
                 n += 1
         for outcome in outcomes:
@@ -82,30 +88,37 @@ class InFlight:
 
     def _dead_lettered(self, received: Received, letter: DeadLetter) -> None:
         self._recorder.dead_lettered(letter.reason)
+        subject = about(
+            received,
+            handler=letter.handlers[0] if len(letter.handlers) == 1 else None,
+            attempt=letter.attempts or None,
+        )
         _log.warning(
-            "event %s was dead-lettered (%s): %s",
-            received.id,
-            letter.reason,
-            letter.error_message,
-            extra={"reason": letter.reason, "entry_id": received.id},
+            "%s was dead-lettered (%s): %s",
+            *(subject, letter.reason, letter.error_message),
+            extra={**subject.fields, "reason": letter.reason},
         )
 
     async def release(self) -> None:
         """Flush acknowledgements and release unfinished entries."""
         unfinished = list(self._entries)
+        subject = about_many(len(unfinished), unfinished)
         self._entries.clear()
         self.update_gauge()
         try:
             if unfinished:
                 _log.warning(
-                    "released %d events for redelivery: not handled within the drain timeout",
-                    len(unfinished),
+                    "released %s for redelivery: not handled within the drain timeout",
+                    subject,
+                    extra=subject.fields,
                 )
                 await self._transport.release(unfinished)
             await self._transport.flush()
         except TransportError as error:
             _log.warning(
-                "cannot release events, they stay pending until reclaimed: %s", error
+                "cannot release %s, which stay pending until reclaimed: %s",
+                *(subject, error),
+                extra=subject.fields,
             )
 
     def update_gauge(self) -> None:

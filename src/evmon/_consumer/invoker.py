@@ -6,18 +6,21 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextvars import Context, copy_context
 from functools import partial
 from math import inf
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import anyio
 
 from evmon._consumer.cancellation import forget_cancellation
 from evmon._consumer.clean_context import in_context
 from evmon._consumer.work import Work
+from evmon._event_records import Subject, about, about_many
 from evmon._events import FIRST_DELIVERY, Delivery
 from evmon._handlers.handlers import Handler
 
 _log = logging.getLogger("evmon.consumer")
 
+Called: TypeAlias = tuple[Handler, Work | Sequence[Work], int]
+"""A handler, the event or events that it is called with, and the attempt, from 0."""
 
 STILL_RUNNING: Final = 1.0
 """Seconds after the timeout at which a coroutine that goes on is named in the log."""
@@ -53,32 +56,33 @@ class Invoker:
             delivery = Delivery(attempt + 1, redelivered)
         else:
             delivery = FIRST_DELIVERY
-        return self._invoke(handler, handler.call, work.event, delivery)
+        called = (handler, work, attempt)
+        return self._invoke(called, handler.call, work.event, delivery)
 
     def call_many(self, handler: Handler, works: Sequence[Work]) -> Awaitable[Any]:
         """Call a handler once with many events; raises the same as `call`."""
         assert handler.call_many is not None  # noqa: S101 - for the type checker
         events = [work.event for work in works]
-        return self._invoke(handler, handler.call_many, events)
+        return self._invoke((handler, works, 0), handler.call_many, events)
 
     def _invoke(
-        self, handler: Handler, call: Callable[..., Any], *arguments: Any
+        self, called: Called, call: Callable[..., Any], *arguments: Any
     ) -> Awaitable[Any]:
         context = self._context.copy()
-        if not handler.is_async:
-            return self._invoke_plain(handler, context, partial(call, *arguments))
+        if not called[0].is_async:
+            return self._invoke_plain(called, context, partial(call, *arguments))
         awaitable = in_context(context, call, *arguments)
-        return awaitable if self._timeout is None else self._limited(handler, awaitable)
+        return awaitable if self._timeout is None else self._limited(called, awaitable)
 
     async def _invoke_plain(
-        self, handler: Handler, context: Context, call: Callable[[], Any]
+        self, called: Called, context: Context, call: Callable[[], Any]
     ) -> None:
-        result = await self._in_thread(handler, partial(context.run, call))
+        result = await self._in_thread(called, partial(context.run, call))
         # Asked of the type, because a returned proxy may do anything when it is asked.
         if hasattr(type(result), "__await__"):
-            await self._limited(handler, in_context(context, lambda: result))
+            await self._limited(called, in_context(context, lambda: result))
 
-    async def _limited(self, handler: Handler, awaitable: Awaitable[Any]) -> None:
+    async def _limited(self, called: Called, awaitable: Awaitable[Any]) -> None:
         """Await, cancelling once at the timeout.
 
         Not a cancel scope: it would cancel a handler that goes on again and again.
@@ -92,7 +96,7 @@ class Invoker:
         timers: list[asyncio.TimerHandle] = []
 
         def expire() -> None:
-            late = loop.call_later(STILL_RUNNING, self._log_not_cancelled, handler)
+            late = loop.call_later(STILL_RUNNING, self._log_not_cancelled, called)
             timers.append(late)
             task.cancel()
 
@@ -110,21 +114,22 @@ class Invoker:
             for timer in timers:
                 timer.cancel()
 
-    def _log_not_cancelled(self, handler: Handler) -> None:
+    def _log_not_cancelled(self, called: Called) -> None:
+        subject = _subject(*called)
         _log.error(
-            "handler %s goes on after its cancellation (handler_timeout, %g s): let"
-            " CancelledError pass",
-            handler.key,
-            self._timeout,
+            "handler %s goes on after its cancellation (handler_timeout, %g s) on %s:"
+            " let CancelledError pass",
+            *(called[0].key, self._timeout, subject),
+            extra=subject.fields,
         )
 
-    async def _in_thread(self, handler: Handler, call: Callable[[], Any]) -> Any:
+    async def _in_thread(self, called: Called, call: Callable[[], Any]) -> Any:
         # A thread cannot be cancelled. Abandoning it would let it run concurrently with
         # the retry, and threads would pile up; so wait for it, and log that it is late.
         timer = None
         if self._timeout is not None:
             loop = asyncio.get_running_loop()
-            timer = loop.call_later(self._timeout, self._log_late, handler)
+            timer = loop.call_later(self._timeout, self._log_late, called)
         try:
             return await anyio.to_thread.run_sync(
                 call, abandon_on_cancel=True, limiter=self._limiter
@@ -133,10 +138,21 @@ class Invoker:
             if timer is not None:
                 timer.cancel()
 
-    def _log_late(self, handler: Handler) -> None:
+    def _log_late(self, called: Called) -> None:
+        subject = _subject(*called)
         _log.warning(
             "handler %s has been running in a thread for more than %g s"
-            " (handler_timeout): a thread cannot be cancelled; make it a coroutine function",
-            handler.key,
-            self._timeout,
+            " (handler_timeout) on %s: a thread cannot be cancelled; make it a coroutine"
+            " function",
+            *(called[0].key, self._timeout, subject),
+            extra=subject.fields,
         )
+
+
+def _subject(
+    handler: Handler, called_with: Work | Sequence[Work], attempt: int
+) -> Subject:
+    if isinstance(called_with, Work):
+        return about(called_with.received, handler=handler.key, attempt=attempt + 1)
+    received = [work.received for work in called_with]
+    return about_many(len(received), received, handler=handler.key, attempt=1)

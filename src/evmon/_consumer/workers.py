@@ -20,6 +20,7 @@ from evmon._consumer.cancellation import (
 from evmon._consumer.in_flight import InFlight
 from evmon._consumer.invoker import Invoker
 from evmon._consumer.work import Call, Work
+from evmon._event_records import about, about_many
 from evmon._failpoints import ON, reach
 from evmon._retry import Retrier
 from evmon._settings.configs import ConsumerConfig
@@ -219,12 +220,12 @@ class Workers:
             return
         error_type = self._error_types.of(failure)
         call.series.failed(took, error_type)
+        name, received = call.handler.key, [work.received for work in works]
+        subject = about_many(len(works), received, handler=name, attempt=1)
         _log.warning(
-            "handler %s failed on a batch of %d events, retrying each alone: %s: %s",
-            call.handler.key,
-            len(works),
-            error_type,
-            one_line(failure),
+            "handler %s failed on a batch of %s, retrying each alone: %s: %s",
+            *(name, subject, error_type, one_line(failure)),
+            extra=subject.fields,
         )
         for work in works:
             self._queue.append((work, call, 0))
@@ -283,34 +284,42 @@ class Workers:
             work.give_up(name, attempt + 1, error)
             self._log_given_up(name, work, attempt + 1, error)
         elif delay > IN_PROCESS_DELAY:
+            self._log_retry(name, work, attempt + 1, delay, error)
             work.retry(name, attempt + 1, self._monotonic() + delay)
             if work.calls_left > 1:
                 start = self._retry_unless_settled
                 group.start_soon(start, work, call, attempt + 1, delay, group)
         else:
-            _log.info(
-                "handler %s failed on event %s, attempt %d, retrying in %.2f s: %s: %s",
-                *(name, one_line(work.event.id), attempt + 1, delay),
-                *(self._error_types.of(error), one_line(error)),
-            )
+            self._log_retry(name, work, attempt + 1, delay, error)
             group.start_soon(self._queue_later, work, call, attempt + 1, delay, group)
             return True
         return False
 
-    def _log_given_up(
-        self, name: str, work: Work, attempts: int, error: Exception
+    def _log_retry(
+        self, name: str, work: Work, attempt: int, delay: float, error: Exception
     ) -> None:
+        if not _log.isEnabledFor(logging.INFO):
+            return
+        subject = about(work.received, handler=name, attempt=attempt)
+        _log.info(
+            "handler %s failed on %s, attempt %d, retrying in %.2f s: %s: %s",
+            *(name, subject, attempt, delay),
+            *(self._error_types.of(error), one_line(error)),
+            extra=subject.fields,
+        )
+
+    def _log_given_up(
+        self, name: str, work: Work, attempt: int, error: Exception
+    ) -> None:
+        subject = about(work.received, handler=name, attempt=attempt)
         # A tuple, because `logging` asks whether an exception is true.
         details = (type(error), error, error.__traceback__)
         _log.error(
-            "handler %s gave up on event %s after %d attempts: %s: %s",
-            name,
-            one_line(work.event.id),
-            attempts,
-            self._error_types.of(error),
-            one_line(error),
+            "handler %s gave up on %s, attempt %d: %s: %s",
+            *(name, subject, attempt),
+            *(self._error_types.of(error), one_line(error)),
             exc_info=None if isinstance(decisive_error(error), Reject) else details,
-            extra={"handler": name, "event_id": work.event.id, "attempts": attempts},
+            extra=subject.fields,
         )
 
     async def _retry_unless_settled(

@@ -97,7 +97,10 @@ class Discovery:
 
     @property
     def failures(self) -> tuple[DiscoveryFailure, ...]:
-        """The last 1,000 providers that failed for good, oldest first."""
+        """The last 1,000 providers that failed for good, oldest first.
+
+        Without those that were unregistered, or replaced by one that works.
+        """
         return self._failures.kept
 
     @property

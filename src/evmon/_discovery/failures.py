@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -23,6 +24,7 @@ class DiscoveryFailure:
         provider: name of the provider.
         error: the error of the last attempt.
         attempts: number of attempts.
+        line: line of user code, such as `` (/srv/shop/app.py:7)``, or empty.
 
     Example:
         >>> [(failure.provider, failure.error) for failure in bus.discovery.failures]
@@ -32,6 +34,7 @@ class DiscoveryFailure:
     provider: str
     error: Exception
     attempts: int
+    line: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,15 +70,16 @@ class Failures:
 
     def __init__(self, *, strict: bool) -> None:
         self._strict = strict
-        self._kept: deque[DiscoveryFailure] = deque(maxlen=FAILURES_KEPT)
+        # With their items: an error may refer to a provider that is then unregistered.
+        self._kept: deque[tuple[Item, DiscoveryFailure]] = deque(maxlen=FAILURES_KEPT)
         self._missing: dict[Item, str] = {}
         self._permanent: dict[Item, list[str]] = {}
         self.starting = True
 
     @property
     def kept(self) -> tuple[DiscoveryFailure, ...]:
-        """The last 1,000 failures, oldest first."""
-        return tuple(self._kept)
+        """The last 1,000 failures that were not forgotten, oldest first."""
+        return tuple(failure for _, failure in list(self._kept))
 
     @property
     def problem(self) -> str:
@@ -102,7 +106,8 @@ class Failures:
         """Add an item that is not retried."""
         attempts = item.attempts + 1
         for fault in faults:
-            self._kept.append(DiscoveryFailure(name, fault.error, attempts))
+            failure = DiscoveryFailure(name, fault.error, attempts, fault.line)
+            self._kept.append((item, failure))
         if permanent and self.ends_start(item):
             self._permanent[item] = [f"{name}: {fault}" for fault in faults]
         self.failed_once(item, name)
@@ -114,13 +119,13 @@ class Failures:
             subject: the provider, an instance of it, or the name of the module.
         """
         for item in list(self._missing):
-            if item.is_module_name:
-                same = type(subject) is str and item.subject == subject
-            else:
-                same = item.subject is subject or item.subject is type(subject)
-            if same:
+            if _is_of(item, subject):
                 self._missing.pop(item, None)
                 self._permanent.pop(item, None)
+        for kept in list(self._kept):
+            if _is_of(kept[0], subject):
+                with suppress(ValueError):  # another thread removed it
+                    self._kept.remove(kept)
 
     def end_start(self) -> None:
         """End the start: later failures are only logged.
@@ -136,3 +141,10 @@ class Failures:
                 "discovery failed; DiscoveryConfig(strict=False) starts without it:\n"
                 + "\n".join(f"- {line}" for line in lines)
             )
+
+
+def _is_of(item: Item, subject: Any) -> bool:
+    """Whether an item is of a provider, its class, or the module of that name."""
+    if item.is_module_name:
+        return type(subject) is str and bool(item.subject == subject)
+    return item.subject is subject or item.subject is type(subject)

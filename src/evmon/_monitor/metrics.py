@@ -140,20 +140,24 @@ class Totals:
     failed_calls: int = 0
     dead_letters: float = 0
     batches: Distribution = Distribution()
+    events: float = 0
+    handling: Distribution = Distribution()
 
     @classmethod
     def of(cls, snapshot: Snapshot) -> "Totals":
         """Read the counters from a snapshot."""
-        calls = snapshot.distribution(i.PROCESS_DURATION).count
+        handling = snapshot.distribution(i.PROCESS_DURATION)
         succeeded = snapshot.distribution(i.PROCESS_DURATION, without=i.ERROR_TYPE)
         return cls(
-            calls=calls,
-            failed_calls=calls - succeeded.count,
+            calls=handling.count,
+            failed_calls=handling.count - succeeded.count,
             hits=snapshot.total(i.CACHE_LOOKUPS, {i.CACHE_RESULT: "hit"}),
             misses=snapshot.total(i.CACHE_LOOKUPS, {i.CACHE_RESULT: "miss"}),
             retries=snapshot.total(i.RETRY_ATTEMPTS),
             dead_letters=snapshot.total(i.DEAD_LETTERS),
             batches=snapshot.distribution(i.DISCOVERY_BATCH_DURATION),
+            events=snapshot.total(i.CONSUMED_MESSAGES),
+            handling=handling,
         )
 
     def since(self, earlier: "Totals") -> "Totals":
@@ -165,10 +169,9 @@ class Totals:
             calls=self.calls - earlier.calls,
             failed_calls=self.failed_calls - earlier.failed_calls,
             dead_letters=self.dead_letters - earlier.dead_letters,
-            batches=Distribution(
-                self.batches.count - earlier.batches.count,
-                self.batches.total - earlier.batches.total,
-            ),
+            batches=self.batches.since(earlier.batches),
+            events=self.events - earlier.events,
+            handling=self.handling.since(earlier.handling),
         )
 
     @property

@@ -18,6 +18,7 @@ from evmon._monitor.findings import (
     recommend,
 )
 from evmon._monitor.metrics import Metrics, Totals, metrics_of, performance_summary
+from evmon._monitor.throughput import throughput, throughput_line
 from evmon._settings.configs import MonitorConfig
 from evmon._settings.thresholds import BYTES_PER_MB, Thresholds
 from evmon._telemetry.process import ProcessMemory, process_memory
@@ -138,16 +139,37 @@ class Monitor:
 
     async def run(self) -> None:
         """Check limits and log summaries at intervals, until cancelled."""
-        next_summary = self._clock.monotonic() + self._config.summary_interval_seconds
+        interval = self._config.summary_interval_seconds
+        next_summary = self._clock.monotonic() + interval
+        last = self._samples[-1]
         while True:
             await self._clock.sleep(self._config.check_interval_seconds)
             try:
                 self.check()
                 if self._clock.monotonic() >= next_summary:
-                    next_summary += self._config.summary_interval_seconds
-                    _log.info(self.get_performance_summary())
+                    next_summary += interval
+                    last = self._log_summary(last)
             except Exception:  # noqa: BLE001 - a failing monitor must not stop the bus
                 _log.exception("the monitor check failed; it is retried")
+
+    def _log_summary(self, last: tuple[float, Totals]) -> tuple[float, Totals]:
+        """Log the summary and the throughput.
+
+        Args:
+            last: time and totals of the last call.
+
+        Returns:
+            The time and totals of this one.
+        """
+        # A record for each line, because logs are collected line by line.
+        title, *lines = self.get_performance_summary().split("\n")
+        _log.info("%s", title)
+        for line in lines:
+            _log.info("  %s", line.strip())
+        now, totals = self._samples[-1]
+        fields = throughput(totals.since(last[1]), now - last[0])
+        _log.info("Throughput: %s", throughput_line(fields), extra=fields)
+        return now, totals
 
     def collect(self) -> Iterable[Metric]:
         """The derived families, for the registry that ``/metrics`` renders."""

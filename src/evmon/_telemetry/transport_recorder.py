@@ -66,6 +66,9 @@ class TransportRecorder:
             reason: meter.bind(i.EVENTS_LOST, {i.LOSS_REASON: reason})
             for reason in LOSS_REASONS
         }
+        self.unreadable = meter.bind(
+            i.DEAD_LETTERS, {i.DEAD_LETTER_REASON: "unreadable"}
+        )
 
     def record_stats(self, stats: TransportStats) -> None:
         """The state of the transport was read."""

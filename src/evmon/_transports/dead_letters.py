@@ -3,8 +3,14 @@
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Final, Protocol
 
-UNREADABLE: Final = "unreadable"
-"""Reason of a dead letter that does not record one; evmon did not write it."""
+from evmon.errors import DeadLetterReason, TransportError
+
+UNREADABLE: Final[DeadLetterReason] = "unreadable"
+"""Reason shown for a dead letter in which none is stored."""
+
+
+class NotReplayedError(TransportError):
+    """The server refuses to replay a dead letter; others may still be replayed."""
 
 
 class StoredDeadLetter(Protocol):
@@ -77,6 +83,9 @@ class DeadLetters(Protocol):
 
         Returns:
             False if the dead letter no longer exists.
+
+        Raises:
+            NotReplayedError: the server refuses this dead letter.
         """
         ...
 

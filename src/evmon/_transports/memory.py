@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
 from evmon._clock import SYSTEM_CLOCK, Clock
+from evmon._event_records import about_many
 from evmon._telemetry.transport_recorder import (
     TransportRecorder,
     TransportStats,
@@ -183,9 +184,12 @@ class MemoryTransport:
         """Stop the retry timer and report the events that are lost."""
         if self.length:
             self._recorder.lost("stopped", self.length)
+            scheduled = (entry for _, _, entry in self._scheduled)
+            subject = about_many(self.length, [*self._ready, *scheduled])
             _log.warning(
-                "dropped %d unhandled events: memory:// does not outlive the process",
-                self.length,
+                "dropped %s that were not handled: memory:// does not outlive the process",
+                subject,
+                extra=subject.fields,
             )
         if self._timer is not None:
             self._timer.cancel()

@@ -114,7 +114,7 @@ async def test_readiness_and_the_log_name_a_key_of_the_wrong_type_until_it_is_go
     assert f"redis-cli GET '{key}'" in t.problem
     await asyncio.sleep(0.3)
     errors = [r.message for r in caplog.records if r.levelno == logging.ERROR]
-    assert [t.problem] == errors
+    assert [f"a key has the wrong type: {t.problem}"] == errors
 
     client.delete(key)
     await eventually(lambda: t.problem == "")

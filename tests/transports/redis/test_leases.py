@@ -141,7 +141,9 @@ async def test_an_entry_that_fails_after_it_was_trimmed_is_settled_once(
     for _ in range(2):
         await t._leases.renew()
 
-    assert 1 == caplog.text.count("1 events were trimmed from the stream")
+    (record,) = caplog.records
+    assert record.getMessage().startswith("1 events were trimmed from the stream")
+    assert [received.id] == record.entry_ids
     assert await t.settle(received, end) is True
     assert await t.settle(received, end) is False
     assert 1 == client.xlen(DEAD) + client.zcard(RETRY)

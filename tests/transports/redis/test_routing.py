@@ -36,7 +36,7 @@ async def test_events_go_to_the_services_own_stream_if_stream_for_fails(
     (record,) = (r for r in caplog.records if "stream_for" in r.getMessage())
     assert "ERROR" == record.levelname
     assert record.getMessage().startswith(
-        "stream_for failed for new.type: its events go"
+        "stream_for failed for events of type new.type: they go"
     )
 
 
@@ -47,4 +47,4 @@ async def test_failures_of_stream_for_are_logged_for_a_limited_number_of_types(
     kinds = [f"type.{n}" for n in range(200)]
     await t.publish([b"a"] * 200, kinds)
 
-    assert 100 == caplog.text.count("stream_for failed for type.")
+    assert 100 == caplog.text.count("stream_for failed for events of type type.")

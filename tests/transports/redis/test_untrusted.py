@@ -23,6 +23,7 @@ from evmon._cli.dead_letters import (
     raw_fields,
     recorded_facts,
 )
+from evmon._telemetry import instruments as i
 from evmon._transports.base import DeadLetter, Redelivery
 from evmon._transports.redis.dead_letters import (
     MAX_FIELDS,
@@ -143,7 +144,7 @@ FOREIGN_RETRIES = {
 
 @pytest.mark.parametrize("packed", FOREIGN_RETRIES.values(), ids=FOREIGN_RETRIES)
 async def test_a_scheduled_retry_that_cannot_be_read_becomes_a_dead_letter(
-    make, server, client, packed
+    make, server, client, packed, measured
 ):
     t = await make()
     client.zadd(RETRY, {"x": 1})
@@ -159,6 +160,9 @@ async def test_a_scheduled_retry_that_cannot_be_read_becomes_a_dead_letter(
         raw.connection_pool.connection_kwargs["decode_responses"] = False
         ((_, letter),) = raw.xrange(DEAD)
     assert (b"x", packed) == (letter[b"retry"], letter[b"entry"])
+    assert b"unreadable" == letter[b"dead.reason"]
+    reason = {"evmon.dead_letter.reason": "unreadable"}
+    assert 1 == measured.total(i.DEAD_LETTERS, **reason)
 
 
 async def test_random_scheduled_retries_do_not_stop_a_promotion(make, client):

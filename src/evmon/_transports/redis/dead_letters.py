@@ -12,7 +12,7 @@ from evmon._failpoints import ON, reach
 from evmon._settings.configs import RedisConfig
 from evmon._telemetry.transport_recorder import no_recorder
 from evmon._transports.base import DeadLetter, Received
-from evmon._transports.dead_letters import UNREADABLE
+from evmon._transports.dead_letters import UNREADABLE, NotReplayedError
 from evmon._transports.redis import scripts
 from evmon._transports.redis.address import connect, parse_address
 from evmon._transports.redis.client import Client
@@ -27,8 +27,10 @@ from evmon._transports.redis.entries import (
     number,
     write_extra,
 )
+from evmon._transports.redis.errors import BrokenError, ReadOnlyError
 from evmon._transports.redis.held import Origin
 from evmon._transports.redis.keys import Keys
+from evmon.errors import TransportError
 
 VERSION: Final = "1"
 """Version of the fields of a dead letter."""
@@ -152,13 +154,23 @@ class DeadLetterQueue:
 
         Returns:
             False if the dead letter no longer exists.
+
+        Raises:
+            NotReplayedError: the server refuses it, such as its stream has another type.
+            TransportError: the server cannot be reached, or is a replica.
         """
         own = self._keys.stream()
         stream = letter.facts.get("stream", "")
         if not stream.startswith(f"{own}:"):
             stream = own
         args = (letter.id, *_replay_fields(letter))
-        done = await self._client.eval(scripts.REPLAY, (self._keys.dead, stream), args)
+        keys = (self._keys.dead, stream)
+        try:
+            done = await self._client.eval(scripts.REPLAY, keys, args)
+        except (BrokenError, ReadOnlyError):
+            raise
+        except TransportError as error:
+            raise NotReplayedError(str(error)) from error
         if ON:
             reach("during_replay")
         return bool(done)

@@ -5,6 +5,7 @@ import logging
 from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
+from evmon._event_records import about, about_many
 from evmon._transports.base import Received
 from evmon._transports.redis import scripts
 from evmon._transports.redis.client import Client
@@ -74,17 +75,23 @@ class Leases:
             (held.group, self._consumer.name, MARK_SECONDS, *ids),
         )
         if trimmed:
+            entries = map(held.entries.get, map(bytes.decode, trimmed))
+            subject = about_many(len(trimmed), [e for e in entries if e is not None])
             _log.warning(
-                "%d events were trimmed from the stream while being handled here:"
-                " if this process dies now, they are lost",
-                len(trimmed),
+                "%s were trimmed from the stream while being handled here: if this"
+                " process dies now, they are lost",
+                subject,
+                extra=subject.fields,
             )
         for entry_id in reclaimed:
             received = held.drop(entry_id.decode())
             if received is not None:
                 self._consumer.recorder.lease_lost()
+                subject = about(received)
                 _log.warning(
-                    "lease of event %s lost: another consumer reclaimed it", received.id
+                    "lease of %s lost: another consumer reclaimed it",
+                    subject,
+                    extra=subject.fields,
                 )
                 self.lost(received)
 
@@ -122,7 +129,9 @@ class Leases:
         )
         if trimmed:
             self._consumer.recorder.lost("trimmed", trimmed)
+            subject = about_many(trimmed)
             _log.error(
-                "lost %d events: trimmed from the stream before they were handled",
-                trimmed,
+                "lost %s: trimmed from the stream before they were handled",
+                subject,
+                extra=subject.fields,
             )

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Sequence
 from typing import Final
 
+from evmon._event_records import about_many
 from evmon._telemetry.transport_recorder import TransportStats
 from evmon._transports.redis import scripts
 from evmon._transports.redis.client import Client
@@ -108,7 +109,7 @@ class Maintenance:
             return
         problem = "; ".join(wrong)
         if problem and problem != self.problem:
-            _log.error("%s", problem)
+            _log.error("a key has the wrong type: %s", problem)
         self.problem = problem
 
     async def _trim(self, held: HeldEntries) -> None:
@@ -158,8 +159,11 @@ class Maintenance:
     def _report_lost(self, count: int) -> None:
         if count:
             self._consumer.recorder.lost("trimmed", count)
+            subject = about_many(count)
             _log.error(
-                "lost %d events: trimmed from the stream before they were read", count
+                "lost %s: trimmed from the stream before they were read",
+                subject,
+                extra=subject.fields,
             )
 
 

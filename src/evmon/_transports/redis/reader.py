@@ -4,6 +4,7 @@ import logging
 from collections.abc import Sequence
 from typing import Any, Final
 
+from evmon._event_records import about_many
 from evmon._failpoints import ON, reach
 from evmon._transports.base import Received
 from evmon._transports.redis import scripts
@@ -130,10 +131,13 @@ class Reader:
             (PROMOTE_COUNT,),
         )
         if unreadable:
+            self._consumer.recorder.unreadable(unreadable)
+            subject = about_many(unreadable)
             _log.error(
-                "%d scheduled retries cannot be read: moved to the dead letters; see"
-                " 'evmon dlq list --reason unreadable'",
-                unreadable,
+                "the scheduled retries of %s cannot be read: moved to the dead letters;"
+                " see 'evmon dlq list --reason unreadable'",
+                subject,
+                extra=subject.fields,
             )
 
     async def _recover(self, max_count: int) -> list[Received]:
@@ -152,8 +156,11 @@ class Reader:
                     await self._ack_trimmed(held, unknown)
                     added = held.add_pending(entries)
                 if added:
+                    subject = about_many(len(added), added)
                     _log.info(
-                        "recovered %d pending events of this consumer", len(added)
+                        "recovered %s pending for this consumer",
+                        subject,
+                        extra=subject.fields,
                     )
                     return added
         return []
@@ -171,7 +178,10 @@ class Reader:
                 if ON:
                     reach("after_reclaim")
                 self._consumer.recorder.reclaimed(len(entries))
-                _log.info("reclaimed %d events from idle consumers", len(entries))
+                subject = about_many(len(entries), entries)
+                _log.info(
+                    "reclaimed %s from idle consumers", subject, extra=subject.fields
+                )
                 return entries
             if held.reclaim_cursor != "0-0":
                 self._more_to_reclaim = True
@@ -328,7 +338,9 @@ class Reader:
     def _report_lost(self, ids: Sequence[bytes]) -> None:
         if ids:
             self._consumer.recorder.lost("trimmed", len(ids))
+            subject = about_many(len(ids), entry_ids=[i.decode() for i in ids])
             _log.error(
-                "lost %d events: trimmed from the stream before they were handled",
-                len(ids),
+                "lost %s: trimmed from the stream before they were handled",
+                subject,
+                extra=subject.fields,
             )

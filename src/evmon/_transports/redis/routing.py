@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
+from evmon._event_records import about
 from evmon._transports.redis.keys import Keys
 
 MAX_REPORTED: Final = 100
@@ -59,10 +60,12 @@ class StreamRouter:
             reported = self._reported
             if event_type not in reported and len(reported) < MAX_REPORTED:
                 reported.add(event_type)
+                subject = about(event_type=event_type)
                 _log.exception(
-                    "stream_for failed for %.255s: its events go to %s",
-                    event_type,
+                    "stream_for failed for %s: they go to %s",
+                    subject,
                     self._keys.stream(),
+                    extra=subject.fields,
                 )
             return ""
         return name if name in self._names else ""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from evmon._event_records import about
 from evmon._failpoints import ON, reach
 from evmon._transports.base import DeadLetter, Outcome, Received, Redelivery
 from evmon._transports.redis import scripts
@@ -60,10 +61,12 @@ class Settlement:
         try:
             done = await self._run(received, arguments, mark_orphan=0)
             if done < 0 and not in_doubt and received.id in held.entries:
+                subject = about(received)
                 _log.warning(
-                    "event %s was removed from the group's pending entries (XGROUP"
+                    "%s was removed from the group's pending entries (XGROUP"
                     " DELCONSUMER?): settling it anyway",
-                    received.id,
+                    subject,
+                    extra=subject.fields,
                 )
                 done = await self._run(received, arguments, mark_orphan=MARK_SECONDS)
         except (BrokenError, asyncio.CancelledError):

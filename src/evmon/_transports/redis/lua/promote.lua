@@ -42,6 +42,7 @@ for _, member in ipairs(due) do
       unreadable = unreadable + 1
       done = redis.pcall(
         'XADD', KEYS[3], '*', 'retry', member, 'entry', packed,
+        'dead.reason', 'unreadable',
         'dead.error_message', 'a scheduled retry that cannot be read')
     end
   end
