@@ -154,6 +154,16 @@ def test_the_prometheus_rule_contains_the_same_rules():
     assert plain == wrapped["spec"]
 
 
+@pytest.mark.parametrize("name", sorted({alert.name for alert in alerts(Thresholds())}))
+def test_the_other_rules_stay_the_same_without_an_alert(name):
+    groups = promtool.load(rules(Thresholds()))["groups"]
+    fewer = promtool.load(rules(Thresholds(), RuleOptions(without=(name,))))["groups"]
+
+    for group in groups:
+        group["rules"] = [r for r in group["rules"] if r.get("alert") != name]
+    assert groups == fewer
+
+
 def test_an_invalid_label_name_is_rejected():
     with pytest.raises(ConfigError, match="must be the name of a label"):
         RuleOptions(labels=("name space",))
