@@ -27,7 +27,7 @@ from evmon._telemetry.instruments import INSTRUMENTS
 from evmon._telemetry.naming import prometheus_name
 
 SCRAPE_LABELS = {"cluster", "namespace", "job", "instance", "__name__"}
-FROM_PROMETHEUS = {"up"}
+FROM_PROMETHEUS = {"up", "scrape_duration_seconds"}
 
 OPTIONAL_LABELS = {
     # The name of the bus.
