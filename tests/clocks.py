@@ -3,6 +3,7 @@
 import asyncio
 import heapq
 import itertools
+from types import SimpleNamespace
 
 from tests.waiting import let_tasks_run
 
@@ -14,7 +15,7 @@ class ManualClock:
         self.now = 1_000.0
         self.chance = 1.0
         self.slept: list[float] = []
-        self._sleepers: list[tuple[float, int, asyncio.Future]] = []
+        self._sleepers: list[list] = []
         self._numbers = itertools.count()
 
     def time(self) -> float:
@@ -28,29 +29,42 @@ class ManualClock:
 
     async def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
-        waiting = asyncio.get_running_loop().create_future()
-        due = self.now + seconds
-        heapq.heappush(self._sleepers, (due, next(self._numbers), waiting))
-        await waiting
+        woken = asyncio.Event()
+        timer = self.call_later(seconds, woken.set)
+        try:
+            await woken.wait()
+        finally:
+            timer.cancel()
+
+    async def interval(self, seconds: float) -> None:
+        await self.sleep(seconds)
+
+    def call_later(self, seconds, callback):
+        entry = [self.now + seconds, next(self._numbers), callback]
+        heapq.heappush(self._sleepers, entry)
+        return SimpleNamespace(cancel=lambda: entry.__setitem__(2, None))
 
     async def advance(self, seconds: float) -> None:
         """Move time forward and wake every sleeper that is due by then."""
         end = self.now + seconds
         await let_tasks_run()
         while self._sleepers and self._sleepers[0][0] <= end:
-            due, _, waiting = heapq.heappop(self._sleepers)
+            due, _, callback = heapq.heappop(self._sleepers)
             self.now = max(self.now, due)
-            if not waiting.done():
-                waiting.set_result(None)
+            if callback is not None:
+                callback()
             await let_tasks_run()
         self.now = end
         await let_tasks_run()
 
 
 class InstantClock(ManualClock):
-    """Time that passes at once: a sleep only records how long it was."""
+    """Sleeps that end at once and are recorded; timeouts take real time."""
 
     async def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
         self.now += seconds
         await asyncio.sleep(0)
+
+    def call_later(self, seconds, callback):
+        return asyncio.get_running_loop().call_later(seconds, callback)

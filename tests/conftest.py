@@ -3,6 +3,9 @@
 import gc
 import os
 import shutil
+import subprocess
+import sys
+import zipfile
 from pathlib import Path
 
 import hypothesis
@@ -65,6 +68,30 @@ class Measured:
 
     def total(self, instrument, **attributes) -> float:
         return self.snapshot.total(instrument, attributes)
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("wheel")
+    done = subprocess.run(
+        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)],
+        cwd=Path(__file__).parents[1],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert 0 == done.returncode, done.stderr
+    (path,) = folder.glob("*.whl")
+    return path
+
+
+@pytest.fixture(scope="session")
+def installed_wheel(wheel, tmp_path_factory):
+    """A folder for PYTHONPATH, as `pip install --target` makes it."""
+    folder = tmp_path_factory.mktemp("installed")
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(folder)
+    return folder
 
 
 @pytest.fixture

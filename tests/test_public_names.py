@@ -16,6 +16,15 @@ from evmon._monitor import (
     MemoryMetrics,
     TimingMetrics,
 )
+from evmon.testing import (
+    Handled,
+    History,
+    VirtualClock,
+    dead_letters,
+    make_event,
+    record,
+    settled,
+)
 
 PUBLIC = """
 Batching BusStateError ConfigError ConsumerConfig Delivery DiscoveryConfig DiscoveryError
@@ -41,6 +50,7 @@ CLASSES = [
         for name in errors.__all__
         if isinstance(value := getattr(errors, name), type)
     ),
+    *(VirtualClock, History, Handled),
     *(Discovery, CacheMetrics, DiscoveryMetrics, MemoryMetrics, TimingMetrics),
 ]
 SETTINGS = [kind for kind in CLASSES if "@documented" in inspect.getsource(kind)]
@@ -49,6 +59,7 @@ SETTINGS = [kind for kind in CLASSES if "@documented" in inspect.getsource(kind)
 def functions():
     """Each public function, and each public method that a class itself defines."""
     yield from (evmon.event_handler, evmon.metrics_app)
+    yield from (dead_letters, make_event, record, settled)
     for kind in dict.fromkeys(CLASSES):
         for name, value in vars(kind).items():
             if inspect.isfunction(value) and not name.startswith("_"):

@@ -15,6 +15,7 @@ from evmon import (
     TransportError,
 )
 from evmon._events import now
+from evmon._handlers.registry import Route
 from evmon._publisher import Publisher
 from evmon._retry import Retrier
 from evmon._telemetry import instruments as i
@@ -65,7 +66,7 @@ def make(wire, measured, instant_clock):
             retry=retry,
             retrier=Retrier(instant_clock, RetryRecorder(meter, "publish")),
             recorder=PublishRecorder(meter, "test", "shop"),
-            type_label=lambda event_type: event_type,
+            route_of=lambda event_type: Route((), event_type),
             clock=instant_clock,
         )
 
@@ -364,3 +365,18 @@ async def test_publishing_from_another_thread_or_loop_is_refused(running, wire):
     running.publish_nowait(event(1))
     await asyncio.to_thread(elsewhere)
     wire.free.set()
+
+
+async def test_what_finds_no_room_in_time_is_refused(make, wire):
+    wire.free.clear()
+    publisher = make(max_buffered=2, max_size=1)
+    task = asyncio.create_task(publisher.run())
+    results = await publisher.publish_many(map(event, range(4)), timeout=0.05)
+
+    assert 4 == sum("not accepted within 0.05 s" in str(error) for error in results)
+    assert 2 == publisher.buffered
+    wire.free.set()
+    assert [None] == await publisher.publish_many([event(5)], timeout=5)
+    publisher.close()
+    await task
+    assert [1, 1, 1] == wire.batches

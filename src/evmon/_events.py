@@ -229,6 +229,11 @@ def decode(raw: bytes, limits: EventLimits = DEFAULT_LIMITS) -> "Event[Any]":
     return event
 
 
+def decode_data(raw: bytes) -> Any:
+    """The data of an encoded event, as a consumer will decode it."""
+    return _decode_data(raw).data
+
+
 def new_id() -> str:
     """A new event id, unique across processes and cheap to generate.
 

@@ -1,18 +1,17 @@
 """The publisher: buffers events and sends them in batches."""
 
 import asyncio
-import itertools
 import logging
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Final
 
-import anyio
-
-from evmon._clock import Clock
+from evmon._batch import Batch, all_sent, late, refused
+from evmon._clock import Clock, move_on_after
 from evmon._event_records import about_many
-from evmon._events import Event, encode
+from evmon._events import Event, decode_data, encode
+from evmon._handlers.registry import Route
+from evmon._history import History
 from evmon._retry import Retrier
 from evmon._settings.configs import (
     DEFAULT_LIMITS,
@@ -38,31 +37,6 @@ _WRONG_LOOP: Final = (
 )
 
 _log = logging.getLogger("evmon.publisher")
-_tickets = itertools.count(1)
-
-
-@dataclass(slots=True, eq=False)
-class _Batch:
-    """Events sent together.
-
-    Attributes:
-        done: result of each event: None, or why it was refused.
-        unawaited: indexes of the events of `publish_nowait`.
-        ticket: number of the batch for the transport.
-        size: bytes of all events.
-        urgent: whether to send the batch without waiting for more events.
-    """
-
-    done: "asyncio.Future[list[Exception | None]]"
-    raws: list[bytes] = field(default_factory=list)
-    labels: list[str] = field(default_factory=list)
-    ids: list[str] = field(default_factory=list)
-    types: list[str] = field(default_factory=list)
-    unawaited: list[int] = field(default_factory=list)
-    created_at: float = 0.0
-    ticket: int = field(default_factory=_tickets.__next__)
-    size: int = 0
-    urgent: bool = False
 
 
 class Publisher:
@@ -77,9 +51,11 @@ class Publisher:
         retry: how batches, or parts of them, are retried.
         retrier: retrier that applies its policy.
         recorder: recorder of metrics.
-        type_label: function that returns the metric label of an event type.
+        route_of: function that returns the label of an event type, and how its data is
+            validated.
         clock: source of time.
         limits: maximum size and depth of an event.
+        history: history of a test, to which accepted events are added.
     """
 
     def __init__(
@@ -90,9 +66,10 @@ class Publisher:
         retry: PublishRetry,
         retrier: Retrier,
         recorder: PublishRecorder,
-        type_label: Callable[[str], str],
+        route_of: Callable[[str], Route],
         clock: Clock,
         limits: EventLimits = DEFAULT_LIMITS,
+        history: History | None = None,
     ) -> None:
         self._transport = transport
         self._max_size = batching.max_size
@@ -101,10 +78,11 @@ class Publisher:
         self._deadline = retry.deadline
         self._retrier = retrier
         self._recorder = recorder
-        self._type_label = type_label
+        self._route_of = route_of
         self._clock = clock
         self._limits = limits
-        self._batches: deque[_Batch] = deque()
+        self._history = history
+        self._batches: deque[Batch] = deque()
         self._buffered = 0
         self._counted = 0
         self._room = asyncio.Event()
@@ -122,14 +100,15 @@ class Publisher:
         """Send an event; returns when the transport has accepted it.
 
         Raises:
-            InvalidEventError: it is too large, too deep or not representable in JSON.
+            InvalidEventError: it is too large, too deep or not representable in JSON, or
+                its data is not of the declared type.
             PublishError: the transport did not accept it, after all retries.
         """
         self._check_loop()
-        raw = encode(event, self._limits)
+        raw, label = self._encode(event)
         if self._buffered >= self._batching.max_buffered:
             await self._wait_for_room()
-        batch = self._add(event, raw, urgent=True)
+        batch = self._add(event, raw, label, urgent=True)
         index = len(batch.ids) - 1
         results = await asyncio.shield(batch.done)
         error = results[index]
@@ -137,50 +116,76 @@ class Publisher:
             raise PublishError(event.id, str(error)) from error
 
     async def publish_many(
-        self, events: Iterable["Event[Any]"]
+        self,
+        events: Iterable["Event[Any]"],
+        timeout: float | None = None,
     ) -> list[PublishError | None]:
-        """Send many events; returns for each None, or why it was refused."""
+        """Send many events; returns for each None, or why it was refused.
+
+        Those that are not accepted after `timeout` seconds are refused.
+        """
         self._check_loop()
-        sent: list[tuple[_Batch, int]] = []
+        expired = asyncio.get_running_loop().create_future()
+        timer = None
+        if timeout is not None:
+            timer = self._clock.call_later(timeout, lambda: self._expire(expired))
+        try:
+            return await self._publish_until(expired, events, timeout or 0.0)
+        finally:
+            if timer is not None:
+                timer.cancel()
+
+    async def _publish_until(
+        self,
+        expired: "asyncio.Future[None]",
+        events: Iterable["Event[Any]"],
+        timeout: float,
+    ) -> list[PublishError | None]:
+        sent: list[tuple[Batch, int]] = []
         outcome: list[PublishError | None] = []
         try:
             for event in events:
                 try:
-                    raw = encode(event, self._limits)
+                    raw, label = self._encode(event)
                 except InvalidEventError as error:
-                    outcome.append(_refused(event.id, error))
+                    outcome.append(refused(event.id, error))
                     continue
                 if self._buffered >= self._batching.max_buffered:
-                    await self._wait_for_room()
-                batch = self._add(event, raw, urgent=True)
+                    await self._wait_for_room(expired)
+                    if expired.done():
+                        outcome.append(late(event.id, timeout))
+                        continue
+                batch = self._add(event, raw, label, urgent=True)
                 sent.append((batch, len(batch.ids) - 1))
                 outcome.append(None)
         except Exception:
-            await _all_sent(sent)  # the events before are still sent
+            await all_sent(sent, expired)  # the events before are still sent
             raise
-        await _all_sent(sent)
-        accepted = [at for at, refused in enumerate(outcome) if refused is None]
-        for at, (batch, index) in zip(accepted, sent, strict=True):
-            failure = batch.done.result()[index]
-            if failure is not None:
-                outcome[at] = _refused(batch.ids[index], failure)
+        await all_sent(sent, expired)
+        buffered = [at for at, error in enumerate(outcome) if error is None]
+        for at, (batch, index) in zip(buffered, sent, strict=True):
+            if not batch.done.done():
+                outcome[at] = late(batch.ids[index], timeout)
+            elif (failure := batch.done.result()[index]) is not None:
+                outcome[at] = refused(batch.ids[index], failure)
         return outcome
 
     def publish_nowait(self, event: "Event[Any]") -> None:
         """Buffer an event to be sent; a failure is logged and counted, not raised.
 
         Raises:
-            InvalidEventError: it is too large, too deep or not representable in JSON.
+            InvalidEventError: it is too large, too deep or not representable in JSON, or
+                its data is not of the declared type.
             PublishError: the buffer is full.
         """
         self._check_loop()
-        raw = encode(event, self._limits)
+        raw, label = self._encode(event)
         if self._buffered >= self._batching.max_buffered:
             raise PublishError(
                 event.id,
                 f"the buffer is full ({self._buffered} events): await publish() instead",
             )
-        self._add(event, raw, urgent=False)
+        self._add(event, raw, label, urgent=False)
 
     async def run(self) -> None:
         """Send batches; returns after `close`, once all batches are sent."""
@@ -202,7 +207,7 @@ class Publisher:
             batch = self._batches[0]
             full = self._is_full(batch)
             if not (batch.urgent or full or self._closed):
-                with anyio.move_on_after(self._batching.max_wait):
+                with move_on_after(self._clock, self._batching.max_wait):
                     await self._urgent.wait()
             self._urgent.clear()
             self._batches.popleft()
@@ -245,18 +250,33 @@ class Publisher:
         if loop is not self._loop is not None:
             raise BusStateError(_WRONG_LOOP)
 
-    def _add(self, event: "Event[Any]", raw: bytes, *, urgent: bool) -> _Batch:
+    def _encode(self, event: "Event[Any]") -> tuple[bytes, str]:
+        """Encode and validate an event; returns its bytes and metric label."""
+        raw = encode(event, self._limits)
+        route = self._route_of(event.type)
+        if route.check is not None:
+            try:
+                route.check(decode_data(raw))
+            except InvalidEventError as error:
+                raise InvalidEventError(
+                    error.reason, f"{event.type}: {error}"
+                ) from error
+        return raw, route.label
+
+    def _add(
+        self, event: "Event[Any]", raw: bytes, label: str, *, urgent: bool
+    ) -> Batch:
         if self._closed:
             raise BusStateError("the bus is stopping: it accepts no more events")
         batch = self._batches[-1] if self._batches else None
         if batch is None or self._is_full(batch):
             done = asyncio.get_running_loop().create_future()
-            batch = _Batch(done, created_at=self._clock.monotonic())
+            batch = Batch(done, created_at=self._clock.monotonic())
             self._batches.append(batch)
             self._wake.set()
             self._count_buffer()
         batch.raws.append(raw)
-        batch.labels.append(self._type_label(event.type))
+        batch.labels.append(label)
         batch.ids.append(event.id)
         batch.types.append(event.type)
         batch.size += len(raw)
@@ -270,7 +290,7 @@ class Publisher:
             self._urgent.set()
         return batch
 
-    def _is_full(self, batch: _Batch) -> bool:
+    def _is_full(self, batch: Batch) -> bool:
         return len(batch.ids) >= self._max_size or batch.size >= MAX_BATCH_BYTES
 
     def _count_buffer(self) -> None:
@@ -280,12 +300,20 @@ class Publisher:
             self._counted += change
             self._recorder.buffered(change)
 
-    async def _wait_for_room(self) -> None:
+    async def _wait_for_room(
+        self, expired: "asyncio.Future[None] | None" = None
+    ) -> None:
         while self._buffered >= self._batching.max_buffered and not self._closed:
+            if expired is not None and expired.done():
+                return
             self._room.clear()
             await self._room.wait()
 
-    async def _send(self, batch: _Batch) -> None:
+    def _expire(self, expired: "asyncio.Future[None]") -> None:
+        expired.set_result(None)
+        self._room.set()
+
+    async def _send(self, batch: Batch) -> None:
         """Send one batch, and retry those of its events that failed."""
         stopped: Exception = TransportError("the bus stopped before the event was sent")
         results: list[Exception | None] = [stopped] * len(batch.ids)
@@ -310,7 +338,7 @@ class Publisher:
 
     async def _send_once(
         self,
-        batch: _Batch,
+        batch: Batch,
         indexes: Sequence[int],
         results: list[Exception | None],
     ) -> None:
@@ -332,17 +360,17 @@ class Publisher:
         took = max(self._clock.monotonic() - started, 0.0)
         self._recorder.batch_sent(len(indexes), took, failure)
 
-    def _resolve(self, batch: _Batch, results: list[Exception | None]) -> None:
+    def _resolve(self, batch: Batch, results: list[Exception | None]) -> None:
         self._buffered -= len(results)
         self._count_buffer()
         self._room.set()
+        if self._history is not None:
+            for raw, result in zip(batch.raws, results, strict=True):
+                if result is None:
+                    self._history.add_published(raw)
         types = batch.types
         batch.raws, batch.types = [], []  # free memory: publishers still hold the batch
-        by_error: dict[str, tuple[Exception | None, Counter[str]]] = {}
-        for result, label in zip(results, batch.labels, strict=True):
-            kind = type(result).__name__ if result else ""
-            by_error.setdefault(kind, (result, Counter()))[1][label] += 1
-        for error, counts in by_error.values():
+        for error, counts in batch.counts_by_error(results):
             self._recorder.sent(counts, error)
         # `publish` raises the error; for `publish_nowait` it is only logged.
         lost = [at for at in batch.unawaited if results[at] is not None]
@@ -360,15 +388,3 @@ class Publisher:
             )
         if not batch.done.done():
             batch.done.set_result(results)
-
-
-async def _all_sent(events: Iterable[tuple[_Batch, int]]) -> None:
-    batches = {id(batch): batch for batch, _ in events}
-    for batch in batches.values():
-        await asyncio.shield(batch.done)
-
-
-def _refused(event_id: str, error: Exception) -> PublishError:
-    refused = PublishError(event_id, str(error))
-    refused.__cause__ = error
-    return refused

@@ -99,9 +99,22 @@ async def test_a_publish_fails_once_its_timeout_has_passed(hanging):
     await asyncio.gather(stopping, return_exceptions=True)
 
 
+async def test_publish_many_returns_what_was_not_accepted_in_time(hanging):
+    bus = await hanging()
+    results = await bus.publish_many([("a", 1), ("a", object())], timeout=0.05)
+
+    assert "not accepted within 0.05 s; it may still be sent" in str(results[0])
+    assert "cannot be encoded as JSON" in str(results[1])
+    stopping = asyncio.create_task(bus.stop())
+    await let_tasks_run()
+    stopping.cancel()
+    await asyncio.gather(stopping, return_exceptions=True)
+
+
 async def test_a_publish_in_time_returns_its_event(bus):
     async with bus:
         assert "a" == (await bus.publish("a", timeout=5)).type
+        assert [None] == await bus.publish_many([("a", 1)], timeout=5)
         in_thread = await asyncio.to_thread(bus.publish_sync, "a", timeout=5)
         assert "a" == in_thread.type
 
@@ -111,6 +124,8 @@ async def test_an_invalid_timeout_is_refused(bus, timeout):
     async with bus:
         with pytest.raises(ConfigError, match="must be seconds, 0 or more"):
             await bus.publish("a", timeout=timeout)
+        with pytest.raises(ConfigError, match="must be seconds, 0 or more"):
+            await bus.publish_many([], timeout=timeout)
 
 
 @pytest.mark.parametrize(

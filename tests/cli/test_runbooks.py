@@ -3,7 +3,6 @@
 import subprocess
 import sys
 import zipfile
-from pathlib import Path
 
 import pytest
 
@@ -14,21 +13,6 @@ from evmon._cli.app import main
 from evmon._monitor.findings import MONITORED_LIMITS, MonitoredLimit
 
 ALERTS = sorted({alert.name for alert in alerts(Thresholds())})
-
-
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("wheel")
-    done = subprocess.run(
-        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)],
-        cwd=Path(__file__).parents[2],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert 0 == done.returncode, done.stderr
-    (path,) = folder.glob("*.whl")
-    return path
 
 
 @pytest.mark.parametrize("name", ALERTS)
@@ -63,16 +47,16 @@ def test_the_wheel_ships_the_package_and_the_runbooks(wheel):
 
     assert {f"evmon/_runbooks/{name}.md" for name in ALERTS} <= files
     assert {"evmon/__init__.py", "evmon/py.typed"} <= files
-    assert {"evmon"} == {f.split("/")[0] for f in files if ".dist-info/" not in f}
+    assert {"evmon", "pytest_evmon.py"} == {
+        f.split("/")[0] for f in files if ".dist-info/" not in f
+    }
 
 
-def test_an_installed_package_prints_its_runbooks(wheel, tmp_path):
-    with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(tmp_path)
+def test_an_installed_package_prints_its_runbooks(installed_wheel):
     done = subprocess.run(
         [sys.executable, "-m", "evmon", "runbook", "EvmonMemoryHigh"],
-        env={"PYTHONPATH": str(tmp_path), "PATH": ""},
-        cwd=tmp_path,
+        env={"PYTHONPATH": str(installed_wheel), "PATH": ""},
+        cwd=installed_wheel,
         capture_output=True,
         text=True,
         check=False,

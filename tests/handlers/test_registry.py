@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evmon._handlers.handlers import Handler
+from evmon._handlers.published import Published
 from evmon._handlers.registry import Registry, matches
 
 WORD = st.sampled_from(["a", "b", "c"])
@@ -180,3 +181,32 @@ def test_a_former_key_that_is_the_name_of_another_handler_is_its_key():
     registry.add([handler("a", "Base.created", "other")])
 
     assert "Base.created" == registry.current_key("Base.created")
+
+
+def test_a_declaration_of_what_is_published_gives_a_label_but_no_handler():
+    registry = Registry()
+    registry.add([handler("**")])
+    registry.declare(Published("order.*", int, int))
+    route = registry.match("order.created")
+
+    assert ("order.*", int) == (route.label, route.check)
+    assert ["**"] == [h.pattern for h in route.handlers]
+    assert ("**", None) == (registry.match("a").label, registry.match("a").check)
+
+
+def test_a_declaration_outlives_handlers_of_the_same_pattern():
+    registry = Registry()
+    registry.declare(Published("order.created", None, None))
+    keys = registry.add([handler("order.created")])
+    registry.remove(keys)
+
+    assert () == registry.match("order.created").handlers
+    assert "order.created" == registry.match("order.created").label
+
+
+def test_observers_learn_that_routes_have_changed_when_a_type_is_declared():
+    registry, changes = Registry(), []
+    registry.observe(changes.append)
+    registry.declare(Published("order.created", None, None))
+
+    assert [0, 0] == changes

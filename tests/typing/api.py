@@ -30,6 +30,14 @@ from evmon import (
     event_handler,
     metrics_app,
 )
+from evmon.testing import (
+    DeadLetter,
+    Handled,
+    VirtualClock,
+    dead_letters,
+    record,
+    settled,
+)
 
 
 @dataclass
@@ -73,6 +81,10 @@ bus.register(Orders())
 bus.register(welcome)
 bus.discover("shop.handlers")
 bus.add_handler("a", print)
+bus.publishes("order.created", Order)
+bus.publishes("order.*")
+clock = VirtualClock()
+tested = EventBus(clock=clock)
 
 
 async def main() -> None:
@@ -82,6 +94,9 @@ async def main() -> None:
         assert_type(event, Event[Any])
         results = await bus.publish_many([event, ("order.created", {"id": 8})])
         assert_type(results, list[PublishError | None])
+        assert_type(
+            await bus.publish_many([event], timeout=5), list[PublishError | None]
+        )
         assert_type(bus.publish_nowait("order.created"), Event[Any])
         assert_type(bus.monitor, Monitor)
         assert_type(bus.handlers, tuple[Handler, ...])
@@ -97,6 +112,16 @@ async def main() -> None:
         assert_type(bus.monitor.get_performance_summary(), str)
         for failure in bus.discovery.failures:
             assert_type(failure.error, Exception)
+
+
+async def test() -> None:
+    history = record(tested)
+    async with tested:
+        await settled(tested)
+        await clock.advance(3600)
+        assert_type(dead_letters(tested), tuple[DeadLetter, ...])
+        assert_type(history.published, tuple[Event[Any], ...])
+        assert_type(history.handled, tuple[Handled, ...])
 
 
 Scope = MutableMapping[str, Any]

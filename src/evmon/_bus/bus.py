@@ -18,6 +18,7 @@ from evmon._clock import SYSTEM_CLOCK, Clock
 from evmon._discovery.discovery import Discovery
 from evmon._handlers.handlers import Handler
 from evmon._handlers.registry import Registry
+from evmon._history import History
 from evmon._http.exposition import Routes
 from evmon._monitor import Monitor
 from evmon._publisher import Publisher
@@ -67,7 +68,7 @@ class EventBus(PublishMethods, RegisterMethods):
         metrics: where ``/metrics`` is served. None serves it only from `run` and
             `serve`, or if the environment names a host or port.
         limits: maximum size and depth of an event.
-        clock: source of time and jitter, for tests.
+        clock: source of time and jitter; tests give an `evmon.testing.VirtualClock`.
 
     Raises:
         ConfigError: a setting has an invalid value, or a variable gives the bus the names
@@ -121,6 +122,7 @@ class EventBus(PublishMethods, RegisterMethods):
         self._clock = clock
         self._registry = Registry()
         self._registrations = Registrations(enabled=self._settings.auto_discovery)
+        self._history: History | None = None
         self._own_runtime: Runtime | None = None
         self._pid = 0
         self._stopping = False
@@ -190,7 +192,7 @@ class EventBus(PublishMethods, RegisterMethods):
         """
         if self._runtime is not None:
             raise BusStateError("the bus was already started: make a new EventBus")
-        runtime = Runtime(self._settings, self._registry, self._clock)
+        runtime = Runtime(self._settings, self._registry, self._clock, self._history)
         self._own_runtime, self._pid = runtime, os.getpid()
         self._registrations.pass_to(runtime.discovery)
         running_buses.add(self)

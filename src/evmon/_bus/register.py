@@ -7,6 +7,7 @@ from typing import Any
 
 from evmon._bus.registrations import Registrations
 from evmon._handlers.handlers import handler_of
+from evmon._handlers.published import published
 from evmon._handlers.registry import Registry
 from evmon._settings.retry_policy import RetryPolicy
 
@@ -106,3 +107,29 @@ class RegisterMethods(ABC):
         """
         self._check_process()
         self._registry.add([handler_of(function, pattern, retry)])
+
+    def publishes(self, pattern: str, model: Any = None) -> None:
+        """Declare what the bus publishes, before or after its start.
+
+        Metrics then count these events by type; those of a process that declares nothing,
+        and has no handler for them, are counted as ``_unknown``. Data is validated as
+        for a handler whose parameter has this type, also if it is an object of the type.
+
+        Args:
+            pattern: an event type or a pattern, as for `event_handler`. If several match
+                a type, the most specific one decides.
+            model: type of the data, such as a pydantic model or a dataclass; by default
+                data is not validated.
+
+        Raises:
+            ConfigError: the pattern is invalid, it is declared with another model, no
+                data can be of this type, or 1,000 patterns are declared.
+
+        Example:
+            >>> bus.publishes("order.created", Order)
+            >>> await bus.publish("order.created", {"id": "seven"})
+            Traceback (most recent call last):
+            evmon.errors.InvalidEventError: order.created: data is not a Order: …
+        """
+        self._check_process()
+        self._registry.declare(published(pattern, model))

@@ -14,13 +14,14 @@ import anyio
 from evmon._bus.endpoint import MetricsEndpoint
 from evmon._bus.health import HealthChecks
 from evmon._bus.registrations import Registrations
-from evmon._clock import Clock
+from evmon._clock import Clock, move_on_after
 from evmon._consumer.consumer import Consumer
 from evmon._discovery.cache import MetadataCache
 from evmon._discovery.discovery import Discovery
 from evmon._event_records import about_many
 from evmon._handlers.handlers import HandlerSpec
 from evmon._handlers.registry import Registry
+from evmon._history import History
 from evmon._http.exposition import Exposition, Routes
 from evmon._monitor import Monitor
 from evmon._publisher import Publisher
@@ -74,12 +75,20 @@ class Runtime:
         settings: settings of the bus; ``metrics=None`` does not serve ``/metrics``.
         registry: registry of handlers; holds those added with `add_handler`.
         clock: source of time.
+        history: history of a test, if it wants one.
     """
 
-    def __init__(self, settings: Settings, registry: Registry, clock: Clock) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        registry: Registry,
+        clock: Clock,
+        history: History | None = None,
+    ) -> None:
         self._settings = settings
         self._registry = registry
         self._clock = clock
+        self._history = history
         self.telemetry = telemetry = Telemetry(settings.service)
         meter = telemetry.meter
         self.transport = transport = open_transport(settings, meter, clock)
@@ -120,9 +129,10 @@ class Runtime:
             retry=settings.publish_retry,
             retrier=Retrier(self._clock, RetryRecorder(meter, "publish")),
             recorder=PublishRecorder(meter, transport.system, transport.destination),
-            type_label=lambda event_type: self._registry.match(event_type).label,
+            route_of=self._registry.match,
             clock=self._clock,
             limits=settings.limits,
+            history=self._history,
         )
 
     def _make_consumer(self, meter: Meter) -> Consumer:
@@ -140,6 +150,7 @@ class Runtime:
             clock=self._clock,
             limits=settings.limits,
             awaits_handlers=self._awaits_handlers,
+            history=self._history,
         )
 
     def _awaits_handlers(self) -> bool:
@@ -147,6 +158,11 @@ class Runtime:
         if self._left_unfinished is not None:
             return self._left_unfinished
         return self.discovery.expects_more or bool(self.discovery.problem)
+
+    @property
+    def ended(self) -> bool:
+        """Whether the bus has stopped or failed."""
+        return self._task is not None and self._task.done()
 
     @property
     def metrics_url(self) -> str | None:
@@ -308,15 +324,19 @@ class Runtime:
         )
         # Another process may know the handlers that were not registered here in time.
         self._left_unfinished = self.transport.shared and self._awaits_handlers()
-        deadline = anyio.current_time() + timeout
+        deadline = self._clock.monotonic() + timeout
+
+        def left() -> float:
+            return max(deadline - self._clock.monotonic(), 0.0)
+
         if not self.transport.shared:
             # No other process can handle what is buffered.
-            with anyio.CancelScope(deadline=deadline):
+            with move_on_after(self._clock, left()):
                 await self.publisher.flush()
-        self.consumer.stop(max(deadline - anyio.current_time(), 0))
+        self.consumer.stop(left())
         await consumer_done.wait()
         self.publisher.close()
-        with anyio.CancelScope(deadline=deadline):
+        with move_on_after(self._clock, left()):
             await publisher_done.wait()
         self.publisher.abandon()
 

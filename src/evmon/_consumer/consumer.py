@@ -9,7 +9,7 @@ from typing import Final
 import anyio
 from anyio.abc import TaskGroup
 
-from evmon._clock import Clock
+from evmon._clock import Clock, Timer, move_on_after
 from evmon._consumer.breaker import Breaker
 from evmon._consumer.in_flight import RECONNECT, InFlight
 from evmon._consumer.router import Router
@@ -17,6 +17,7 @@ from evmon._consumer.work import Settlement, Work
 from evmon._consumer.workers import Workers
 from evmon._failpoints import ON, reach
 from evmon._handlers.registry import Registry
+from evmon._history import History
 from evmon._retry import Retrier
 from evmon._settings.configs import DEFAULT_LIMITS, ConsumerConfig, EventLimits
 from evmon._settings.retry_policy import RetryPolicy
@@ -26,9 +27,6 @@ from evmon.errors import TransportError
 
 RELEASE_WITHIN: Final = 1.0
 """Seconds to release unfinished events; failing that, their lease expires."""
-
-_CHECK_INTERVAL: Final = 0.1
-"""Seconds between checks of whether a pause is over, or the consumer is stopping."""
 
 _log = logging.getLogger("evmon.consumer")
 
@@ -50,6 +48,7 @@ class Consumer:
         limits: maximum size and depth of an event.
         awaits_handlers: whether handlers are still being discovered; until then, an
             event without a handler is retried later.
+        history: history of a test, to which calls of handlers are added.
     """
 
     def __init__(
@@ -64,6 +63,7 @@ class Consumer:
         clock: Clock,
         limits: EventLimits = DEFAULT_LIMITS,
         awaits_handlers: Callable[[], bool] = lambda: False,
+        history: History | None = None,
     ) -> None:
         self._transport = transport
         self._registry = registry
@@ -94,15 +94,27 @@ class Consumer:
             breaker=self._breaker,
             error_types=recorder.error_types,
             clock=clock,
+            history=history,
         )
-        self._stopping = False
+        self._stopping = asyncio.Event()
         self._drain_by = inf
+        self._end_of_drain: Timer | None = None
         self._reading = anyio.CancelScope()
 
     @property
     def in_flight(self) -> int:
         """Number of events read and not yet settled."""
         return len(self._in_flight)
+
+    @property
+    def busy(self) -> bool:
+        """Whether a handler is running or about to be called."""
+        return self._workers.busy
+
+    @property
+    def paused_for(self) -> float:
+        """Seconds for which the circuit breaker still pauses reading."""
+        return self._breaker.seconds_to_trial() if self._breaker.is_open else 0.0
 
     async def run(self) -> None:
         """Handle events until `stop`, then drain."""
@@ -124,6 +136,8 @@ class Consumer:
                     group.cancel_scope.cancel()
         finally:
             unobserve()
+            if self._end_of_drain is not None:
+                self._end_of_drain.cancel()
         with anyio.move_on_after(RELEASE_WITHIN, shield=True):
             await self._in_flight.release()
 
@@ -139,16 +153,16 @@ class Consumer:
         """
         if drain_timeout is None:
             drain_timeout = self._config.drain_timeout
-        self._drain_by = anyio.current_time() + drain_timeout
-        self._stopping = True
+        self._drain_by = self._clock.monotonic() + drain_timeout
+        self._stopping.set()
         # A read ends by itself unless the server is silent; then it is cancelled.
-        self._reading.deadline = self._drain_by
+        self._end_of_drain = self._clock.call_later(drain_timeout, self._reading.cancel)
         self._changed.set()
         self._transport.interrupt()
 
     async def _read_loop(self, group: TaskGroup) -> None:
         failures = 0
-        while not self._stopping:
+        while not self._stopping.is_set():
             self._changed.clear()
             free = self._config.max_concurrency - len(self._in_flight)
             if free <= 0 or not len(self._registry):
@@ -187,9 +201,8 @@ class Consumer:
 
     async def _pause(self, seconds: float) -> None:
         """Sleep, but wake up to stop."""
-        end = self._clock.monotonic() + seconds
-        while not self._stopping and (left := end - self._clock.monotonic()) > 0:
-            await self._clock.sleep(min(left, _CHECK_INTERVAL))
+        with move_on_after(self._clock, seconds):
+            await self._stopping.wait()
 
     def _accept(self, entries: Sequence[Received], group: TaskGroup) -> None:
         """Queue entries for the workers, and settle those without a handler to call."""
@@ -211,7 +224,8 @@ class Consumer:
 
     async def _drain(self, group: TaskGroup) -> None:
         """Wait for events in flight; also handle those that only this process can."""
-        with anyio.CancelScope(deadline=self._drain_by):
+        left = max(self._drain_by - self._clock.monotonic(), 0.0)
+        with move_on_after(self._clock, left):
             while self._in_flight or self._transport.backlog:
                 if ON:
                     reach("during_drain")

@@ -10,6 +10,7 @@ from typing import Any, Final, TypeAlias
 
 import anyio
 
+from evmon._clock import Clock, Timer
 from evmon._consumer.cancellation import forget_cancellation
 from evmon._consumer.clean_context import in_context
 from evmon._consumer.work import Work
@@ -32,10 +33,12 @@ class Invoker:
     Args:
         timeout: maximum seconds of a call; None does not limit it.
         max_threads: maximum number of plain functions that run at the same time.
+        clock: source of time.
     """
 
-    def __init__(self, timeout: float | None, max_threads: int) -> None:
+    def __init__(self, timeout: float | None, max_threads: int, clock: Clock) -> None:
         self._timeout = timeout
+        self._clock = clock
         self._context = copy_context()
         self._limiter = anyio.CapacityLimiter(max_threads)
 
@@ -92,15 +95,15 @@ class Invoker:
             return
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - for the type checker
-        loop = asyncio.get_running_loop()
-        timers: list[asyncio.TimerHandle] = []
+        call_later = self._clock.call_later
+        timers: list[Timer] = []
 
         def expire() -> None:
-            late = loop.call_later(STILL_RUNNING, self._log_not_cancelled, called)
-            timers.append(late)
+            report = partial(self._log_not_cancelled, called)
+            timers.append(call_later(STILL_RUNNING, report))
             task.cancel()
 
-        timers.append(loop.call_later(self._timeout, expire))
+        timers.append(call_later(self._timeout, expire))
         try:
             await awaitable
         except asyncio.CancelledError:
@@ -128,8 +131,8 @@ class Invoker:
         # the retry, and threads would pile up; so wait for it, and log that it is late.
         timer = None
         if self._timeout is not None:
-            loop = asyncio.get_running_loop()
-            timer = loop.call_later(self._timeout, self._log_late, called)
+            report = partial(self._log_late, called)
+            timer = self._clock.call_later(self._timeout, report)
         try:
             return await anyio.to_thread.run_sync(
                 call, abandon_on_cancel=True, limiter=self._limiter

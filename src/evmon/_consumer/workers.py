@@ -22,6 +22,7 @@ from evmon._consumer.invoker import Invoker
 from evmon._consumer.work import Call, Work
 from evmon._event_records import about, about_many
 from evmon._failpoints import ON, reach
+from evmon._history import History
 from evmon._retry import Retrier
 from evmon._settings.configs import ConsumerConfig
 from evmon._telemetry.labels import ErrorTypes
@@ -45,6 +46,7 @@ class Workers:
         breaker: circuit breaker that is told the outcome of each call.
         error_types: labels of errors.
         clock: source of time.
+        history: history of a test, to which the calls are added.
     """
 
     def __init__(
@@ -56,6 +58,7 @@ class Workers:
         breaker: Breaker,
         error_types: ErrorTypes,
         clock: Clock,
+        history: History | None = None,
     ) -> None:
         self._limit = config.max_concurrency
         self._in_flight = in_flight
@@ -63,14 +66,21 @@ class Workers:
         self._breaker = breaker
         self._error_types = error_types
         self._clock = clock
+        self._history = history
         self._monotonic = clock.monotonic
-        self._invoker = Invoker(config.handler_timeout, config.max_concurrency)
+        self._invoker = Invoker(config.handler_timeout, config.max_concurrency, clock)
         self._queue: deque[tuple[Work | Sequence[Work], Call, int]] = deque()
         self._running: dict[asyncio.Task[Any], Received] = {}
         self._idle: deque[asyncio.Future[None]] = deque()
         self._started = 0
         self._waking = False
         self._shutting_down = False
+
+    @property
+    def busy(self) -> bool:
+        """Whether a handler is running or about to be called."""
+        idle = sum(not waiting.done() for waiting in self._idle)
+        return bool(self._queue) or self._started > idle
 
     def add(self, works: Sequence[Work], group: TaskGroup) -> None:
         """Queue the calls for events that were just read.
@@ -174,6 +184,8 @@ class Workers:
         if failure is None:
             call.series.succeeded(took)
             self._breaker.succeeded()
+            if self._history is not None:
+                self._history.add_handled(work.event, call.handler.key, attempt + 1)
         else:
             self._record_failure(call, failure, took)
             if self._retry(work, call, attempt, failure, group):
@@ -214,6 +226,8 @@ class Workers:
             call.series.succeeded(took)
             self._breaker.succeeded()
             for work in self._still_in_flight(works):
+                if self._history is not None:
+                    self._history.add_handled(work.event, call.handler.key, 1)
                 work.calls_left -= 1
                 if not work.calls_left:
                     self._finish(work, group)
@@ -228,6 +242,10 @@ class Workers:
             extra=subject.fields,
         )
         for work in works:
+            if self._history is not None:
+                self._history.add_handled(
+                    work.event, call.handler.key, 1, error=failure, delay=0.0
+                )
             self._queue.append((work, call, 0))
         self._wake(group)
 
@@ -280,6 +298,10 @@ class Workers:
         """
         delay = self._retrier.next_delay(call.policy, attempt, error)
         name = call.handler.key
+        if self._history is not None:
+            self._history.add_handled(
+                work.event, name, attempt + 1, error=error, delay=delay
+            )
         if delay is None:
             work.give_up(name, attempt + 1, error)
             self._log_given_up(name, work, attempt + 1, error)

@@ -114,6 +114,11 @@ class Discovery:
         return len(self._queue)
 
     @property
+    def scanning(self) -> bool:
+        """Whether a provider is queued or being scanned; not while all wait for retries."""
+        return not self._queue.is_quiet
+
+    @property
     def expects_more(self) -> bool:
         """Whether a provider that was queued in the last 30 s may still bring handlers."""
         return self._queue.expects_more

@@ -60,6 +60,11 @@ class ProviderQueue:
         return item in self._pending
 
     @property
+    def is_quiet(self) -> bool:
+        """Whether every item has been taken and scanned once."""
+        return self._quiet.is_set()
+
+    @property
     def expects_more(self) -> bool:
         """Whether an item that was queued in the last 30 s may still bring handlers."""
         with self._lock:

@@ -4,12 +4,16 @@ import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from heapq import heappop, heappush
-from typing import Final
+from typing import Any, Final, TypeAlias
 
 from evmon._handlers.handlers import Handler
+from evmon._handlers.published import Published
 from evmon._telemetry.labels import UNKNOWN, label
+from evmon.errors import ConfigError
 
 _MAX_ROUTES: Final = 4096
+MAX_PUBLISHED: Final = 1000
+"""Declarations of published types, each of which may be a label in metrics."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -18,13 +22,15 @@ class Route:
 
     Attributes:
         handlers: handlers that match, in order of registration.
-        label: the type itself if a handler is registered for exactly that, else the
-            most specific matching pattern, else ``_unknown``. Never taken from
-            an event.
+        label: the type itself if a handler is registered for exactly that, or it is
+            declared as published, else the most specific matching pattern, else
+            ``_unknown``. Never taken from an event.
+        check: function that validates data that is published; None if there is none.
     """
 
     handlers: tuple[Handler, ...]
     label: str
+    check: Callable[[Any], Any] | None = None
 
 
 _NO_ROUTE: Final = Route((), UNKNOWN)
@@ -36,13 +42,16 @@ class _Node:
 
     Attributes:
         words: next nodes by word, ``*`` included.
-        exact: handlers whose pattern ends here.
-        deep: handlers whose pattern goes on with ``**``.
+        exact: handlers and declarations whose pattern ends here.
+        deep: handlers and declarations whose pattern goes on with ``**``.
     """
 
     words: dict[str, "_Node"] = field(default_factory=dict)
-    exact: list[tuple[int, Handler]] = field(default_factory=list)
-    deep: list[tuple[int, Handler]] = field(default_factory=list)
+    exact: list["_Entry"] = field(default_factory=list)
+    deep: list["_Entry"] = field(default_factory=list)
+
+
+_Entry: TypeAlias = tuple[int, Handler | Published]
 
 
 class Registry:
@@ -60,6 +69,7 @@ class Registry:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._handlers: dict[int, Handler] = {}
+        self._published: dict[str, Published] = {}
         self._root = _Node()
         self._routes: dict[str, Route] = {}
         self._next = 0
@@ -96,6 +106,34 @@ class Registry:
             self._routes = {}
         self._notify(len(added) - removed)
         return added
+
+    def declare(self, published: Published) -> None:
+        """Declare what is published; again is allowed, with the same model.
+
+        Raises:
+            ConfigError: the pattern is declared with another model, or there are too
+                many declarations.
+        """
+        pattern = published.pattern
+        with self._lock:
+            earlier = self._published.get(pattern)
+            if earlier is not None:
+                if earlier.model == published.model:
+                    return
+                raise ConfigError(
+                    f"publishes({pattern!r}, {published.model!r}): it is declared with"
+                    f" {earlier.model!r}"
+                )
+            if len(self._published) >= MAX_PUBLISHED:
+                raise ConfigError(
+                    f"publishes({pattern!r}): {MAX_PUBLISHED} are declared; declare a"
+                    " pattern, such as 'order.*', for many types"
+                )
+            self._published[pattern] = published
+            _insert(self._root, self._next, published)
+            self._next += 1
+            self._routes = {}
+        self._notify(0)
 
     def observe(self, changed: Callable[[int], None]) -> Callable[[], None]:
         """Call `changed` with the number of handlers, then with each change of it.
@@ -162,9 +200,12 @@ class Registry:
             found = sorted(_walk(self._root, words), key=lambda entry: entry[0])
         if not found:
             return _NO_ROUTE
-        handlers = tuple(handler for _, handler in found)
-        best = min((h.pattern for h in handlers), key=_specificity)
-        return Route(handlers, label(best))
+        entries = [entry for _, entry in found]
+        handlers = tuple(entry for entry in entries if isinstance(entry, Handler))
+        published = [entry for entry in entries if isinstance(entry, Published)]
+        best = min((entry.pattern for entry in entries), key=_specificity)
+        declared = min(published, key=lambda p: _specificity(p.pattern), default=None)
+        return Route(handlers, label(best), declared.check if declared else None)
 
 
 class _Numbers:
@@ -204,15 +245,15 @@ def matches(pattern: str, event_type: str) -> bool:
     return bool(_walk(root, event_type.split(".")))
 
 
-def _insert(root: _Node, key: int, handler: Handler) -> None:
-    *first, last = handler.pattern.split(".")
+def _insert(root: _Node, key: int, entry: Handler | Published) -> None:
+    *first, last = entry.pattern.split(".")
     node = root
     for word in first:
         node = node.words.setdefault(word, _Node())
     if last == "**":
-        node.deep.append((key, handler))
+        node.deep.append((key, entry))
     else:
-        node.words.setdefault(last, _Node()).exact.append((key, handler))
+        node.words.setdefault(last, _Node()).exact.append((key, entry))
 
 
 def _delete(root: _Node, key: int, handler: Handler) -> None:
@@ -231,8 +272,8 @@ def _delete(root: _Node, key: int, handler: Handler) -> None:
         del path[depth - 1].words[words[depth - 1]]
 
 
-def _walk(root: _Node, words: list[str]) -> list[tuple[int, Handler]]:
-    found: list[tuple[int, Handler]] = []
+def _walk(root: _Node, words: list[str]) -> list[_Entry]:
+    found: list[_Entry] = []
     nodes = [root]
     for word in words:
         for node in nodes:

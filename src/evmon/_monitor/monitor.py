@@ -143,7 +143,7 @@ class Monitor:
         next_summary = self._clock.monotonic() + interval
         last = self._samples[-1]
         while True:
-            await self._clock.sleep(self._config.check_interval_seconds)
+            await self._clock.interval(self._config.check_interval_seconds)
             try:
                 self.check()
                 if self._clock.monotonic() >= next_summary:

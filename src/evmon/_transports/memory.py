@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
-from evmon._clock import SYSTEM_CLOCK, Clock
+from evmon._clock import SYSTEM_CLOCK, Clock, Timer
 from evmon._event_records import about_many
 from evmon._telemetry.transport_recorder import (
     TransportRecorder,
@@ -79,7 +79,7 @@ class MemoryTransport:
         self._scheduled: list[tuple[float, int, Received]] = []
         self._pending: dict[str, Received] = {}
         self._wake = asyncio.Event()
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: Timer | None = None
 
     @property
     def pending(self) -> int:
@@ -236,8 +236,7 @@ class MemoryTransport:
             self._timer = None
         if self._scheduled:
             wait = max(self._scheduled[0][0] - self._clock.monotonic(), 0.0)
-            loop = asyncio.get_running_loop()
-            self._timer = loop.call_later(wait, self._wake.set)
+            self._timer = self._clock.call_later(wait, self._wake.set)
 
 
 def _open(options: TransportOptions) -> MemoryTransport:
