@@ -79,6 +79,6 @@ def _completed_runs(text: str) -> int:
         sum(
             value
             for (found, has), value in parse_samples(text).items()
-            if found == name and not dict(has).get("error_type")
+            if found == name and dict(has).get("evmon_outcome") == "success"
         )
     )

@@ -22,6 +22,7 @@ if sys.version_info < (3, 11):
     from exceptiongroup import BaseExceptionGroup
 
 __all__ = [
+    "EXIT_UNFINISHED",
     "BusStateError",
     "ConfigError",
     "DeadLetterReason",
@@ -59,6 +60,11 @@ LossReason = Literal["trimmed", "stopped", "unsent"]
 or published with `publish_nowait` and not accepted by the transport."""
 
 LOSS_REASONS: tuple[LossReason, ...] = get_args(LossReason)
+
+
+EXIT_UNFINISHED: Final = 75
+"""Exit code of a process that `run` or `serve` had to end after the drain timeout, because a
+handler ignored its cancellation or a thread did not return. Its events were released."""
 
 
 class EvmonError(Exception):

@@ -153,6 +153,26 @@ async def test_events_unfinished_at_the_drain_timeout_are_released(
     assert [] == harness.reasons
 
 
+async def test_a_handler_that_cleans_up_has_time_to_do_so(make_harness):
+    cleaned = []
+
+    async def cleans(event):
+        try:
+            await asyncio.sleep(60)
+        finally:
+            await asyncio.sleep(0.05)
+            cleaned.append(event.id)
+
+    harness = make_harness(drain_timeout=0.02)
+    harness.on("a", cleans)
+    async with harness:
+        await harness.send(raw("a"))
+        await eventually(lambda: harness.consumer.in_flight)
+
+    assert ["1"] == cleaned
+    assert 1 == harness.transport.length, "released"
+
+
 async def test_a_failed_read_is_retried_with_backoff(make_harness, measured, caplog):
     harness = make_harness()
     seen = []

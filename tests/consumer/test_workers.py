@@ -95,6 +95,53 @@ async def test_permanent_errors_are_not_retried(make_harness, error, reason):
     assert [reason] == harness.reasons
 
 
+async def test_decisions_of_a_handler_are_no_errors_in_metrics_and_log(
+    make_harness, measured, caplog
+):
+    caplog.set_level("INFO")
+    decisions = iter([RetryLater(0), RetryLater(0), Reject("cancelled\n2026 ERROR")])
+
+    async def decide(event):
+        raise next(decisions)
+
+    harness = make_harness()
+    harness.on("a", decide, RetryPolicy(max_retries=2))
+    async with harness:
+        await harness.send(raw("a", event_id="7"))
+        await harness.until_settled()
+
+    snapshot = measured.snapshot
+    assert 3 == snapshot.distribution(i.PROCESS_DURATION, without=i.ERROR_TYPE).count
+    assert 2 == calls_with(snapshot, "retry_later")
+    assert 1 == calls_with(snapshot, "rejected")
+    assert 0 == measured.total(i.RETRY_ATTEMPTS) + measured.total(i.RETRY_EXHAUSTED)
+    assert 1 == measured.total(i.DEAD_LETTERS, **{i.DEAD_LETTER_REASON: "rejected"})
+    assert [] == [r.message for r in caplog.records if r.levelname == "ERROR"]
+    (rejected,) = [r.message for r in caplog.records if " rejected event" in r.message]
+    assert rejected.endswith("rejected event 7 (a, entry 1): cancelled 2026 ERROR")
+
+
+async def test_a_handler_that_asks_for_more_retries_than_it_has_is_exhausted(
+    make_harness, measured
+):
+    async def later(event):
+        raise RetryLater(0)
+
+    harness = make_harness()
+    harness.on("a", later, RetryPolicy(max_retries=1))
+    async with harness:
+        await harness.send(raw("a"))
+        await harness.until_settled()
+
+    assert ["handler_error"] == harness.reasons
+    assert 2 == calls_with(measured.snapshot, "retry_later")
+    assert 1 == measured.total(i.RETRY_EXHAUSTED, **{i.ERROR_TYPE: "RetryLater"})
+
+
+def calls_with(snapshot, outcome):
+    return snapshot.distribution(i.PROCESS_DURATION, {i.OUTCOME: outcome}).count
+
+
 async def test_long_retry_delays_are_scheduled_by_the_transport(make_harness):
     calls = []
 

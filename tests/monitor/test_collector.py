@@ -1,5 +1,7 @@
 """The derived metrics of the monitor on /metrics."""
 
+from evmon._telemetry import instruments as i
+
 
 def test_derived_metrics_are_exported_with_the_measured_ones(
     monitor, telemetry, lookups, memory
@@ -19,6 +21,16 @@ def test_derived_metrics_are_exported_with_the_measured_ones(
     assert 0 == samples["evmon_threshold_breached", "EvmonMemoryHigh", "critical"]
     assert 150 == samples["evmon_threshold_value", "EvmonMemoryHigh"]
     assert 500 == samples["evmon_threshold_limit", "EvmonMemoryHigh", "critical"]
+
+
+def test_events_that_handlers_rejected_are_no_recent_dead_letters(
+    monitor, telemetry, record
+):
+    record(i.DEAD_LETTERS, 2, **{i.DEAD_LETTER_REASON: "rejected"})
+    record(i.DEAD_LETTERS, 1, **{i.DEAD_LETTER_REASON: "handler_error"})
+
+    samples = {s.name: s.value for f in telemetry.families() for s in f.samples}
+    assert 1 == samples["evmon_dead_letters_recent"]
 
 
 def test_unknown_derived_values_have_no_sample(monitor, telemetry):

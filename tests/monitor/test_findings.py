@@ -81,6 +81,17 @@ def test_a_share_of_failed_handler_calls_above_a_limit_is_a_finding(
     assert expected == alerts(monitor)
 
 
+def test_decisions_of_handlers_are_calls_and_no_failed_calls(monitor, record):
+    for outcome in ("success", "rejected", "retry_later"):
+        record(i.PROCESS_DURATION, 0.01, 30, **{i.OUTCOME: outcome})
+    failed = {i.OUTCOME: "error", i.ERROR_TYPE: "ValueError"}
+    record(i.PROCESS_DURATION, 0.01, 4, **failed)
+
+    assert [] == alerts(monitor)
+    record(i.PROCESS_DURATION, 0.01, 2, **failed)
+    assert [("EvmonHandlerErrorsHigh", "warning")] == alerts(monitor)
+
+
 def test_a_recommendation_has_finding_causes_next_step_and_runbook(monitor, memory):
     memory.resident_mb = 150
     (advice,) = monitor.get_recommendations()

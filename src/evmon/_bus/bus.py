@@ -4,10 +4,12 @@ import asyncio
 import dataclasses
 import os
 import weakref
+from collections.abc import Sequence
 from types import TracebackType
 
 from typing_extensions import Self
 
+from evmon._bus.bounded_exit import Draining
 from evmon._bus.names import claim_names, release_names
 from evmon._bus.publish import PublishMethods
 from evmon._bus.register import RegisterMethods
@@ -209,7 +211,8 @@ class EventBus(PublishMethods, RegisterMethods):
         """Stop reading, wait for running handlers, send what is buffered, and close.
 
         Events still in flight after ``ConsumerConfig.drain_timeout`` seconds are
-        released for redelivery. Further calls wait for the first one to finish.
+        released for redelivery; a handler that cannot be stopped is logged and left
+        behind. Further calls wait for the first one to finish.
 
         Raises:
             Exception: the error that made the bus fail, if it failed.
@@ -267,7 +270,9 @@ class EventBus(PublishMethods, RegisterMethods):
         """Start and block until SIGINT or SIGTERM, then drain and return.
 
         Serves ``/metrics``, by default on ``127.0.0.1:9464``. A second signal ends the
-        process at once. Uses uvloop if it is installed.
+        process at once, and a handler that cannot be stopped ends it with
+        `EXIT_UNFINISHED` a few seconds after the drain timeout. Uses uvloop if it is
+        installed.
 
         Raises:
             BusStateError: not called from the main thread, called on an event loop, or
@@ -284,7 +289,7 @@ class EventBus(PublishMethods, RegisterMethods):
         """
         check_can_run()
         self._serve_metrics()
-        run_until_signal(self)
+        run_until_signal(self, self._draining())
 
     async def serve(self) -> None:
         """Do the same as `run` on the current event loop, for your own main function.
@@ -307,7 +312,7 @@ class EventBus(PublishMethods, RegisterMethods):
             ...         await bus.serve()
         """
         self._serve_metrics()
-        await serve_until_signal(self)
+        await serve_until_signal(self, self._draining())
 
     async def preview(self) -> tuple[tuple[Handler, ...], Discovery]:
         """Run discovery without starting the bus or changing it.
@@ -333,6 +338,12 @@ class EventBus(PublishMethods, RegisterMethods):
         if self._settings.metrics is None:
             metrics = resolve(MetricsConfig(), environment())
             self._settings = dataclasses.replace(self._settings, metrics=metrics)
+
+    def _draining(self) -> Draining:
+        return Draining(self._settings.consumer.drain_timeout, self._unfinished)
+
+    def _unfinished(self) -> Sequence[str]:
+        return [] if self._own_runtime is None else self._own_runtime.unfinished
 
     def _publisher(self) -> Publisher:
         return self._live().publisher

@@ -6,6 +6,7 @@ from collections.abc import Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from typing import Any, Protocol
 
+from evmon._bus.bounded_exit import BOUNDED_EXIT, Draining
 from evmon._bus.signals import SHUTDOWN
 from evmon.errors import BusStateError
 
@@ -41,13 +42,18 @@ def in_event_loop() -> bool:
     return True
 
 
-def run_until_signal(service: Service) -> None:
+def run_until_signal(service: Service, draining: Draining) -> None:
     """Run a service, on uvloop if it is installed.
 
     The first SIGINT or SIGTERM drains it, a second one ends the process at once.
+
+    Args:
+        service: service to run.
+        draining: what its end depends on.
     """
-    # Outside of any `except`, which would become the context of handler errors.
-    _runner()(serve_until_signal(service))
+    with BOUNDED_EXIT.of(Draining(0.0)):
+        # Outside of any `except`, which would become the context of handler errors.
+        _runner()(_serve_and_end(service, draining))
 
 
 def _runner() -> Callable[[Coroutine[Any, Any, None]], None]:
@@ -58,13 +64,25 @@ def _runner() -> Callable[[Coroutine[Any, Any, None]], None]:
     return uvloop.run
 
 
-async def serve_until_signal(service: Service) -> None:
+async def _serve_and_end(service: Service, draining: Draining) -> None:
+    try:
+        await serve_until_signal(service, draining)
+    finally:
+        # The loop waits for all tasks when it is closed, also for those of handlers.
+        BOUNDED_EXIT.begin()
+
+
+async def serve_until_signal(service: Service, draining: Draining = Draining()) -> None:
     """Run a service on the current event loop: start, wait for a signal, drain.
+
+    Args:
+        service: service to run.
+        draining: what its end depends on.
 
     Raises:
         BusStateError: this is not the main thread.
     """
-    with SHUTDOWN.requested() as stop:
+    with BOUNDED_EXIT.of(draining), SHUTDOWN.requested() as stop:
         async with AsyncExitStack() as stack:
             # Handle signals during startup too: it may be waiting for a server.
             await _first(stack.enter_async_context(service), stop.wait())

@@ -37,11 +37,15 @@ from evmon._telemetry.recorders import (
     PublishRecorder,
     RetryRecorder,
 )
+from evmon._threads import Threads
 from evmon._transports import open_transport
 from evmon.errors import BusStateError
 
 if sys.version_info < (3, 11):
     from exceptiongroup import BaseExceptionGroup
+
+CLOSE_WITHIN: Final = 1.0
+"""Seconds to close the metrics endpoint, and to shut down telemetry."""
 
 _CANCELLED: Final = "the bus was cancelled before it was stopped"
 
@@ -118,6 +122,7 @@ class Runtime:
         self.loop: asyncio.AbstractEventLoop
         """The event loop of the bus; set by `start`."""
         self._left_unfinished: bool | None = None
+        self._closing: Threads[str] = Threads()
         self._stop = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -168,6 +173,12 @@ class Runtime:
     def metrics_url(self) -> str | None:
         """URL of ``/metrics``; None if it is not served."""
         return self._endpoint.url
+
+    @property
+    def unfinished(self) -> list[str]:
+        """Names of what runs and may never end; thread-safe."""
+        running = (self.consumer.unfinished, self.discovery.unfinished)
+        return [name for names in (*running, self._closing.running) for name in names]
 
     async def start(self) -> None:
         """Start everything; returns when all queued providers have been scanned once.
@@ -255,8 +266,15 @@ class Runtime:
             self._uncount_handlers()
             self._count_handlers(-len(self._registry))
             self._cache.clear()
-            await anyio.to_thread.run_sync(self._endpoint.stop)
-            await anyio.to_thread.run_sync(self.telemetry.shutdown)
+            await self._close("/metrics", self._endpoint.stop)
+            await self._close("telemetry", self.telemetry.shutdown)
+
+    async def _close(self, name: str, close: Callable[[], None]) -> None:
+        """Close a part that user code may block, such as an observable callback."""
+        with anyio.move_on_after(CLOSE_WITHIN, shield=True) as scope:
+            await self._closing.run(name, close)
+        if scope.cancelled_caught:
+            _log.error("%s is not closed after %g s: left behind", name, CLOSE_WITHIN)
 
     async def _run_parts(self, started: "asyncio.Future[None]") -> None:
         async with anyio.create_task_group() as parts:
@@ -272,7 +290,7 @@ class Runtime:
                 finding = functools.partial(
                     self._run_part, "discovery", self.discovery.run
                 )
-                parts.start_soon(_within, discovering, finding)
+                parts.start_soon(_in_scope, discovering, finding)
                 await self.discovery.wait_until_quiet()
                 self.discovery.end_start()
             consuming = functools.partial(self._run_part, "consumer", self.consumer.run)
@@ -366,7 +384,9 @@ async def _and_then(run: Callable[[], Awaitable[None]], done: asyncio.Event) -> 
     done.set()
 
 
-async def _within(scope: anyio.CancelScope, run: Callable[[], Awaitable[None]]) -> None:
+async def _in_scope(
+    scope: anyio.CancelScope, run: Callable[[], Awaitable[None]]
+) -> None:
     with scope:
         await run()
 

@@ -6,9 +6,11 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import FrameType
 from typing import Any, Final
 
 from evmon._bus import allocations
+from evmon._bus.bounded_exit import BOUNDED_EXIT
 from evmon.errors import BusStateError
 
 SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
@@ -18,7 +20,8 @@ class Shutdown:
     """Passes the first signal to every service; a second one ends the process.
 
     It takes over the signals when the first service enters, and returns them to their
-    earlier handlers when the last one leaves.
+    earlier handlers when the last one leaves. The handlers are not those of an event
+    loop, because a loop that a handler blocks would never call them.
     """
 
     def __init__(self) -> None:
@@ -26,7 +29,7 @@ class Shutdown:
 
     def forget(self) -> None:
         """Forget the services: those of the parent, after a fork."""
-        self._stops: list[asyncio.Event] = []
+        self._stops: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
         self._earlier: dict[signal.Signals, Any] = {}
         self._signalled = False
 
@@ -43,39 +46,38 @@ class Shutdown:
                 " in another one, use async with bus"
             )
         stop = asyncio.Event()
-        loop = asyncio.get_running_loop()
+        entry = asyncio.get_running_loop(), stop
         if not self._stops:
-            self._take_over(loop)
-        self._stops.append(stop)
+            self._take_over()
+        self._stops.append(entry)
         if self._signalled:
             stop.set()
         try:
             yield stop
         finally:
-            self._stops.remove(stop)
+            self._stops.remove(entry)
             if not self._stops:
-                self._give_back(loop)
+                self._give_back()
 
-    def _take_over(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _take_over(self) -> None:
         self._signalled = False
         for number in SIGNALS:
-            self._earlier[number] = signal.getsignal(number)
-            loop.add_signal_handler(number, self._on_signal, number)
+            self._earlier[number] = signal.signal(number, self._on_signal)
         allocations.listen()
 
-    def _give_back(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _give_back(self) -> None:
         allocations.end()
         for number, handler in self._earlier.items():
-            loop.remove_signal_handler(number)
-            if handler is not None:  # it was set by Python code
-                signal.signal(number, handler)
+            # None was set by something else than Python, and cannot be set again.
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
-    def _on_signal(self, number: int) -> None:
+    def _on_signal(self, number: int, _: FrameType | None) -> None:
         if self._signalled:
             os._exit(128 + number)
         self._signalled = True
-        for stop in self._stops:
-            stop.set()
+        BOUNDED_EXIT.begin()
+        for loop, stop in self._stops:
+            loop.call_soon_threadsafe(stop.set)
 
 
 SHUTDOWN: Final = Shutdown()

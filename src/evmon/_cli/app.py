@@ -179,6 +179,9 @@ def run_command(
 ) -> int:
     """Run the bus BUS of module MODULE until SIGINT or SIGTERM.
 
+    Exits with 0 once it has drained, with 75 if a handler did not end within the drain
+    timeout and a few seconds, and with 128 + number of the signal on a second one.
+
     \b
     Examples:
       evmon run shop.app:bus

@@ -57,7 +57,7 @@ DEAD_LETTERS: Final = MonitoredLimit(
     "",
     above=True,
     causes=(
-        "a handler fails permanently, or rejects its events",
+        "a handler fails permanently",
         "no handler is registered for an event type (unknown_type)",
     ),
     next_step="run 'evmon dlq list' to see reasons and errors",

@@ -107,6 +107,11 @@ class Consumer:
         return len(self._in_flight)
 
     @property
+    def unfinished(self) -> list[str]:
+        """Names of the handlers that run, those left behind included; thread-safe."""
+        return self._workers.unfinished
+
+    @property
     def busy(self) -> bool:
         """Whether a handler is running or about to be called."""
         return self._workers.busy
@@ -117,7 +122,7 @@ class Consumer:
         return self._breaker.seconds_to_trial() if self._breaker.is_open else 0.0
 
     async def run(self) -> None:
-        """Handle events until `stop`, then drain."""
+        """Handle events until `stop`, then drain; leave behind what refuses to end."""
         loop = asyncio.get_running_loop()
 
         def handlers_changed(_: int) -> None:
@@ -127,12 +132,14 @@ class Consumer:
         self._transport.watch(self._reclaimed)
         try:
             async with anyio.create_task_group() as group:
+                group.start_soon(self._workers.raise_failure)
                 try:
                     with self._reading:
                         await self._read_loop(group)
                     await self._drain(group)
                 finally:
-                    self._workers.shut_down()
+                    with anyio.CancelScope(shield=True):
+                        await self._workers.shut_down()
                     group.cancel_scope.cancel()
         finally:
             unobserve()

@@ -5,10 +5,7 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from contextvars import Context, copy_context
 from functools import partial
-from math import inf
 from typing import Any, Final, TypeAlias
-
-import anyio
 
 from evmon._clock import Clock, Timer
 from evmon._consumer.cancellation import forget_cancellation
@@ -17,6 +14,7 @@ from evmon._consumer.work import Work
 from evmon._event_records import Subject, about, about_many
 from evmon._events import FIRST_DELIVERY, Delivery
 from evmon._handlers.handlers import Handler
+from evmon._threads import Threads
 
 _log = logging.getLogger("evmon.consumer")
 
@@ -40,7 +38,17 @@ class Invoker:
         self._timeout = timeout
         self._clock = clock
         self._context = copy_context()
-        self._limiter = anyio.CapacityLimiter(max_threads)
+        self._threads: Threads[Called] = Threads(max_threads)
+        self._shutting_down = False
+
+    @property
+    def in_threads(self) -> list[Called]:
+        """The calls whose threads have not returned; thread-safe."""
+        return self._threads.running
+
+    def shut_down(self) -> None:
+        """From now on a cancellation is meant for the worker, not its handler."""
+        self._shutting_down = True
 
     def call(self, handler: Handler, work: Work, attempt: int) -> Awaitable[Any]:
         """Call a handler with one event.
@@ -107,7 +115,7 @@ class Invoker:
         try:
             await awaitable
         except asyncio.CancelledError:
-            if len(timers) == 1 or anyio.current_effective_deadline() == -inf:
+            if len(timers) == 1 or self._shutting_down:
                 raise
             forget_cancellation(task)
             raise TimeoutError(
@@ -118,7 +126,7 @@ class Invoker:
                 timer.cancel()
 
     def _log_not_cancelled(self, called: Called) -> None:
-        subject = _subject(*called)
+        subject = subject_of(*called)
         _log.error(
             "handler %s goes on after its cancellation (handler_timeout, %g s) on %s:"
             " let CancelledError pass",
@@ -134,15 +142,13 @@ class Invoker:
             report = partial(self._log_late, called)
             timer = self._clock.call_later(self._timeout, report)
         try:
-            return await anyio.to_thread.run_sync(
-                call, abandon_on_cancel=True, limiter=self._limiter
-            )
+            return await self._threads.run(called, call)
         finally:
             if timer is not None:
                 timer.cancel()
 
     def _log_late(self, called: Called) -> None:
-        subject = _subject(*called)
+        subject = subject_of(*called)
         _log.warning(
             "handler %s has been running in a thread for more than %g s"
             " (handler_timeout) on %s: a thread cannot be cancelled; make it a coroutine"
@@ -152,9 +158,10 @@ class Invoker:
         )
 
 
-def _subject(
+def subject_of(
     handler: Handler, called_with: Work | Sequence[Work], attempt: int
 ) -> Subject:
+    """What a log record about a call is about."""
     if isinstance(called_with, Work):
         return about(called_with.received, handler=handler.key, attempt=attempt + 1)
     received = [work.received for work in called_with]

@@ -4,10 +4,8 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Sequence
-from math import inf
 from typing import Any, Final
 
-import anyio
 from anyio.abc import TaskGroup
 
 from evmon._clock import Clock
@@ -18,7 +16,8 @@ from evmon._consumer.cancellation import (
     has_pending_cancellation,
 )
 from evmon._consumer.in_flight import InFlight
-from evmon._consumer.invoker import Invoker
+from evmon._consumer.invoker import Called, Invoker, subject_of
+from evmon._consumer.tasks import Tasks
 from evmon._consumer.work import Call, Work
 from evmon._event_records import about, about_many
 from evmon._failpoints import ON, reach
@@ -32,6 +31,9 @@ from evmon.errors import InvalidEventError, Reject, RetryLater, decisive_error
 
 IN_PROCESS_DELAY: Final = 1.0
 """Longest retry delay in seconds kept in the process, not on the transport."""
+
+_GOES_ON: Final = "goes on after its cancellation (let CancelledError pass)"
+_IN_THREAD: Final = "still runs in a thread, which cannot be cancelled"
 
 _log = logging.getLogger("evmon.consumer")
 
@@ -70,7 +72,8 @@ class Workers:
         self._monotonic = clock.monotonic
         self._invoker = Invoker(config.handler_timeout, config.max_concurrency, clock)
         self._queue: deque[tuple[Work | Sequence[Work], Call, int]] = deque()
-        self._running: dict[asyncio.Task[Any], Received] = {}
+        self._running: dict[asyncio.Task[Any], Called] = {}
+        self._tasks = Tasks()
         self._idle: deque[asyncio.Future[None]] = deque()
         self._started = 0
         self._waking = False
@@ -100,20 +103,41 @@ class Workers:
 
     def cancel(self, received: Received) -> None:
         """Cancel the running handlers of an entry."""
-        for task, running in self._running.items():
-            if running is received:
+        for task, (_, work, _) in self._running.items():
+            if isinstance(work, Work) and work.received is received:
                 task.cancel()
 
-    def shut_down(self) -> None:
-        """From now on a cancellation is meant for the worker, not its handler."""
+    @property
+    def unfinished(self) -> list[str]:
+        """Names of the handlers that run, those left behind included; thread-safe."""
+        called = [*list(self._running.values()), *self._invoker.in_threads]
+        return list(dict.fromkeys(handler.key for handler, _, _ in called))
+
+    async def raise_failure(self) -> None:
+        """Wait for a worker to fail, and raise its error."""
+        await self._tasks.raise_failure()
+
+    async def shut_down(self) -> None:
+        """Cancel the running handlers; those that go on are logged and left behind."""
         self._shutting_down = True
+        self._invoker.shut_down()
+        await self._tasks.end()
+        left = [(called, _GOES_ON) for called in self._running.values()]
+        left += [(called, _IN_THREAD) for called in self._invoker.in_threads]
+        for called, why in left:
+            subject = subject_of(*called)
+            _log.error(
+                "handler %s %s: it is left behind, and %s is released",
+                *(called[0].key, why, subject),
+                extra=subject.fields,
+            )
 
     def _wake(self, group: TaskGroup) -> None:
         """Wake or start one worker; it wakes the next one if calls are left.
 
         Only one is being woken at a time, so handlers that never wait share a worker.
         """
-        if not self._queue or self._waking:
+        if not self._queue or self._waking or self._shutting_down:
             return
         while self._idle:
             waiting = self._idle.popleft()
@@ -124,13 +148,13 @@ class Workers:
         if self._started < self._limit:
             self._started += 1
             self._waking = True
-            group.start_soon(self._work, group)
+            self._tasks.start(self._work(group))
 
     async def _work(self, group: TaskGroup) -> None:
         loop = asyncio.get_running_loop()
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - for the type checker
-        while True:
+        while not self._shutting_down:
             self._waking = False
             await self._handle_queued(group, task)
             self._in_flight.update_gauge()
@@ -139,21 +163,21 @@ class Workers:
             try:
                 await waiting
             except asyncio.CancelledError:
-                if self._must_end():
+                if self._shutting_down:
                     raise
                 forget_cancellation(task)
                 _log.warning("something cancelled an idle worker: it goes on")
 
     async def _handle_queued(self, group: TaskGroup, task: "asyncio.Task[Any]") -> None:
         # Not in `_work`: an idle worker would keep the handler that it called last.
-        while self._queue:
+        while self._queue and not self._shutting_down:
             work, call, attempt = self._queue.popleft()
             if self._queue:
                 self._wake(group)
             if isinstance(work, Work):
                 await self._handle(work, call, attempt, group, task)
             else:
-                await self._handle_many(work, call, group)
+                await self._handle_many(work, call, group, task)
 
     async def _handle(
         self,
@@ -168,7 +192,7 @@ class Workers:
             return
         started = self._monotonic()
         failure: Exception | None = None
-        self._running[task] = work.received
+        self._running[task] = call.handler, work, attempt
         try:
             await self._invoker.call(call.handler, work, attempt)
         except BaseException as error:  # noqa: BLE001 - handlers are user code
@@ -206,7 +230,11 @@ class Workers:
             group.start_soon(self._in_flight.settle, settlement)
 
     async def _handle_many(
-        self, works: Sequence[Work], call: Call, group: TaskGroup
+        self,
+        works: Sequence[Work],
+        call: Call,
+        group: TaskGroup,
+        task: "asyncio.Task[Any]",
     ) -> None:
         """Call a handler once with many events; if it fails, queue each one alone."""
         works = self._still_in_flight(works)
@@ -214,10 +242,13 @@ class Workers:
             return
         started = self._monotonic()
         failure: Exception | None = None
+        self._running[task] = call.handler, works, 0
         try:
             await self._invoker.call_many(call.handler, works)
         except BaseException as error:  # noqa: BLE001 - handlers are user code
             failure = self._failure_of(error)
+        finally:
+            del self._running[task]
         await self._absorb_stray_cancellation()
         if ON:
             reach("after_handler")
@@ -232,13 +263,12 @@ class Workers:
                 if not work.calls_left:
                     self._finish(work, group)
             return
-        error_type = self._error_types.of(failure)
-        call.series.failed(took, error_type)
+        call.series.raised(took, failure)
         name, received = call.handler.key, [work.received for work in works]
         subject = about_many(len(works), received, handler=name, attempt=1)
         _log.warning(
             "handler %s failed on a batch of %s, retrying each alone: %s: %s",
-            *(name, subject, error_type, one_line(failure)),
+            *(name, subject, self._error_types.of(failure), one_line(failure)),
             extra=subject.fields,
         )
         for work in works:
@@ -255,19 +285,15 @@ class Workers:
     async def _absorb_stray_cancellation(self) -> None:
         """Forget that a handler cancelled its task, before the next await fails."""
         task = asyncio.current_task()
-        if task and has_pending_cancellation(task) and not self._must_end():
+        if task and has_pending_cancellation(task) and not self._shutting_down:
             await absorb_cancellation(task)
-
-    def _must_end(self) -> bool:
-        """Whether a cancellation is meant for the worker."""
-        return self._shutting_down or anyio.current_effective_deadline() == -inf
 
     def _failure_of(self, error: BaseException) -> Exception:
         """The failure of a handler; re-raises what was meant for the worker."""
         if isinstance(error, Exception):
             return error
         if isinstance(error, asyncio.CancelledError):
-            if self._must_end():
+            if self._shutting_down:
                 raise error
             task = asyncio.current_task()
             assert task is not None  # noqa: S101 - for the type checker
@@ -281,7 +307,7 @@ class Workers:
         return failure
 
     def _record_failure(self, call: Call, error: Exception, took: float) -> None:
-        call.series.failed(took, self._error_types.of(error))
+        call.series.raised(took, error)
         decisive = decisive_error(error)
         if isinstance(decisive, (Reject, InvalidEventError)):
             self._breaker.succeeded()  # the event is at fault, not the handler
@@ -334,13 +360,20 @@ class Workers:
         self, name: str, work: Work, attempt: int, error: Exception
     ) -> None:
         subject = about(work.received, handler=name, attempt=attempt)
+        if isinstance(decisive := decisive_error(error), Reject):
+            _log.info(
+                "handler %s rejected %s: %s",
+                *(name, subject, one_line(decisive)),
+                extra=subject.fields,
+            )
+            return
         # A tuple, because `logging` asks whether an exception is true.
         details = (type(error), error, error.__traceback__)
         _log.error(
             "handler %s gave up on %s, attempt %d: %s: %s",
             *(name, subject, attempt),
             *(self._error_types.of(error), one_line(error)),
-            exc_info=None if isinstance(decisive_error(error), Reject) else details,
+            exc_info=details,
             extra=subject.fields,
         )
 

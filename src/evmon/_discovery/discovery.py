@@ -33,6 +33,7 @@ from evmon._settings.configs import DiscoveryConfig
 from evmon._settings.retry_policy import RetryPolicy
 from evmon._telemetry.recorders import DiscoveryRecorder
 from evmon._text import one_line
+from evmon._threads import Threads
 from evmon._user_code import definition_line, user_line
 from evmon.errors import ConfigError, DiscoveryError
 
@@ -92,6 +93,7 @@ class Discovery:
         self._clock = clock
         self._slow_after = slow_after
         self._queue = ProviderQueue(recorder, clock)
+        self._threads: Threads[str] = Threads()
         self._registrations: dict[int, _Registration] = {}
         self._failures = Failures(strict=config.strict)
 
@@ -107,6 +109,11 @@ class Discovery:
     def problem(self) -> str:
         """Names the providers of the start that are missing; empty if there are none."""
         return self._failures.problem
+
+    @property
+    def unfinished(self) -> list[str]:
+        """Names of providers whose import or constructor has not returned; thread-safe."""
+        return self._threads.running
 
     @property
     def pending(self) -> int:
@@ -270,7 +277,7 @@ class Discovery:
     async def _import(self, item: Item) -> ModuleType:
         name = item.subject
         # An import runs arbitrary code and may be slow, so not on the event loop.
-        module = await in_thread(importlib.import_module, name)
+        module = await in_thread(self._threads, importlib.import_module, name)
         for info in pkgutil.iter_modules(getattr(module, "__path__", ()), f"{name}."):
             if not info.name.endswith(".__main__"):
                 self._queue.put(
@@ -299,7 +306,7 @@ class Discovery:
         specs = self._cache.get_or_scan(provider, scan)
         target = provider
         if isinstance(provider, type) and needs_instance(provider, specs):
-            target = await in_thread(instantiate, provider)
+            target = await in_thread(self._threads, instantiate, provider)
         bound = [_bind(target, spec, provider) for spec in specs]
         handlers = [result for result in bound if isinstance(result, Handler)]
         return handlers, [result for result in bound if isinstance(result, Fault)]

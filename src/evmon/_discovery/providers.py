@@ -5,16 +5,22 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any, TypeVar
 
-import anyio
-
 from evmon._handlers.handlers import HandlerSpec
+from evmon._threads import Threads
 from evmon.errors import DiscoveryError
 
 T = TypeVar("T")
 
 
-async def in_thread(function: Callable[..., T], *args: Any) -> T:
+async def in_thread(
+    threads: Threads[str], function: Callable[[Any], T], subject: Any
+) -> T:
     """Run user code in a thread, as it may be slow; a stop does not wait for it.
+
+    Args:
+        threads: threads to run it in.
+        function: function that imports or instantiates the subject.
+        subject: name of a module, or a class.
 
     Raises:
         DiscoveryError: the function raised something like SystemExit, as an imported script may.
@@ -22,13 +28,14 @@ async def in_thread(function: Callable[..., T], *args: Any) -> T:
 
     def call() -> T:
         try:
-            return function(*args)
+            return function(subject)
         except Exception:
             raise
         except BaseException as error:
             raise DiscoveryError(f"it raised {error!r:.200}") from error
 
-    return await anyio.to_thread.run_sync(call, abandon_on_cancel=True)
+    name = subject if isinstance(subject, str) else describe(subject)
+    return await threads.run(name, call)
 
 
 def needs_instance(provider: type, specs: tuple[HandlerSpec, ...]) -> bool:

@@ -37,7 +37,7 @@ def derived_families(
     )
     yield _gauge(
         "evmon_dead_letters_recent",
-        "Dead letters in the last window.",
+        "Dead letters in the last window, without those that handlers rejected.",
         "",
         window.dead_letters,
     )

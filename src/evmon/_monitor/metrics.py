@@ -154,7 +154,9 @@ class Totals:
             hits=snapshot.total(i.CACHE_LOOKUPS, {i.CACHE_RESULT: "hit"}),
             misses=snapshot.total(i.CACHE_LOOKUPS, {i.CACHE_RESULT: "miss"}),
             retries=snapshot.total(i.RETRY_ATTEMPTS),
-            dead_letters=snapshot.total(i.DEAD_LETTERS),
+            # What a handler rejects by design is no problem of the service.
+            dead_letters=snapshot.total(i.DEAD_LETTERS)
+            - snapshot.total(i.DEAD_LETTERS, {i.DEAD_LETTER_REASON: "rejected"}),
             batches=snapshot.distribution(i.DISCOVERY_BATCH_DURATION),
             events=snapshot.total(i.CONSUMED_MESSAGES),
             handling=handling,

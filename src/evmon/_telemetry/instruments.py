@@ -24,6 +24,7 @@ DESTINATION = messaging_attributes.MESSAGING_DESTINATION_NAME
 GROUP = messaging_attributes.MESSAGING_CONSUMER_GROUP_NAME
 EVENT_TYPE = "evmon.event.type"
 HANDLER = "evmon.handler.name"
+OUTCOME = "evmon.outcome"
 DISCOVERY_OUTCOME = "evmon.discovery.outcome"
 CACHE_RESULT = "evmon.cache.result"
 EVICTION_REASON = "evmon.cache.eviction.reason"
@@ -117,14 +118,15 @@ RETRY_ATTEMPTS = Instrument(
     "evmon.retry.attempts",
     Kind.COUNTER,
     "{attempt}",
-    "Retries scheduled after a failure.",
+    "Retries scheduled after a failure; not those that a handler asks for.",
     (RETRY_COMPONENT, ERROR_TYPE),
 )
 RETRY_EXHAUSTED = Instrument(
     "evmon.retry.exhausted",
     Kind.COUNTER,
     "{operation}",
-    "Operations that failed for good: no retry was left, or the error is permanent.",
+    "Operations that failed for good: no retry was left, or the error is permanent;"
+    " not the events that a handler rejects.",
     (RETRY_COMPONENT, ERROR_TYPE),
 )
 RETRY_DELAY = Instrument(
@@ -161,8 +163,8 @@ PROCESS_DURATION = Instrument(
     messaging_metrics.MESSAGING_PROCESS_DURATION,
     Kind.HISTOGRAM,
     "s",
-    "Duration of a handler call; error.type is set if it failed.",
-    (SYSTEM, OPERATION, DESTINATION, GROUP, EVENT_TYPE, HANDLER, ERROR_TYPE),
+    "Duration of a handler call, by outcome; error.type is set if it failed.",
+    (SYSTEM, OPERATION, DESTINATION, GROUP, EVENT_TYPE, HANDLER, OUTCOME, ERROR_TYPE),
     MESSAGING_BOUNDARIES,
 )
 EVENTS_IN_FLIGHT = Instrument(

@@ -130,6 +130,13 @@ class Telemetry:
             record()
 
 
+def flush_application_metrics(seconds: float) -> None:
+    """Export what the application's global `MeterProvider` has, before a hard exit."""
+    provider = metrics.get_meter_provider()
+    if isinstance(provider, MeterProvider):
+        provider.force_flush(timeout_millis=seconds * 1000)
+
+
 class _Derived(Collector):
     """A collector of families that are computed at collection."""
 

@@ -4,17 +4,24 @@ Attributes are built when a recorder is made, never per event. Recording never r
 """
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Literal, get_args
 
 from evmon._telemetry import instruments as i
 from evmon._telemetry.instrument import Instrument
 from evmon._telemetry.labels import UNKNOWN, ErrorTypes, label
 from evmon._telemetry.meter import Meter, Record
-from evmon.errors import DEAD_LETTER_REASONS, DeadLetterReason
+from evmon.errors import (
+    DEAD_LETTER_REASONS,
+    DeadLetterReason,
+    Reject,
+    RetryLater,
+    decisive_error,
+)
 
 Outcome = Literal["registered", "empty", "failed"]
 EvictionReason = Literal["expired", "collected", "invalidated"]
 Component = Literal["discovery", "publish", "handler"]
+CallOutcome = Literal["success", "error", "rejected", "retry_later"]
 
 
 class CacheRecorder:
@@ -93,12 +100,14 @@ class RetryRecorder:
 
     def retrying(self, error: BaseException, delay_seconds: float) -> None:
         """A retry was scheduled."""
-        self._attempts(self._error_types.of(error))(1)
+        if not isinstance(decisive_error(error), RetryLater):
+            self._attempts(self._error_types.of(error))(1)
         self._delay(delay_seconds)
 
     def exhausted(self, error: BaseException) -> None:
-        """The operation failed for good."""
-        self._exhausted(self._error_types.of(error))(1)
+        """The operation failed for good, unless a handler decided that by `Reject`."""
+        if not isinstance(decisive_error(error), Reject):
+            self._exhausted(self._error_types.of(error))(1)
 
 
 class PublishRecorder:
@@ -146,17 +155,39 @@ class PublishRecorder:
 
 
 class HandlerSeries:
-    """The series of one handler, bound when it is registered."""
+    """The series of one handler; that of success is bound when it is registered.
 
-    __slots__ = ("_failed", "succeeded")
+    A handler that raises `Reject` or `RetryLater` has decided, not failed: such calls
+    have an outcome and no ``error.type``.
+    """
 
-    def __init__(self, succeeded: Record, failed: "_ByError") -> None:
-        self.succeeded = succeeded
-        self._failed = failed
+    __slots__ = ("_by_outcome", "_error_types", "succeeded")
 
-    def failed(self, seconds: float, error_type: str) -> None:
-        """A call of the handler failed."""
-        self._failed(error_type)(seconds)
+    def __init__(
+        self, meter: Meter, attributes: Mapping[str, str], error_types: ErrorTypes
+    ) -> None:
+        outcomes: tuple[CallOutcome, ...] = get_args(CallOutcome)
+        self._by_outcome: dict[CallOutcome, _ByError] = {
+            outcome: _ByError(
+                meter,
+                i.PROCESS_DURATION,
+                {**attributes, i.OUTCOME: outcome},
+                zero=outcome == "success",
+            )
+            for outcome in outcomes
+        }
+        self._error_types = error_types
+        self.succeeded = self._by_outcome["success"]("")
+
+    def raised(self, seconds: float, error: BaseException) -> None:
+        """A call of the handler raised an error."""
+        decisive = decisive_error(error)
+        if isinstance(decisive, Reject):
+            self._by_outcome["rejected"]("")(seconds)
+        elif isinstance(decisive, RetryLater):
+            self._by_outcome["retry_later"]("")(seconds)
+        else:
+            self._by_outcome["error"](self._error_types.of(error))(seconds)
 
 
 class ConsumeRecorder:
@@ -207,8 +238,7 @@ class ConsumeRecorder:
                 i.HANDLER: label(name),
             }
             series = self._handlers[key] = HandlerSeries(
-                self._meter.bind(i.PROCESS_DURATION, attributes),
-                _ByError(self._meter, i.PROCESS_DURATION, attributes, zero=False),
+                self._meter, attributes, self.error_types
             )
         return series
 
