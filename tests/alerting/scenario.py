@@ -7,6 +7,8 @@ from evmon._alerting.rules_file import RuleOptions, rules
 
 CALLS = "messaging_process_duration_seconds_count"
 
+GROUPS = ("evmon.rules", "evmon.alerts")
+
 LIMITS = Thresholds(
     window_seconds=300,
     cache_hit_rate_warning_percent=50,
@@ -25,7 +27,7 @@ LIMITS = Thresholds(
 """The numbers in the tests fit these limits, whatever the defaults are."""
 
 
-def check(folder, series, alert, expected, *, labels=(), interval="1m"):
+def check(folder, series, alert, expected, *, labels=(), interval="1m", order=GROUPS):
     """Check how many alerts of a name fire after each number of minutes.
 
     Args:
@@ -36,6 +38,7 @@ def check(folder, series, alert, expected, *, labels=(), interval="1m"):
         expected: number of firing alerts after each number of minutes.
         labels: labels that separate services with the same job name.
         interval: time between two values.
+        order: order in which the groups of rules are evaluated.
     """
     every = promtool.load(rules(LIMITS, RuleOptions(labels=labels)))
     only = promtool.dump(promtool.only_alert(every, alert))
@@ -58,7 +61,7 @@ def check(folder, series, alert, expected, *, labels=(), interval="1m"):
     }
     tests = {
         "rule_files": ["rules.yaml"],
-        "group_eval_order": ["evmon.rules", "evmon.alerts"],
+        "group_eval_order": list(order),
         "tests": [test],
     }
     (folder / "tests.yaml").write_text(promtool.dump(tests), "utf-8")

@@ -1,50 +1,58 @@
 """Counts in the window: exact, also at 60 s, before the first scrape and in short lives."""
 
 import pytest
-from tests.alerting.scenario import CALLS, every_minute, lives
+from tests.alerting.scenario import CALLS, GROUPS, every_minute, lives
 
 OF = 'instance="a",evmon_handler_name="h",error_type='
 IN_FLIGHT = 'evmon_events_in_flight{instance="a"}'
 OLD = {'evmon_uptime_seconds{instance="a"}': "9000+60x60"}
 
 
-def test_18_calls_are_fewer_than_20_at_60_s(check):
-    series = {
-        f'{CALLS}{{{OF}""}}': "0x9 6 12 17x40",
-        f'{CALLS}{{{OF}"X"}}': "0x9 1x42",
-        IN_FLIGHT: "0x60",
-        **OLD,
+def at_60_s(values):
+    """Return steps of 15 s in which a scrape comes 15 s after an evaluation."""
+    return " ".join(f"_ {value} _ _" for value in values)
+
+
+def of_calls(succeeded, failed):
+    """Return the series of an old process whose calls are scraped each 60 s."""
+    return {
+        f'{CALLS}{{{OF}""}}': at_60_s(succeeded),
+        f'{CALLS}{{{OF}"X"}}': at_60_s(failed),
+        IN_FLIGHT: at_60_s([0] * 40),
+        'evmon_uptime_seconds{instance="a"}': at_60_s(range(9000, 11400, 60)),
     }
-    check(series, "EvmonHandlerErrorsHigh", dict.fromkeys(range(9, 30), 0))
+
+
+def test_18_calls_are_fewer_than_20_at_60_s(check):
+    """A minute after the other, six calls; one of them fails."""
+    series = of_calls([0] * 10 + [5, 11] + [17] * 28, [0] * 10 + [1] * 30)
+    expected = every_minute(9, 38, 0)
+    for order in (GROUPS, GROUPS[::-1]):
+        check(series, "EvmonHandlerErrorsHigh", expected, interval="15s", order=order)
 
 
 def test_20_calls_are_enough_at_60_s(check):
-    series = {
-        f'{CALLS}{{{OF}""}}': "0x9 6 12 16x40",
-        f'{CALLS}{{{OF}"X"}}': "0x9 4x42",
-        IN_FLIGHT: "0x60",
-        **OLD,
-    }
-    check(series, "EvmonHandlerErrorsHigh", {14: 1})
+    series = of_calls([0] * 10 + [3, 9] + [16] * 28, [0] * 10 + [4] * 30)
+    check(series, "EvmonHandlerErrorsHigh", {15: 1}, interval="15s")
 
 
-@pytest.mark.parametrize(("interval", "scale"), [("15s", 4), ("1m", 1)])
+@pytest.mark.parametrize("at", ["15s", "60s"])
 @pytest.mark.parametrize(("retries", "count"), [(10, 0), (11, 1), (13, 1)])
-def test_steady_retries_are_compared_exactly_with_the_limit(
-    check, interval, scale, retries, count
-):
+def test_steady_retries_are_compared_exactly_with_the_limit(check, at, retries, count):
     """So many retries in each five minutes, evenly spread."""
-    values = " ".join(str(step * retries // (5 * scale)) for step in range(40 * scale))
-    step = 60 // scale
+    steps = 160 if at == "15s" else 40
+    totals = [step * retries * 8 // steps for step in range(steps)]
+    uptimes = range(9000, 9000 + 2400, 2400 // steps)
+    show = at_60_s if at == "60s" else lambda values: " ".join(map(str, values))
     series = {
-        'evmon_retry_attempts_total{instance="a",error_type="X"}': values,
-        'evmon_uptime_seconds{instance="a"}': f"9000+{step}x{40 * scale}",
+        'evmon_retry_attempts_total{instance="a",error_type="X"}': show(totals),
+        'evmon_uptime_seconds{instance="a"}': show(uptimes),
     }
-    expected = dict.fromkeys(range(15, 35), count)
-    check(series, "EvmonRetriesHigh", expected, interval=interval)
+    expected = every_minute(16, 35, count)
+    for order in (GROUPS, GROUPS[::-1]):
+        check(series, "EvmonRetriesHigh", expected, interval="15s", order=order)
 
 
-@pytest.mark.parametrize("seconds", [15, 60])
 def test_calls_before_the_first_scrape_count(check, seconds):
     minutes = 60 // seconds
     series = {
@@ -147,12 +155,14 @@ HITS = 'evmon_cache_lookups_total{instance="a",evmon_cache_result="hit"}'
 MISSES = 'evmon_cache_lookups_total{instance="a",evmon_cache_result="miss"}'
 
 
-@pytest.mark.parametrize(("interval", "steps"), [("15s", 20), ("1m", 5)])
-def test_cache_misses_in_bursts_each_five_minutes_raise_alerts(check, interval, steps):
-    values = " ".join(f"{40 * burst}x{steps - 1}" for burst in range(12))
-    series = {HITS: f"0x{12 * steps}", MISSES: values}
+@pytest.mark.parametrize("at", ["15s", "60s"])
+def test_cache_misses_in_bursts_each_five_minutes_raise_alerts(check, at):
+    steps = 20 if at == "15s" else 5
+    totals = [40 * (step // steps) for step in range(12 * steps)]
+    show = at_60_s if at == "60s" else lambda values: " ".join(map(str, values))
+    series = {HITS: show([0] * len(totals)), MISSES: show(totals)}
     expected = every_minute(18, 55, 2)
-    check(series, "EvmonCacheHitRateLow", expected, interval=interval)
+    check(series, "EvmonCacheHitRateLow", expected, interval="15s")
 
 
 @pytest.mark.parametrize(("interval", "steps"), [("15s", 4), ("1m", 1)])

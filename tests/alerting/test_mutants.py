@@ -23,6 +23,7 @@ LIMITS = Thresholds(
 HIT_RATIO = windowed(recording.HIT_RATIO, LIMITS)
 CALLS = windowed(recording.CALLS_INCREASE, LIMITS)
 FAILED = windowed(recording.FAILED_INCREASE, LIMITS)
+RETRIES = windowed(recording.RETRIES_INCREASE, LIMITS)
 BATCHES = windowed(recording.BATCHES_INCREASE, LIMITS)
 BATCH_SECONDS = windowed(recording.BATCH_SECONDS_INCREASE, LIMITS)
 BATCH_P95 = windowed(recording.BATCH_P95, LIMITS)
@@ -117,9 +118,9 @@ MUTANTS = [
     (CACHE, rf">= {LIMITS.cache_min_lookups}", ">= 11", CACHE),
     (ERRORS, rf">= {LIMITS.handler_errors_min_calls}", ">= 11", ERRORS),
     (BATCH_P95_HIGH, rf">= {LIMITS.batch_p95_min_runs}", ">= 11", BATCH_P95_HIGH),
-    ("EvmonRetriesHigh", *ANY_AGE, "EvmonRetriesHigh"),
-    ("EvmonRetriesHigh", r".* and on .*\nor ", "", "EvmonRetriesHigh"),
-    ("EvmonRetriesHigh", r"last_over_time", "1.1 * last_over_time", "EvmonRetriesHigh"),
+    (RETRIES, *ANY_AGE, "EvmonRetriesHigh"),
+    (RETRIES, r".* and on .*\nor ", "", "EvmonRetriesHigh"),
+    (RETRIES, r"last_over_time", "1.1 * last_over_time", "EvmonRetriesHigh"),
     ("EvmonRetriesExhausted", *ANY_AGE, "EvmonRetriesExhausted"),
     ("EvmonDeadLettersGrowing", r"{.*?}", "", "EvmonDeadLettersGrowing"),
     ("EvmonUnknownEventTypes", r"{.*?}", "", "EvmonUnknownEventTypes"),

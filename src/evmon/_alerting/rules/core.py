@@ -1,6 +1,6 @@
 """Alerts on cache, memory and discovery."""
 
-from evmon._alerting.promql import PER_BUS, PER_TARGET, by, on, series
+from evmon._alerting.promql import PER_BUS, PER_TARGET, by, duration, on, series
 from evmon._alerting.rules import recording
 from evmon._alerting.rules.alert import Alert, Severity
 from evmon._alerting.rules.recording import windowed
@@ -28,10 +28,10 @@ def core_alerts(limits: Thresholds) -> tuple[Alert, ...]:
 
 
 def _cache_hit_rate_low(limits: Thresholds, severity: Severity, limit: float) -> Alert:
-    ratio, lookups = (
-        last_value(windowed(recorded, limits))
-        for recorded in (recording.HIT_RATIO, recording.LOOKUPS_INCREASE)
-    )
+    ratio = last_value(windowed(recording.HIT_RATIO, limits))
+    counted = windowed(recording.LOOKUPS_INCREASE, limits)
+    # Between two bursts the number of lookups is 0, while the ratio has no sample.
+    lookups = f"max_over_time({counted}[{duration(CARRY_SECONDS)}])"
     return Alert(
         name=CACHE_HIT_RATE.alert,
         severity=severity,

@@ -3,11 +3,7 @@
 from evmon._alerting.promql import PER_SERVICE, by, duration, number, on, series
 from evmon._alerting.rules import recording
 from evmon._alerting.rules.alert import Alert, Severity
-from evmon._alerting.rules.counting import (
-    count_hold_seconds,
-    recorded_count_in_window,
-    recorded_count_of_a_life,
-)
+from evmon._alerting.rules.counting import count_hold_seconds, recorded_count_in_window
 from evmon._alerting.rules.recording import windowed
 from evmon._monitor.findings import HANDLER_ERRORS, RETRIES
 from evmon._settings.thresholds import Thresholds
@@ -31,7 +27,7 @@ def _retries_high(limits: Thresholds) -> Alert:
         name=RETRIES.alert,
         severity="warning",
         metric=i.RETRY_ATTEMPTS,
-        expr=recorded_count_of_a_life(recording.RETRIES, limits),
+        expr=windowed(recording.RETRIES_INCREASE, limits),
         limit=limits.retries_warning,
         hold_seconds=count_hold_seconds(limits),
         summary="{{ $labels.instance }} of {{ $labels.job }} retries too often",

@@ -26,6 +26,7 @@ from evmon._alerting.rules import scrapes
 from evmon._alerting.rules.counting import (
     increase_or_total,
     recorded_count_in_window,
+    recorded_count_of_a_life,
 )
 from evmon._settings.thresholds import Thresholds
 from evmon._telemetry import instruments as i
@@ -45,6 +46,7 @@ LAG = "job_bus_destination_group:evmon_consumer_lag:max"
 DEAD_LETTERS_KEPT = "job_bus_destination:evmon_dead_letter_queue_size:max"
 
 # The names below end in the length of the window: see `windowed`.
+RETRIES_INCREASE = "job_instance_bus:evmon_retry_attempts:increase"
 HIT_RATIO = "job_instance_bus:evmon_cache_hit:ratio_increase"
 LOOKUPS_INCREASE = "job_instance_bus:evmon_cache_lookups:increase"
 ERROR_RATIO = "job_instance_bus:evmon_handler_error:ratio_increase"
@@ -85,6 +87,10 @@ def recording_rules(limits: Thresholds) -> tuple[RecordingRule, ...]:
     """Return all recording rules, each after those that it uses."""
     return (
         RecordingRule(RETRIES, by(PER_BUS, series(i.RETRY_ATTEMPTS))),
+        RecordingRule(
+            windowed(RETRIES_INCREASE, limits),
+            recorded_count_of_a_life(RETRIES, limits),
+        ),
         RecordingRule(EXHAUSTED, by(PER_BUS, series(i.RETRY_EXHAUSTED))),
         RecordingRule(
             SERVICE,
