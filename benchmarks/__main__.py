@@ -20,7 +20,7 @@ from benchmarks.redis_server import PrivateRedis
 BENCHMARKS: Final = (
     *("consume", "publish", "latency", "routing", "cache", "context"),
     *("scrape", "record"),
-    *("memory", "discovery", "idle", "imports", "processes"),
+    *("backlog", "memory", "discovery", "idle", "imports", "processes"),
 )
 PACKAGES: Final = (
     *("evmon", "redis", "hiredis", "msgspec", "uvloop", "prometheus-client"),

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from chaos.journal import POISON, Journal, id_fraction
+from chaos.journal import POISON, Journal, id_fraction, is_fickle
 from evmon import (
     ConsumerConfig,
     Delivery,
@@ -60,6 +60,18 @@ def arguments() -> argparse.Namespace:
         "--retry-share", type=float, default=0.0, help="share of events retried once"
     )
     parser.add_argument(
+        "--failing-share",
+        type=float,
+        default=0.0,
+        help="share of poison events that fail instead of being rejected",
+    )
+    parser.add_argument(
+        "--fickle-share",
+        type=float,
+        default=0.0,
+        help="share of events that are rejected when they are redelivered",
+    )
+    parser.add_argument(
         "--measure-latency", type=int, default=0, help="1: record the latency"
     )
     parser.add_argument(
@@ -86,6 +98,8 @@ class RecordingHandler:
         args = self._args
         if event.id.endswith(POISON):
             await asyncio.sleep(args.handler_seconds)
+            if id_fraction(f"failing {event.id}") < args.failing_share:
+                raise ValueError("poison")
             raise Reject("poison")
         if delivery.attempt == 1:
             fraction = id_fraction(f"retry {event.id}")
@@ -100,6 +114,8 @@ class RecordingHandler:
                 time.sleep(2 * args.lease)
         if args.handler_seconds:
             await asyncio.sleep(args.handler_seconds)
+        if delivery.redelivered and is_fickle(event.id, args.fickle_share):
+            raise Reject("redelivered")
         end = time.monotonic()
         event_id = quote(event.id, errors="replace")[:200]
         line = f"{event_id} {self._pid} {start:.4f} {end:.4f}"

@@ -53,6 +53,16 @@ def id_fraction(event_id: str) -> float:
     return int.from_bytes(digest.digest(), "big") / 2**32
 
 
+def is_fickle(event_id: str, share: float) -> bool:
+    """Whether the handler rejects the event when it is redelivered.
+
+    Args:
+        event_id: id of the event.
+        share: share of such events.
+    """
+    return id_fraction(f"fickle {event_id}") < share
+
+
 def read_lines(folder: Path, pattern: str) -> Iterator[str]:
     """All complete lines of all files that match the pattern."""
     for path in sorted(folder.glob(pattern)):

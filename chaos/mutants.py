@@ -1,19 +1,24 @@
 """Mutants of evmon: each breaks one guarantee, and the checker must detect it."""
 
 import asyncio
+import contextlib
+import hashlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
 
 from evmon._transports.base import DeadLetter, Outcome, Received
-from evmon._transports.redis import RedisTransport, address
+from evmon._transports.redis import RedisTransport, scripts
+from evmon._transports.redis.acks import Acks
+from evmon._transports.redis.batch_size import BatchSize
+from evmon._transports.redis.connections import Server
 from evmon._transports.redis.dead_letters import dead_fields
 from evmon._transports.redis.groups import ConsumerGroups
 from evmon._transports.redis.held import HeldEntries
-from evmon._transports.redis.pipelines import Command
+from evmon._transports.redis.link import Command, Link
 from evmon._transports.redis.reader import Reader
+from evmon._transports.redis.scripts import Script
 from evmon.errors import TransportError
 
 
@@ -108,12 +113,93 @@ def non_atomic_dead_letters() -> None:
 
 
 def client_retries() -> None:
-    """Lets redis-py resend commands that the server may have executed."""
+    """Resends commands that the server may have executed."""
+    exchange = Link.exchange
 
-    def retry(*_: Any) -> Retry:
-        return Retry(NoBackoff(), 3)
+    async def wrong(self: Link, commands: Sequence[Command]) -> list[Any]:
+        for _ in range(3):
+            with contextlib.suppress(RedisError, OSError):
+                return await exchange(self, commands)
+        return await exchange(self, commands)
 
-    _patch(address, "Retry", retry)
+    _patch(Link, "exchange", wrong)
+
+
+def unfenced_acks() -> None:
+    """Acknowledges entries that another consumer has reclaimed."""
+
+    def wrong(
+        self: Acks,  # noqa: ARG001
+        held: HeldEntries,
+        ids: Sequence[str],
+    ) -> Command:
+        return ("XACK", held.stream, held.group, *ids)
+
+    def report(self: Acks, reply: Any, ids: Sequence[str]) -> bool:  # noqa: ARG001
+        return True
+
+    _patch(Acks, "command", wrong)
+    _patch(Acks, "report", report)
+
+
+def batches_by_count() -> None:
+    """Reads and publishes as many events at once as there are, however large."""
+
+    def of(self: BatchSize, wanted: int) -> int:  # noqa: ARG001
+        return wanted
+
+    def fitting(self: BatchSize, sizes: Sequence[int]) -> int:  # noqa: ARG001
+        return len(sizes)
+
+    _patch(BatchSize, "of", of)
+    _patch(BatchSize, "fitting", fitting)
+
+
+def undeclared_stream() -> None:
+    """Promotes retries to streams that the script does not declare."""
+    promote = scripts.PROMOTE
+    declares = "local KEYS = {KEYS[1], KEYS[2], KEYS[3], unpack(ARGV, 2)}\n"
+    text = declares + promote.text
+    sha1 = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
+    scripts._texts[sha1] = text
+
+    class Wrong(Script):
+        def command(self, keys: Sequence[str | bytes], args: Sequence[Any]) -> Command:
+            return super().command(keys[:3], (*args, *keys[3:]))
+
+    _patch(scripts, "PROMOTE", Wrong(text, sha1, promote.commands))
+
+
+def wait_elsewhere() -> None:
+    """Sends WAIT to another node of the cluster, which has written nothing."""
+    exchange = Link.exchange
+
+    async def wrong(self: Link, commands: Sequence[Command]) -> list[Any]:
+        if commands[-1][0] != "WAIT":
+            return await exchange(self, commands)
+        *replies, nodes = await exchange(self, [*commands[:-1], ("CLUSTER", "NODES")])
+        connection = await self._dial(
+            _other_primary(nodes.decode(), await self.primary.server())
+        )
+        await connection.send_command(*commands[-1])
+        replies.append(await connection.read_response())
+        await connection.disconnect()
+        return replies
+
+    _patch(Link, "exchange", wrong)
+
+
+def _other_primary(nodes: str, owner: Server) -> Server:
+    """A primary with a replica, and without the slot, from the reply to CLUSTER NODES."""
+    rows = [line.split() for line in nodes.splitlines()]
+    with_replicas = {row[3] for row in rows}
+    address = next(
+        row[1].partition("@")[0]
+        for row in rows
+        if row[0] in with_replicas and not row[1].startswith(f"{owner[0]}:{owner[1]}@")
+    )
+    host, _, port = address.rpartition(":")
+    return host, int(port)
 
 
 MUTANTS: dict[str, Callable[[], None]] = {
@@ -126,13 +212,21 @@ MUTANTS: dict[str, Callable[[], None]] = {
         delconsumer_at_exit,
         non_atomic_dead_letters,
         client_retries,
+        unfenced_acks,
+        batches_by_count,
     )
 }
+"""Mutants that a single server shows."""
+
+TOPOLOGY_MUTANTS: dict[str, Callable[[], None]] = {
+    mutant.__name__: mutant for mutant in (undeclared_stream, wait_elsewhere)
+}
+"""Mutants that several servers show."""
 
 
 def apply(name: str) -> None:
     """Patch evmon in this process with a mutant."""
-    MUTANTS[name]()
+    (MUTANTS | TOPOLOGY_MUTANTS)[name]()
 
 
 def _patch(target: Any, name: str, wrong: Any) -> None:

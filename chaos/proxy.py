@@ -3,7 +3,10 @@
 import asyncio
 import random
 from dataclasses import dataclass, field
-from typing import cast
+from typing import Final, cast
+
+PIECE: Final = 4096
+"""Bytes that a slow link forwards at once."""
 
 
 @dataclass(slots=True)
@@ -12,6 +15,7 @@ class Faults:
 
     Attributes:
         delay: seconds by which replies are delayed.
+        rate: bytes per second that all connections share, each way; 0 for no limit.
         drop_replies: share of replies that are dropped.
         stall_share: share of dropped replies after which the connection stays open
             without further replies; after the others it is reset.
@@ -21,11 +25,32 @@ class Faults:
     """
 
     delay: float = 0.0
+    rate: float = 0.0
     drop_replies: float = 0.0
     stall_share: float = 0.0
     silent: bool = False
     refuse: bool = False
     rng: random.Random = field(default_factory=random.Random)
+
+
+class _SlowWay:
+    """One way of a slow link: data waits for all that was sent before."""
+
+    def __init__(self) -> None:
+        self._free_at = 0.0
+
+    def send(self, to: asyncio.Transport, data: bytes, rate: float) -> None:
+        """Forward data piece by piece, `rate` bytes per second."""
+        loop = asyncio.get_running_loop()
+        for start in range(0, len(data), PIECE):
+            piece = data[start : start + PIECE]
+            self._free_at = max(self._free_at, loop.time()) + len(piece) / rate
+            loop.call_at(self._free_at, _forward, to, piece)
+
+
+def _forward(to: asyncio.Transport, data: bytes) -> None:
+    if not to.is_closing():
+        to.write(data)
 
 
 class Proxy:
@@ -48,6 +73,8 @@ class Proxy:
         """Faults that broke all connections."""
         self.clients: set[_Client] = set()
         """Open connections."""
+        self.slow_up = _SlowWay()
+        self.slow_down = _SlowWay()
         self._server: asyncio.Server | None = None
 
     async def start(self) -> None:
@@ -113,6 +140,8 @@ class _Client(asyncio.Protocol):
             return
         if self._up is None:
             self._unsent += data
+        elif self._proxy.faults.rate:
+            self._proxy.slow_up.send(self._up, data, self._proxy.faults.rate)
         else:
             self._up.write(data)
 
@@ -143,6 +172,8 @@ class _Client(asyncio.Protocol):
         if faults.delay:
             loop = asyncio.get_running_loop()
             loop.call_later(faults.delay, self._down.write, data)
+        elif faults.rate:
+            self._proxy.slow_down.send(self._down, data, faults.rate)
         else:
             self._down.write(data)
 

@@ -1,4 +1,4 @@
-"""A ``redis-server`` with an append-only file that a run can kill and restart."""
+"""A Redis server with an append-only file that a run can kill and restart."""
 
 import asyncio
 import os
@@ -10,7 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from redis import Redis
+from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
+from redis.retry import Retry
+
+PROGRAM = os.environ.get("EVMON_TEST_REDIS", "redis-server")
+"""The server: Redis, or Valkey."""
 
 START_WITHIN = 20.0
 """Seconds for the server to start and load its append-only file."""
@@ -23,17 +28,32 @@ class RedisServer:
         folder: directory for the files of the server.
         fsync: value of ``appendfsync``. With ``everysec`` Redis delays writes while a sync
             is slow, but still replies.
+        options: further options of the command line.
+        config: configuration file of a sentinel; None for a server.
     """
 
-    def __init__(self, folder: Path, fsync: str = "always") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        fsync: str = "always",
+        *options: str,
+        config: Path | None = None,
+    ) -> None:
         self.port = free_port()
         self.restarts = 0
         """Number of times it was killed and restarted."""
         self._folder = folder
         self._fsync = fsync
+        self._options = options
+        self._config = config
         self._process: subprocess.Popen[bytes] | None = None
+        # A frozen server must not freeze the run.
         self._client = Redis(
-            port=self.port, decode_responses=True, encoding_errors="replace"
+            port=self.port,
+            decode_responses=True,
+            encoding_errors="replace",
+            socket_timeout=10,
+            retry=Retry(NoBackoff(), 1),
         )
 
     def execute(self, *command: Any) -> Any:
@@ -63,17 +83,19 @@ class RedisServer:
         """Start the server and wait until it is up.
 
         Raises:
-            RuntimeError: redis-server is not installed or does not start.
+            RuntimeError: the server is not installed or does not start.
         """
-        program = shutil.which("redis-server")
+        program = shutil.which(PROGRAM)
         if program is None:
-            raise RuntimeError("redis-server is not installed")
+            raise RuntimeError(f"{PROGRAM} is not installed")
         self._process = subprocess.Popen(
             [
-                *(program, "--port", str(self.port), "--bind", "127.0.0.1"),
-                *("--dir", str(self._folder), "--save", ""),
-                *("--appendonly", "yes", "--appendfsync", self._fsync),
+                *(program, *([str(self._config)] if self._config else [])),
+                *("--port", str(self.port), "--bind", "127.0.0.1"),
+                *("--dir", str(self._folder)),
                 *("--logfile", str(self._folder / "redis.log")),
+                *(["--sentinel"] if self._config else self._files()),
+                *self._options,
             ]
         )
         loop = asyncio.get_running_loop()
@@ -82,14 +104,29 @@ class RedisServer:
             if self.is_up():
                 return
             await asyncio.sleep(0.02)
-        raise RuntimeError("redis-server does not start")
+        raise RuntimeError(f"{PROGRAM} does not start")
+
+    def _files(self) -> tuple[str, ...]:
+        append = ("--appendonly", "yes", "--appendfsync", self._fsync)
+        return ("--save", "", *append)
 
     def stop(self, number: int = signal.SIGTERM) -> None:
         """Send a signal to the server and wait until it exits."""
+        self._client.close()
         if self._process is not None:
             os.kill(self._process.pid, number)
             self._process.wait(20)
             self._process = None
+
+    def freeze(self) -> None:
+        """Stop the server with SIGSTOP: its connections stay open, and nothing answers."""
+        if self._process is not None:
+            os.kill(self._process.pid, signal.SIGSTOP)
+
+    def unfreeze(self) -> None:
+        """Let the server continue with SIGCONT."""
+        if self._process is not None:
+            os.kill(self._process.pid, signal.SIGCONT)
 
     async def kill(self) -> None:
         """Kill the server with SIGKILL and restart it from its append-only file."""

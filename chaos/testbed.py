@@ -9,11 +9,11 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Protocol
 
 import anyio
 from redis.exceptions import RedisError
@@ -32,6 +32,23 @@ UNLIMITED = 10**9
 """Number of events for a publisher that runs until SIGTERM."""
 
 Options = Mapping[str, object]
+
+
+class Servers(Protocol):
+    """Several servers, of which one at a time has the events."""
+
+    @property
+    def url(self) -> str:
+        """URL for clients."""
+
+    async def start(self) -> None:
+        """Start the servers, and wait until they work together."""
+
+    def execute(self, *command: Any) -> Any:
+        """Send a command to the one that has the events, and return the reply."""
+
+    def stop(self, number: int) -> None:
+        """Send a signal to all of them, and wait until they exit."""
 
 
 @dataclass(slots=True)
@@ -63,14 +80,22 @@ class Testbed:
         folder: directory for all files.
         seed: seed of all randomness.
         fsync: value of ``appendfsync`` of the server.
+        servers: servers to use directly, instead of one behind a proxy.
     """
 
-    def __init__(self, folder: Path, seed: int, fsync: str = "always") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        seed: int,
+        fsync: str = "always",
+        servers: Servers | None = None,
+    ) -> None:
         self.folder = folder
         self.seed = seed
         self.rng = random.Random(seed)
         self.server = RedisServer(folder, fsync)
         self.proxy = Proxy(self.server.port, random.Random(seed + 1))
+        self._servers = servers
         self.consumers: list[ConsumerProcess] = []
         """Consumers that are expected to be running."""
         self.publishers: list[subprocess.Popen[bytes]] = []
@@ -114,6 +139,29 @@ class Testbed:
         consumer = ConsumerProcess(name, process, options, given)
         self.consumers.append(consumer)
         return consumer
+
+    @property
+    def url(self) -> str:
+        """The URL that the processes connect to."""
+        if self._servers is not None:
+            return self._servers.url
+        return f"redis://127.0.0.1:{self.proxy.port}/0"
+
+    def execute(self, *command: Any) -> Any:
+        """Send a command to the server, or to the primary, and return the reply.
+
+        Raises:
+            RedisError: the server replied with an error or is not reachable.
+        """
+        return (self._servers or self.server).execute(*command)
+
+    async def start(self) -> None:
+        """Start the servers."""
+        if self._servers is not None:
+            await self._servers.start()
+            return
+        await self.server.start()
+        await self.proxy.start()
 
     def kill(self, consumer: ConsumerProcess) -> None:
         """Kill a consumer with SIGKILL."""
@@ -196,7 +244,7 @@ class Testbed:
             TimeoutError: it has fewer.
         """
         with anyio.fail_after(within):
-            while self.server.execute("XLEN", STREAM) < entries:
+            while self.execute("XLEN", STREAM) < entries:
                 await asyncio.sleep(0.02)
 
     async def wait_until_settled(self, within: float = 60.0) -> bool:
@@ -206,17 +254,20 @@ class Testbed:
             False if some still are.
         """
         deadline = time.monotonic() + within
+        settled = 0
         while time.monotonic() < deadline:
             self._notice_crashes()
-            with contextlib.suppress(RedisError):
-                if not any(self.unfinished()):
+            with contextlib.suppress(RedisError, RuntimeError):
+                settled = 0 if any(self.unfinished()) else settled + 1
+                # A retry may have been promoted between two commands.
+                if settled == 2:
                     return True
             await asyncio.sleep(0.1)
         return False
 
     def unfinished(self) -> tuple[int, int, int]:
         """Number of pending entries, 1 if any is unread, number of scheduled entries."""
-        execute = self.server.execute
+        execute = self.execute
         pending, first_unread = 0, "-"
         for group in execute("XINFO", "GROUPS", STREAM):
             if group["name"] == GROUP:
@@ -243,7 +294,7 @@ class Testbed:
         found: list[dict[str, str]] = []
         after = "-"
         while True:
-            page = self.server.execute("XRANGE", DEAD, after, "+", "COUNT", 1000)
+            page = self.execute("XRANGE", DEAD, after, "+", "COUNT", 1000)
             found += [fields for _, fields in page]
             if len(page) < 1000:
                 return found
@@ -255,7 +306,7 @@ class Testbed:
             if process.poll() is None:
                 process.kill()
                 process.wait()
-        self.server.stop(signal.SIGKILL)
+        (self._servers or self.server).stop(signal.SIGKILL)
 
     def _notice_crashes(self) -> None:
         for consumer in [c for c in self.consumers if not c.alive]:
@@ -271,9 +322,8 @@ class Testbed:
     def _start(
         self, module: str, name: str, options: Options, env: Options
     ) -> "subprocess.Popen[bytes]":
-        url = f"redis://127.0.0.1:{self.proxy.port}/0"
         command = [sys.executable, "-m", f"chaos.{module}", "--name", name]
-        command += ["--url", url, "--folder", str(self.folder)]
+        command += ["--url", self.url, "--folder", str(self.folder)]
         for key, value in options.items():
             command += [f"--{key.replace('_', '-')}", str(value)]
         with (self.folder / f"log-{name}").open("wb") as log:
@@ -292,18 +342,23 @@ def child_environment(extra: Options) -> dict[str, str]:
 
 
 @contextlib.asynccontextmanager
-async def start_testbed(seed: int, fsync: str = "always") -> AsyncIterator[Testbed]:
+async def start_testbed(
+    seed: int,
+    fsync: str = "always",
+    make_servers: Callable[[Path], Servers] | None = None,
+) -> AsyncIterator[Testbed]:
     """Start a server and a proxy; stop all processes and delete all files afterwards.
 
     Args:
         seed: seed of all randomness.
         fsync: value of ``appendfsync`` of the server.
+        make_servers: makes the servers to start instead, with their files in a folder.
     """
     with TemporaryDirectory(prefix="evmon-chaos-", ignore_cleanup_errors=True) as name:
-        bed = Testbed(Path(name), seed, fsync)
+        servers = make_servers(Path(name)) if make_servers else None
+        bed = Testbed(Path(name), seed, fsync, servers)
         try:
-            await bed.server.start()
-            await bed.proxy.start()
+            await bed.start()
             yield bed
         finally:
             bed.stop()

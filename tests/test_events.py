@@ -14,6 +14,7 @@ import pydantic
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic.alias_generators import to_camel
 
 from evmon import Event, EventLimits, InvalidEventError
 from evmon._events import _depth as depth_of
@@ -236,6 +237,10 @@ class NotFinite:
     value: float
 
 
+class NotFiniteModel(pydantic.BaseModel):
+    value: float
+
+
 class Colour(enum.Enum):
     RED = "red"
 
@@ -260,6 +265,28 @@ class NamedInOneDirection(pydantic.BaseModel):
     id: int = pydantic.Field(serialization_alias="orderId")
 
 
+class NamedByGenerator(pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(alias_generator=to_camel)
+
+    id: int = pydantic.Field(serialization_alias="orderId")
+
+
+class Parcel(pydantic.BaseModel):
+    order: NamedInOneDirection
+
+
+@pydantic.dataclasses.dataclass
+class Address:
+    city: str = pydantic.Field(alias="cityName")
+    raw: bytes = b""
+
+
+@dataclass
+class Shipment:
+    order: NamedInOneDirection
+    label: bytes
+
+
 @pytest.mark.parametrize(
     "model",
     [
@@ -272,6 +299,11 @@ class NamedInOneDirection(pydantic.BaseModel):
             orderNote="kept",
         ),
         NamedInOneDirection(id=7),
+        NamedByGenerator(id=7),
+        Parcel(order=NamedInOneDirection(id=7)),
+        pydantic.RootModel[NamedInOneDirection](NamedInOneDirection(id=7)),
+        Address(cityName="Rome", raw=b"r"),
+        Shipment(NamedInOneDirection(id=7), b"\x80"),
     ],
     ids=lambda model: type(model).__name__,
 )
@@ -290,6 +322,8 @@ def test_a_published_model_comes_back_as_it_was(model):
         ({1: "a"}, r"data has the key 1 \(int\)"),
         ([{2.5: 1}], r"data\[0\] has the key 2.5"),
         (NotFinite(math.nan), r"data\['value'\] is nan"),
+        ([NotFinite(math.nan)], r"data\[0\]\['value'\] is nan"),
+        ({"a": NotFiniteModel(value=math.inf)}, r"data\['a'\]\['value'\] is inf"),
     ],
 )
 def test_data_that_json_would_change_is_refused_with_its_place(data, place):

@@ -208,12 +208,26 @@ async def test_the_deadline_counts_from_when_an_event_was_published(
 
 
 async def test_only_the_refused_events_of_a_batch_are_retried(running, wire):
-    wire.failures = [[False, True, True], [True, False], [True], []]
+    wire.failures = [[False, True, True], [True, False], [True], [True]]
     results = await running.publish_many(event(n) for n in range(3))
 
-    assert [3, 2, 1] == wire.batches
+    assert [3, 2, 1, 1] == wire.batches
     assert [None, None] == [results[0], results[2]]
     assert "1" == results[1].event_id
+
+
+async def test_a_batch_that_makes_progress_is_retried_beyond_the_limits(
+    make, wire, instant_clock
+):
+    wire.failures = [[False] + [True] * left for left in range(9, 0, -1)]
+    publisher = make(PublishRetry(max_retries=1, base_delay=10, deadline=15))
+    task = asyncio.create_task(publisher.run())
+    results = await publisher.publish_many(event(n) for n in range(10))
+    publisher.close()
+    await task
+
+    assert [None] * 10 == results
+    assert 15 < sum(instant_clock.slept)
 
 
 async def test_publish_raises_when_the_retries_are_exhausted(running, wire, measured):

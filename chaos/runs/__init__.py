@@ -19,6 +19,11 @@ _MODULES: Final = {
     "t11": "unknown_types",
     "t12": "abuse_metrics",
     "t14": "detect_mutants",
+    "t15": "fail_over_cluster",
+    "t16": "move_slots",
+    "t17": "freeze_primary",
+    "t20": "freeze_processes",
+    "t21": "slow_link",
 }
 
 

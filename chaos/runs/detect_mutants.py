@@ -1,12 +1,16 @@
-"""Breaks evmon in seven ways; the checker must detect each."""
+"""Breaks evmon in several ways; the checker must detect each."""
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
+from typing import Final
 
 from chaos.checker import FaultCounts, Verdict, check, metric_differences
 from chaos.metrics import metric_sum, scrape_all
 from chaos.mutants import MUTANTS
 from chaos.result import Options, Result
+from chaos.runs.freeze_processes import freeze_all
+from chaos.runs.slow_link import carry
 from chaos.testbed import GROUP, STREAM, UNLIMITED, Testbed, start_testbed
 
 EVENTS = 1000
@@ -25,11 +29,36 @@ async def run(options: Options) -> list[Result]:
     results = []
     for name in ("", *MUTANTS):
         started = time.monotonic()
+        if name in _OTHER_FAULTS:
+            found = await _OTHER_FAULTS[name](options.seed, name)
+            results.append(_detection(name, found, time.monotonic() - started))
+            continue
         lost = [name == "client_retries"] if name else [False, True]
         for lost_replies in lost:
             verdict = await check_mutant(options.seed, name, lost_replies=lost_replies)
             results.append(_result(name, verdict, time.monotonic() - started))
     return results
+
+
+async def _freeze(seed: int, mutant: str) -> Result:
+    return await freeze_all(seed, 4, mutant)
+
+
+async def _slow_link(seed: int, mutant: str) -> Result:
+    return await carry(seed, 60, mutant)
+
+
+_OTHER_FAULTS: Final[dict[str, Callable[[int, str], Awaitable[Result]]]] = {
+    "unfenced_acks": _freeze,
+    "batches_by_count": _slow_link,
+}
+"""The faults that show a mutant which neither kills nor lost replies do."""
+
+
+def _detection(name: str, found: Result, took: float) -> Result:
+    figures = {**found.figures, "detected by": "; ".join(found.problems)}
+    problems = [] if found.problems else ["not detected"]
+    return Result(f"T14 {name}", figures, problems, took)
 
 
 async def check_mutant(

@@ -1,6 +1,5 @@
 """Events with the attributes of CloudEvents 1.0, and their JSON encoding."""
 
-import functools
 import itertools
 import math
 import os
@@ -14,6 +13,7 @@ from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 
+from evmon._models import as_dumped, dump_model
 from evmon._settings.configs import DEFAULT_LIMITS, EventLimits
 from evmon.errors import InvalidEventError
 
@@ -156,7 +156,10 @@ def encode(event: "Event[Any]", limits: EventLimits = DEFAULT_LIMITS) -> bytes:
     Raises:
         InvalidEventError: the event is too large, too deep, or not representable in JSON.
     """
+    data = event.data
     try:
+        if type(data) is not dict and (dumped := as_dumped(data)) is not data:
+            event = msgspec.structs.replace(event, data=dumped)
         raw = _encode(event)
     except (TypeError, ValueError, RecursionError) as error:
         raise InvalidEventError(
@@ -176,9 +179,7 @@ def _check_unchanged(event: "Event[Any]", raw: bytes) -> None:
     data = event.data
     if _is_flat(data) or _decode_data(raw).data == data:
         return
-    if b"null" in raw and not isinstance(data, (dict, list, tuple, float)):
-        data = msgspec.to_builtins(data, enc_hook=_dump_model)
-    for path, problem in _changed(data, "data"):
+    for path, problem in _changed(data, "data", holds_null=b"null" in raw):
         raise InvalidEventError(
             "decode_error", f"{event.type} cannot be encoded as JSON: {path} {problem}"
         )
@@ -194,8 +195,14 @@ def _is_flat(data: Any) -> bool:
     return True
 
 
-def _changed(value: Any, path: str) -> Iterator[tuple[str, str]]:
-    """The places in JSON-like data that JSON cannot hold, and why."""
+def _changed(value: Any, path: str, *, holds_null: bool) -> Iterator[tuple[str, str]]:
+    """The places in data that JSON cannot hold, and why.
+
+    Args:
+        value: the data.
+        path: its place.
+        holds_null: whether its JSON has a null, which may be NaN in an object.
+    """
     if isinstance(value, float) and not math.isfinite(value):
         yield path, f"is {value}: JSON has no such number"
     elif isinstance(value, (bytes, bytearray, memoryview)):
@@ -205,10 +212,14 @@ def _changed(value: Any, path: str) -> Iterator[tuple[str, str]]:
             if not isinstance(key, str):
                 kind = type(key).__name__
                 yield path, f"has the key {key!r:.80} ({kind}): JSON keys are strings"
-            yield from _changed(inner, f"{path}[{key!r:.80}]")
+            yield from _changed(inner, f"{path}[{key!r:.80}]", holds_null=holds_null)
     elif isinstance(value, (list, tuple)):
         for index, inner in enumerate(value):
-            yield from _changed(inner, f"{path}[{index}]")
+            yield from _changed(inner, f"{path}[{index}]", holds_null=holds_null)
+    elif holds_null and type(value) not in _EXACT:
+        plain = msgspec.to_builtins(value, enc_hook=dump_model)
+        if isinstance(plain, (dict, list)):
+            yield from _changed(plain, path, holds_null=True)
 
 
 def decode(raw: bytes, limits: EventLimits = DEFAULT_LIMITS) -> "Event[Any]":
@@ -242,34 +253,7 @@ def new_id() -> str:
     return f"{_prefix}-{next(_numbers):x}"
 
 
-def _dump_model(value: Any) -> Any:
-    """Convert what msgspec does not support: pydantic models.
-
-    As the model is validated again: without computed fields, and by the names that its
-    validation accepts.
-    """
-    dump = getattr(value, "model_dump", None)
-    if dump is None:
-        raise TypeError(f"type {type(value).__qualname__} is not supported")
-    by_alias = _validates_by_alias(type(value))  # type: ignore[arg-type]
-    return dump(mode="json", by_alias=by_alias, round_trip=True)
-
-
-@functools.lru_cache(maxsize=1024)
-def _validates_by_alias(model: Any) -> bool:
-    """Whether the names of a model's serialization aliases validate, not its own."""
-    config = model.model_config
-    by_name = config.get("populate_by_name") or config.get("validate_by_name")
-    for name, field in model.model_fields.items():
-        if field.serialization_alias in (None, name, field.validation_alias):
-            continue
-        choices = getattr(field.validation_alias, "choices", ())
-        if field.serialization_alias not in choices:
-            return not by_name and field.validation_alias is not None
-    return True
-
-
-_encode = msgspec.json.Encoder(enc_hook=_dump_model).encode
+_encode = msgspec.json.Encoder(enc_hook=dump_model).encode
 _decode = msgspec.json.Decoder(Event[Any]).decode
 _decode_data = msgspec.json.Decoder(_OnlyData).decode
 _EXACT: Final = frozenset({str, int, bool, types.NoneType})

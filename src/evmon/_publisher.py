@@ -85,6 +85,7 @@ class Publisher:
         self._batches: deque[Batch] = deque()
         self._buffered = 0
         self._counted = 0
+        self._progress_at = 0.0
         self._room = asyncio.Event()
         self._wake = asyncio.Event()
         self._urgent = asyncio.Event()
@@ -322,11 +323,17 @@ class Publisher:
         try:
             while True:
                 await self._send_once(batch, unsent, results)
+                before = len(unsent)
                 unsent = [index for index in unsent if results[index] is not None]
                 error = results[unsent[0]] if unsent else None
+                now = self._clock.monotonic()
+                if len(unsent) < before:
+                    # A slow link, not an outage: that is what the limits are for.
+                    self._progress_at, n = now, 0
                 if error is None:
                     break
-                left = batch.created_at + self._deadline - self._clock.monotonic()
+                since = max(batch.created_at, self._progress_at)
+                left = since + self._deadline - now
                 retry = n if left > 0 else self._policy.max_retries
                 delay = self._retrier.next_delay(self._policy, retry, error)
                 if delay is None:

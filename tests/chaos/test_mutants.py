@@ -3,6 +3,8 @@
 import pytest
 from chaos.mutants import MUTANTS, apply
 from chaos.runs.detect_mutants import check_mutant
+from chaos.runs.freeze_processes import freeze_all
+from chaos.runs.slow_link import carry
 
 pytestmark = [pytest.mark.slow, pytest.mark.serial, pytest.mark.timeout(120)]
 
@@ -14,11 +16,21 @@ async def test_unmodified_evmon_passes(lost_replies):
     assert [] == verdict.problems
 
 
-@pytest.mark.parametrize("mutant", MUTANTS)
+@pytest.mark.parametrize(
+    "mutant", sorted(MUTANTS.keys() - {"unfenced_acks", "batches_by_count"})
+)
 async def test_the_checker_detects_a_mutant(mutant):
     verdict = await check_mutant(1, mutant, lost_replies=mutant == "client_retries")
 
     assert [] != verdict.problems
+
+
+async def test_frozen_consumers_show_that_acknowledgements_are_not_fenced():
+    assert [] != (await freeze_all(1, 4, "unfenced_acks")).problems
+
+
+async def test_a_slow_link_shows_that_batches_are_bounded_by_count_alone():
+    assert [] != (await carry(1, 60, "batches_by_count")).problems
 
 
 def test_a_mutant_whose_target_is_gone_is_an_error(monkeypatch):

@@ -23,6 +23,8 @@ SLACK = 5.0
         ("damage-server-state", 2_000),
         ("stop-consumers", 8),
         ("fuzz-entries", 2_000),
+        ("freeze-processes", 3),
+        ("slow-link", 60),
     ],
 )
 async def test_run_passes(run, events):

@@ -1,6 +1,7 @@
 """`evmon dlq` lists and shows dead letters, and reports errors in one line."""
 
 import json
+import time
 
 import pytest
 from tests.cli.dead_letters import DEAD, MIXED, STREAM, handle, raw
@@ -282,3 +283,56 @@ def test_a_key_of_the_wrong_type_is_named_in_one_line(dlq, client, command):
         f"evmon: WRONGTYPE {DEAD} holds a string, not a stream; look at it:"
         f" redis-cli GET '{DEAD}'\n"
     ) == errors
+
+
+def store(client, count):
+    """Store dead letters as evmon does."""
+    pipe = client.pipeline(transaction=False)
+    for n in range(count):
+        fields = {"event": raw("a"), "dead.reason": "rejected", "dead.stream": STREAM}
+        pipe.xadd(DEAD, {**fields, "dead.error_message": f"no {n}"})
+        if n % 1000 == 999:
+            pipe.execute()
+    pipe.execute()
+
+
+def test_a_list_of_several_pages_has_one_heading(dlq, client):
+    store(client, 250)
+    _, output, _ = dlq("list", "--limit", "1000")
+
+    heading, *rows = output.splitlines()
+    assert "ID" == heading.split()[0]
+    assert [f"no {n}" for n in range(250)] == [row[-6:].strip() for row in rows]
+
+
+def test_a_replay_moves_a_page_in_one_round_trip(dlq, client):
+    store(client, 250)
+    before = calls(client)
+    assert (0, "250 dead letters replayed\n", "") == dlq("replay", "--rate", "10000")
+
+    assert 250 == client.xlen(STREAM)
+    assert 0 == client.xlen(DEAD)
+    assert 4 >= calls(client) - before  # three pages, one of them with the script
+
+
+def calls(client):
+    stats = client.info("commandstats")
+    return sum(
+        stats.get(f"cmdstat_{c}", {"calls": 0})["calls"] for c in ("eval", "evalsha")
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.serial
+def test_50_000_dead_letters_are_listed_and_replayed_in_seconds(dlq, client):
+    store(client, 50_000)
+    started = time.monotonic()
+    assert 50_001 == dlq("list", "--limit", "50000")[1].count("\n")
+    assert 50_000 == len(json.loads(dlq("list", "--json", "--limit", "50000")[1]))
+    listed = time.monotonic() - started
+    started = time.monotonic()
+    assert 0 == dlq("replay", "--rate", "1000000")[0]
+
+    assert 50_000 == client.xlen(STREAM)
+    assert 60 > listed
+    assert 40 > time.monotonic() - started

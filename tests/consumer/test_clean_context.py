@@ -116,3 +116,22 @@ async def test_what_a_handler_sets_stays_across_its_own_awaits(make_harness):
         await harness.until_settled()
 
     assert [True] * 20 == found
+
+
+class Awaited:
+    """An awaitable of a plain iterator, which has no `send`."""
+
+    def __await__(self):
+        change()
+        return iter([None])
+
+
+async def test_a_plain_function_may_return_any_awaitable(make_harness):
+    harness = make_harness()
+    harness.on("a", lambda event: Awaited())
+    async with harness:
+        await harness.send(raw("a"))
+        await harness.until_settled()
+
+    assert [] == harness.reasons
+    assert "none" == request_id.get()

@@ -51,6 +51,10 @@ def route(router, encoded=None, **fields):
     return routed
 
 
+def keys(work):
+    return [call.handler.key for call in work.calls]
+
+
 def test_all_handlers_of_an_event_are_called(make, registry, measured):
     registry.add([handler_of(audit, "order.*"), handler_of(print, "order.created")])
     work = route(make(), attempts=1)
@@ -70,23 +74,33 @@ def test_only_the_handlers_to_retry_are_called_again(make, registry):
     assert ["builtins.print"] == [call.handler.key for call in work.calls]
 
 
-def test_a_retry_by_a_former_name_calls_the_only_handler_that_had_it(make, registry):
-    registry.add([handler_of(Books().created, "order.*"), handler_of(audit, "order.*")])
-    former = (f"{__name__}.Base.created",)
+@pytest.mark.parametrize("number", ["", "#2"])
+def test_a_retry_by_a_former_name_calls_all_handlers_that_had_it(
+    make, registry, number
+):
+    handlers = (Books().created, Toys().created, audit)
+    registry.add(handler_of(handler, "order.*") for handler in handlers)
+    former = (f"{__name__}.Base.created{number}",)
     work = route(make(), handlers=former)
 
     assert isinstance(work, Work)
-    assert [f"{__name__}.Books.created"] == [c.handler.key for c in work.calls]
+    assert [f"{__name__}.Books.created", f"{__name__}.Toys.created"] == keys(work)
     assert isinstance(route(make(awaits_handlers=True), handlers=former), Settlement)
 
 
-def test_a_retry_by_a_former_name_of_two_handlers_is_dead_lettered(make, registry):
-    registry.add(handler_of(kind().created, "order.*") for kind in (Books, Toys))
-    settlement = route(make(), handlers=(f"{__name__}.Base.created",))
+def test_a_former_name_that_a_handler_has_now_is_that_of_this_handler(make, registry):
+    registry.add(handler_of(kind().created, "order.*") for kind in (Books, Base))
+    work = route(make(), handlers=(f"{__name__}.Base.created",))
+
+    assert [f"{__name__}.Base.created"] == keys(work)
+
+
+def test_a_number_that_is_no_longer_registered_is_no_former_name(make, registry):
+    registry.add([handler_of(audit, "order.*")])
+    settlement = route(make(), handlers=(f"{__name__}.audit#2",))
 
     assert isinstance(settlement, Settlement)
-    (letter,) = settlement.outcomes
-    assert "unknown_type" == letter.reason
+    assert ["unknown_type"] == [outcome.reason for outcome in settlement.outcomes]
 
 
 @pytest.mark.parametrize(

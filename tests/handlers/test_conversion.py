@@ -10,9 +10,10 @@ import pytest
 from typing_extensions import TypedDict
 
 from evmon import DiscoveryError, Event, InvalidEventError
-from evmon._events import FIRST_DELIVERY, now
+from evmon._events import FIRST_DELIVERY, decode, encode, now
 from evmon._handlers.conversion import converter
 from evmon._handlers.handlers import handler_of
+from evmon.testing import make_event
 
 Positive = Annotated[int, msgspec.Meta(gt=0)]
 FieldPositive = Annotated[int, pydantic.Field(gt=0)]
@@ -70,6 +71,27 @@ def test_a_constraint_inside_of_an_event_is_checked():
 
     with pytest.raises(InvalidEventError, match="greater than 0"):
         handler.call(event, FIRST_DELIVERY)
+
+
+class Model(pydantic.BaseModel):
+    id: int
+
+
+@dataclass
+class Label:
+    raw: bytes
+
+
+class Parcel(TypedDict):
+    order: Model
+    label: Label
+
+
+def test_bytes_of_a_class_beside_a_model_arrive_as_published():
+    parcel = {"order": Model(id=7), "label": Label(b"\x80")}
+    sent = decode(encode(make_event("a", parcel))).data
+
+    assert parcel == converter(Parcel, "handler")(sent)
 
 
 def test_metadata_that_is_no_constraint_is_ignored():

@@ -19,8 +19,8 @@ PATTERN = st.builds(
 )
 
 
-def handler(pattern, name="handle", former_name=""):
-    return Handler(name, pattern, None, lambda *_: None, former_name=former_name)
+def handler(pattern, name="handle"):
+    return Handler(name, pattern, None, lambda *_: None)
 
 
 def slow_match(pattern, event_type):
@@ -158,29 +158,6 @@ def test_numbers_of_removed_names_are_released():
         registry.remove(keys)
 
     assert {} == registry._numbers._free == registry._numbers._highest
-
-
-def test_a_former_key_finds_the_only_handler_that_had_it():
-    registry = Registry()
-    (books,) = registry.add([handler("a", "Books.created", "Base.created")])
-
-    assert "Books.created" == registry.current_key("Base.created")
-
-    registry.add([handler("a", "Toys.created", "Base.created")])
-    assert "Base.created" == registry.current_key("Base.created")
-
-    registry.remove([books])
-    registry.add([handler("a", "Base.created", "Base.created")])
-    assert "Base.created" == registry.current_key("Base.created")
-    assert "Toys.created" == registry.current_key("Toys.created")
-
-
-def test_a_former_key_that_is_the_name_of_another_handler_is_its_key():
-    registry = Registry()
-    registry.add([handler("a", "Books.created", "Base.created")])
-    registry.add([handler("a", "Base.created", "other")])
-
-    assert "Base.created" == registry.current_key("Base.created")
 
 
 def test_a_declaration_of_what_is_published_gives_a_label_but_no_handler():

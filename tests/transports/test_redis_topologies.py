@@ -139,7 +139,7 @@ async def test_a_missing_script_is_sent_again_in_a_cluster(cluster):
             client.script_flush()
             await transport.publish([b"a"])
             client.script_flush()
-            script = scripts.PUBLISH.command(keys, (0, 60, 1, b"a"))
+            script = scripts.PUBLISH.command(keys, (0, 60, 0, 2, 1, b"a"))
             replies = await transport._client.pipe([script, ("XLEN", keys[1])])
             assert [1, count + 1] == replies
     await transport.close()

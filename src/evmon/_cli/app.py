@@ -12,6 +12,7 @@ import click
 
 from evmon import __version__
 from evmon._cli.check import DEFAULT_URL, check
+from evmon._cli.check_redis import check_redis
 from evmon._cli.demo import run_demo
 from evmon._cli.dlq import dlq
 from evmon._cli.faults import DEFAULT_SECONDS, FAULTS
@@ -248,7 +249,21 @@ def handlers_command(target: str, *, as_json: bool) -> int:
     show_default=True,
     help="Seconds to wait for the service.",
 )
-def check_command(url: str, timeout: float, *, as_json: bool) -> int:
+@click.option(
+    "--redis",
+    metavar="URL",
+    help="Check a Redis server instead: permissions of the user, and durability.",
+)
+@click.option(
+    "--service",
+    envvar="EVMON_SERVICE",
+    default="evmon",
+    show_default=True,
+    help="Name of the service, for --redis.",
+)
+def check_command(
+    url: str, timeout: float, redis: str | None, service: str, *, as_json: bool
+) -> int:
     """Check a running service: summary, warnings and recommendations.
 
     Exits with 0 if there is no problem, 1 if there is one (a breached limit, not ready,
@@ -258,7 +273,10 @@ def check_command(url: str, timeout: float, *, as_json: bool) -> int:
     Examples:
       evmon check
       evmon check http://127.0.0.1:9000/metrics --json
+      evmon check --redis redis://app@127.0.0.1:6379/0 --service shop
     """
+    if redis is not None:
+        return check_redis(redis, service, as_json=as_json)
     return check(url, timeout, as_json=as_json)
 
 

@@ -5,11 +5,10 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from rich.table import Table
-
-from evmon._cli.output import echo_error, styled
+from evmon._cli.output import echo_error
 from evmon._handlers.handlers import check_pattern
 from evmon._handlers.registry import matches
+from evmon._text import printable
 from evmon._transports.dead_letters import (
     DeadLetters,
     NotReplayedError,
@@ -108,14 +107,19 @@ class Replayed:
     refused: int = 0
     refusal: str = ""
 
-    async def replay(self, queue: DeadLetters, letter: StoredDeadLetter) -> bool:
-        """Replay one; returns False if it no longer exists or was refused."""
-        try:
-            return await queue.replay(letter)
-        except NotReplayedError as error:
-            self.refused += 1
-            self.refusal = self.refusal or str(error)
-            return False
+    async def replay(
+        self, queue: DeadLetters, letters: Sequence[StoredDeadLetter]
+    ) -> int:
+        """Replay some; returns how many were replayed."""
+        count = 0
+        for result in await queue.replay(letters):
+            if isinstance(result, NotReplayedError):
+                self.refused += 1
+                self.refusal = self.refusal or str(result)
+            else:
+                count += result
+        self.count += count
+        return count
 
     @property
     def problems(self) -> list[str]:
@@ -155,16 +159,28 @@ def letter_as_json(letter: StoredDeadLetter) -> dict[str, Any]:
     return {**facts, "handlers": [name for name in names if name]}
 
 
-def letters_table(letters: Sequence[StoredDeadLetter]) -> Table:
-    """A table of dead letters; with the consumer groups if there are several."""
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    several = len({letter.group for letter in letters}) > 1
-    headings = ["ID", "DEAD SINCE (UTC)", "REASON", "TYPE", "ATTEMPTS", "ERROR"]
-    if several:
-        headings.insert(2, "GROUP")
-    for heading in headings:
-        table.add_column(heading, overflow="fold")
-    for letter in letters:
+class LetterLines:
+    """Lines of a table of dead letters, which is printed while it is read.
+
+    Args:
+        first: the first dead letters, which the widths of the columns fit; a column with
+            the consumer groups is added if there are several.
+    """
+
+    def __init__(self, first: Sequence[StoredDeadLetter]) -> None:
+        self._several = len({letter.group for letter in first}) > 1
+        headings = ["ID", "DEAD SINCE (UTC)", "REASON", "TYPE", "ATTEMPTS", "ERROR"]
+        if self._several:
+            headings.insert(2, "GROUP")
+        rows = [headings, *(self._cells(letter) for letter in first)]
+        self._widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        self.heading = self._join(headings)
+
+    def line(self, letter: StoredDeadLetter) -> str:
+        """The line of a dead letter."""
+        return self._join(self._cells(letter))
+
+    def _cells(self, letter: StoredDeadLetter) -> list[str]:
         facts = letter.facts
         cells = [
             letter.id,
@@ -174,7 +190,10 @@ def letters_table(letters: Sequence[StoredDeadLetter]) -> Table:
             facts.get("attempts", ""),
             facts.get("error_message", ""),
         ]
-        if several:
+        if self._several:
             cells.insert(2, letter.group)
-        table.add_row(*(styled(cell[:_MAX_CELL]) for cell in cells))
-    return table
+        return [printable(" ".join(cell[:_MAX_CELL].split("\n"))) for cell in cells]
+
+    def _join(self, cells: Sequence[str]) -> str:
+        padded = (c.ljust(w) for c, w in zip(cells, self._widths, strict=True))
+        return "  ".join(padded).rstrip()

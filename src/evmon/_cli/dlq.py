@@ -2,30 +2,37 @@
 
 import asyncio
 import json
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, TypeAlias, TypeVar
+from textwrap import indent
+from typing import Any, Final, TypeAlias, TypeVar
 
 import click
 from rich.console import Console
 from rich.progress import Progress, TextColumn, TimeElapsedColumn
 
 from evmon._cli.dead_letters import (
+    LetterLines,
     Replayed,
     Selection,
     check_id,
     letter_as_json,
-    letters_table,
     raw_fields,
     recorded_facts,
 )
 from evmon._cli.options import FiniteRange
-from evmon._cli.output import console, echo_error
+from evmon._cli.output import echo_error
 from evmon._settings.environment import environment
 from evmon._text import printable
 from evmon._transports import open_dead_letters
 from evmon._transports.dead_letters import DeadLetters, StoredDeadLetter
 from evmon.errors import DEAD_LETTER_REASONS, ConfigError
+
+PAGE: Final = 100
+"""Dead letters printed or replayed at once."""
+
+PAGE_SECONDS: Final = 0.1
+"""Seconds between two pages of a replay at a lower rate."""
 
 T = TypeVar("T")
 Command: TypeAlias = "Callable[..., Any]"
@@ -117,16 +124,45 @@ def list_command(
       evmon dlq list --service shop
       evmon dlq list --service shop --reason handler_error --json
     """
+    selection = Selection(event_type, reason, limit, group=group)
+    show = _print_json if as_json else _print_lines
+    _with_queue(transport, service, lambda queue: show(selection.select(queue)))
 
-    async def run(queue: DeadLetters) -> list[StoredDeadLetter]:
-        selection = Selection(event_type, reason, limit, group=group)
-        return [letter async for letter in selection.select(queue)]
 
-    letters = _with_queue(transport, service, run)
-    if as_json:
-        click.echo(json.dumps([letter_as_json(letter) for letter in letters], indent=2))
-        return
-    console().print(letters_table(letters))
+async def _print_json(letters: AsyncIterator[StoredDeadLetter]) -> None:
+    """Print dead letters as a JSON array while they are read."""
+    empty = True
+    async for letter in letters:
+        text = indent(json.dumps(letter_as_json(letter), indent=2), "  ")
+        click.echo("[\n" if empty else ",\n", nl=False)
+        click.echo(text, nl=False)
+        empty = False
+    click.echo("[]" if empty else "\n]")
+
+
+async def _print_lines(letters: AsyncIterator[StoredDeadLetter]) -> None:
+    """Print dead letters as a table while they are read."""
+    lines: LetterLines | None = None
+    page: list[StoredDeadLetter] = []
+    async for letter in letters:
+        page.append(letter)
+        if len(page) == PAGE:
+            lines = _print_page(page, lines)
+            page = []
+    if page or lines is None:
+        _print_page(page, lines)
+
+
+def _print_page(
+    page: Sequence[StoredDeadLetter], lines: LetterLines | None
+) -> LetterLines:
+    """Print some lines, and before the first of all the heading."""
+    heading = []
+    if lines is None:
+        lines = LetterLines(page)
+        heading = [lines.heading]
+    click.echo("\n".join([*heading, *map(lines.line, page)]))
+    return lines
 
 
 @dlq.command("show")
@@ -203,14 +239,24 @@ def replay_command(
     async def run(queue: DeadLetters) -> Replayed:
         done = Replayed()
         with _progress("replayed") as advance:
+            page: list[StoredDeadLetter] = []
+
+            async def replay_page() -> None:
+                advance(await done.replay(queue, page))
+                await asyncio.sleep(len(page) / rate)
+                page.clear()
+
             async for letter in selection.select(queue):
                 if not letter.can_be_replayed:
                     done.too_large += 1
-                elif dry_run or await done.replay(queue, letter):
+                elif dry_run:
                     done.count += 1
-                    if not dry_run:
-                        advance()
-                        await asyncio.sleep(1 / rate)
+                else:
+                    page.append(letter)
+                    if len(page) >= min(PAGE, rate * PAGE_SECONDS):
+                        await replay_page()
+            if page:
+                await replay_page()
         return done
 
     done = _with_queue(transport, service, run)
@@ -278,7 +324,7 @@ def _with_queue(
 
 
 @contextmanager
-def _progress(done: str) -> Iterator[Callable[[], None]]:
+def _progress(done: str) -> Iterator[Callable[[int], None]]:
     """Show progress on a terminal."""
     out = Console(stderr=True)
     columns = (TextColumn(f"{{task.completed}} {done}"), TimeElapsedColumn())
@@ -286,4 +332,4 @@ def _progress(done: str) -> Iterator[Callable[[], None]]:
         *columns, console=out, transient=True, disable=not out.is_terminal
     ) as progress:
         task = progress.add_task(done, total=None)
-        yield lambda: progress.advance(task)
+        yield lambda count: progress.advance(task, count)

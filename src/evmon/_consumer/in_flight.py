@@ -61,7 +61,8 @@ class InFlight:
     def acknowledge(self, received: Received) -> None:
         """Acknowledge an entry whose handlers all succeeded."""
         self._transport.ack(received)
-        self.remove(received)
+        self._entries.pop(received, None)
+        self._finished.set()
 
     async def settle(self, settlement: Settlement) -> None:
         """Settle an entry, retrying until the transport accepts it."""

@@ -9,7 +9,7 @@ from typing import Any, Final, TypeAlias
 
 from evmon._clock import Clock, Timer
 from evmon._consumer.cancellation import forget_cancellation
-from evmon._consumer.clean_context import in_context
+from evmon._consumer.clean_context import call_in_context
 from evmon._consumer.work import Work
 from evmon._event_records import Subject, about, about_many
 from evmon._events import FIRST_DELIVERY, Delivery
@@ -50,13 +50,16 @@ class Invoker:
         """From now on a cancellation is meant for the worker, not its handler."""
         self._shutting_down = True
 
-    def call(self, handler: Handler, work: Work, attempt: int) -> Awaitable[Any]:
-        """Call a handler with one event.
+    def call(self, handler: Handler, work: Work, attempt: int) -> Awaitable[Any] | None:
+        """Call a handler with one event, until it waits.
 
         Args:
             handler: the handler.
             work: the event.
             attempt: number of the attempt, from 0.
+
+        Returns:
+            The rest of the call, to be awaited at once; None if it never waited.
 
         Raises:
             TimeoutError: the handler did not end within its timeout.
@@ -68,22 +71,26 @@ class Invoker:
         else:
             delivery = FIRST_DELIVERY
         called = (handler, work, attempt)
-        return self._invoke(called, handler.call, work.event, delivery)
+        return self._invoke(called, handler.call, (work.event, delivery))
 
-    def call_many(self, handler: Handler, works: Sequence[Work]) -> Awaitable[Any]:
-        """Call a handler once with many events; raises the same as `call`."""
+    def call_many(
+        self, handler: Handler, works: Sequence[Work]
+    ) -> Awaitable[Any] | None:
+        """Call a handler once with many events; returns and raises as `call` does."""
         assert handler.call_many is not None  # noqa: S101 - for the type checker
         events = [work.event for work in works]
-        return self._invoke((handler, works, 0), handler.call_many, events)
+        return self._invoke((handler, works, 0), handler.call_many, (events,))
 
     def _invoke(
-        self, called: Called, call: Callable[..., Any], *arguments: Any
-    ) -> Awaitable[Any]:
+        self, called: Called, call: Callable[..., Any], arguments: tuple[Any, ...]
+    ) -> Awaitable[Any] | None:
         context = self._context.copy()
         if not called[0].is_async:
             return self._invoke_plain(called, context, partial(call, *arguments))
-        awaitable = in_context(context, call, *arguments)
-        return awaitable if self._timeout is None else self._limited(called, awaitable)
+        rest = call_in_context(context, call, arguments)
+        if rest is None or self._timeout is None:
+            return rest
+        return self._limited(called, rest)
 
     async def _invoke_plain(
         self, called: Called, context: Context, call: Callable[[], Any]
@@ -91,7 +98,9 @@ class Invoker:
         result = await self._in_thread(called, partial(context.run, call))
         # Asked of the type, because a returned proxy may do anything when it is asked.
         if hasattr(type(result), "__await__"):
-            await self._limited(called, in_context(context, lambda: result))
+            rest = call_in_context(context, lambda: result, ())
+            if rest is not None:
+                await self._limited(called, rest)
 
     async def _limited(self, called: Called, awaitable: Awaitable[Any]) -> None:
         """Await, cancelling once at the timeout.

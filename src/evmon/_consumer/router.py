@@ -97,11 +97,9 @@ class Router:
         """Route an event for which only some handlers are retried."""
         awaits_handlers = self._awaits_handlers()
         known = {call.handler.key for call in calls}
-        # A former name may fit one handler only until all of them are discovered.
-        keys = {
-            key if key in known or awaits_handlers else self._registry.current_key(key)
-            for key in received.handlers
-        }
+        keys = set(received.handlers)
+        if not awaits_handlers:
+            keys = {now for key in keys for now in _current_keys(key, calls)}
         calls = tuple(call for call in calls if call.handler.key in keys)
         work = Work(received, event, calls)
         now = self._clock.monotonic()
@@ -139,3 +137,19 @@ class Router:
                 for handler in route.handlers
             )
         return calls
+
+
+def _current_keys(key: str, calls: Sequence[Call]) -> tuple[str, ...]:
+    """The keys of the handlers that a retry names.
+
+    Versions before 0.1.0 named a method after the class that defines it, with a number if
+    several classes inherit it, in no certain order. Such a key stands for all of them:
+    handling an event twice is allowed, losing it is not.
+    """
+    handlers = [call.handler for call in calls]
+    former = key.partition("#")[0]
+    same = [handler for handler in handlers if handler.former_name == former]
+    renamed = any(handler.name != former for handler in same)
+    if not renamed or any(handler.key == key for handler in handlers):
+        return (key,)
+    return tuple(handler.key for handler in same)

@@ -62,8 +62,9 @@ class Work:
         self.event = event
         self.calls = calls
         self.calls_left = len(calls)
-        self._letters: list[DeadLetter] = []
-        self._retries: dict[str, tuple[int, float]] = {}
+        # Tuples, because most events need none and would pay for lists.
+        self._letters: tuple[DeadLetter, ...] = ()
+        self._retries: tuple[tuple[str, int, float], ...] = ()
 
     @property
     def succeeded(self) -> bool:
@@ -78,7 +79,7 @@ class Work:
             attempts: attempts that it made.
             error: error of its last attempt.
         """
-        self._letters.append(given_up(self.event, handler, error, attempts))
+        self._letters += (given_up(self.event, handler, error, attempts),)
 
     def retry(self, handler: str, attempts: int, due: float) -> None:
         """Record that a handler waits for a retry.
@@ -88,11 +89,11 @@ class Work:
             attempts: attempts that it made.
             due: monotonic time of the retry in seconds.
         """
-        self._retries[handler] = attempts, due
+        self._retries += ((handler, attempts, due),)
 
     def take_retry(self, handler: str) -> None:
         """Record that the retry of a handler begins in this process."""
-        del self._retries[handler]
+        self._retries = tuple(r for r in self._retries if r[0] != handler)
 
     def settlement(self, now: float) -> Settlement:
         """How to settle the event when no call is left.
@@ -102,6 +103,6 @@ class Work:
         """
         retries = (
             Redelivery(max(due - now, 0.0), attempts, (handler,))
-            for handler, (attempts, due) in self._retries.items()
+            for handler, attempts, due in self._retries
         )
         return Settlement(self.received, (*self._letters, *retries))

@@ -191,18 +191,22 @@ class Workers:
         if work.received not in self._in_flight:
             return
         started = self._monotonic()
-        failure: Exception | None = None
+        failure = rest = None
         self._running[task] = call.handler, work, attempt
         try:
-            await self._invoker.call(call.handler, work, attempt)
+            rest = self._invoker.call(call.handler, work, attempt)
+            if rest is not None:
+                await rest
         except BaseException as error:  # noqa: BLE001 - handlers are user code
             failure = self._failure_of(error)
         finally:
             del self._running[task]
-        await self._absorb_stray_cancellation()
+        if has_pending_cancellation(task) and not self._shutting_down:
+            await absorb_cancellation(task)
         if ON:
             reach("after_handler")
-        if work.received not in self._in_flight:
+        # Only while a handler waits can its event be reclaimed.
+        if rest is not None and work.received not in self._in_flight:
             return
         took = self._monotonic() - started
         if failure is None:
@@ -241,15 +245,18 @@ class Workers:
         if not works:
             return
         started = self._monotonic()
-        failure: Exception | None = None
+        failure = None
         self._running[task] = call.handler, works, 0
         try:
-            await self._invoker.call_many(call.handler, works)
+            rest = self._invoker.call_many(call.handler, works)
+            if rest is not None:
+                await rest
         except BaseException as error:  # noqa: BLE001 - handlers are user code
             failure = self._failure_of(error)
         finally:
             del self._running[task]
-        await self._absorb_stray_cancellation()
+        if has_pending_cancellation(task) and not self._shutting_down:
+            await absorb_cancellation(task)
         if ON:
             reach("after_handler")
         took = self._monotonic() - started
@@ -281,12 +288,6 @@ class Workers:
 
     def _still_in_flight(self, works: Sequence[Work]) -> list[Work]:
         return [work for work in works if work.received in self._in_flight]
-
-    async def _absorb_stray_cancellation(self) -> None:
-        """Forget that a handler cancelled its task, before the next await fails."""
-        task = asyncio.current_task()
-        if task and has_pending_cancellation(task) and not self._shutting_down:
-            await absorb_cancellation(task)
 
     def _failure_of(self, error: BaseException) -> Exception:
         """The failure of a handler; re-raises what was meant for the worker."""

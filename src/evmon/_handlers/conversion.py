@@ -1,13 +1,18 @@
 """Conversion: from the decoded JSON of an event to the type that a handler asks for."""
 
-import dataclasses
 import functools
-import typing
 from collections.abc import Callable, Iterator
-from typing import Annotated, Any, get_args, get_origin
+from typing import Any
 
 import msgspec
 
+from evmon._types import (
+    is_constraint,
+    is_msgspec,
+    is_pydantic,
+    needs_pydantic,
+    parts_of,
+)
 from evmon.errors import DiscoveryError, InvalidEventError
 
 Convert = Callable[[Any], Any]
@@ -42,10 +47,13 @@ def converter(hint: Any, name: str) -> Convert:
 
 
 def _validator(hint: Any, name: str) -> Convert:
-    parts = list(_parts(hint, set()))
-    constraint = next((part for part in parts if _is_constraint(part)), None)
-    by_pydantic = constraint is not None or any(map(_is_pydantic, parts))
-    if by_pydantic and not any(map(_is_msgspec, parts)):
+    parts = list(parts_of(hint))
+    constraint = next((part for part in parts if is_constraint(part)), None)
+    # Bytes beside models are msgspec's, which writes them as base64; pydantic as text.
+    by_pydantic = needs_pydantic(parts) or (
+        any(map(is_pydantic, parts)) and bytes not in parts
+    )
+    if by_pydantic and not any(map(is_msgspec, parts)):
         try:
             return _pydantic(hint)
         except Exception as error:
@@ -84,7 +92,7 @@ def _check_convertible(hint: Any, name: str) -> None:
     except Exception as error:
         raise DiscoveryError(f"{name}: {hint!r} is not a data type: {error}") from error
     for kind in _custom_types(info, set()):
-        if not _is_pydantic(kind):
+        if not is_pydantic(kind):
             raise DiscoveryError(
                 f"{name}: cannot convert event data to {getattr(kind, '__name__', kind)};"
                 " annotate with Event, Delivery, a dataclass, a TypedDict or a pydantic"
@@ -105,57 +113,3 @@ def _custom_types(info: Any, seen: set[int]) -> Iterator[type]:
     elif isinstance(info, (msgspec.inspect.Type, msgspec.inspect.Field)):
         for part in info.__struct_fields__:
             yield from _custom_types(getattr(info, part), seen)
-
-
-def _parts(hint: Any, seen: set[int]) -> Iterator[Any]:
-    """A type, the types inside it, and the metadata of `Annotated`."""
-    if id(hint) in seen:
-        return
-    seen.add(id(hint))
-    yield hint
-    if get_origin(hint) is Annotated:
-        yield from hint.__metadata__
-    for part in get_args(hint):
-        yield from _parts(part, seen)
-    alias = getattr(hint, "__value__", None)  # a `type` statement
-    if alias is not None:
-        yield from _parts(alias, seen)
-    origin = get_origin(hint) or hint
-    if isinstance(origin, type) and not _is_pydantic(origin) and _has_fields(origin):
-        try:
-            fields = typing.get_type_hints(origin, include_extras=True)
-        except Exception:  # noqa: BLE001 - whoever converts the type reports it
-            return
-        for part in fields.values():
-            yield from _parts(part, seen)
-
-
-def _has_fields(kind: type) -> bool:
-    """Whether the annotations of a class are its fields."""
-    return (
-        dataclasses.is_dataclass(kind)
-        or issubclass(kind, msgspec.Struct)
-        or hasattr(kind, "__total__")  # TypedDict
-        or hasattr(kind, "_fields")  # NamedTuple
-        or hasattr(kind, "__attrs_attrs__")
-    )
-
-
-def _is_pydantic(part: Any) -> bool:
-    """Whether it is a pydantic model or dataclass."""
-    return isinstance(part, type) and hasattr(part, "__pydantic_validator__")
-
-
-def _is_msgspec(part: Any) -> bool:
-    struct = isinstance(part, type) and issubclass(part, msgspec.Struct)
-    return struct or isinstance(part, msgspec.Meta)
-
-
-def _is_constraint(part: Any) -> bool:
-    """Whether it is metadata by which pydantic validates."""
-    if isinstance(part, type):
-        return False
-    module = type(part).__module__.partition(".")[0]
-    return module in ("pydantic", "annotated_types") or hasattr(
-        part, "__get_pydantic_core_schema__"
-    )

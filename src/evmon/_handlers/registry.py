@@ -168,17 +168,6 @@ class Registry:
             routes[event_type] = route
         return route
 
-    def current_key(self, key: str) -> str:
-        """The key of the only handler that formerly had this key, else the key itself.
-
-        Versions before 0.1.0 named a method after the class that defines it. Where
-        several classes inherit it, the former key names none of them.
-        """
-        with self._lock:
-            former = [h.key for h in self._handlers.values() if h.former_name == key]
-            known = any(h.key == key for h in self._handlers.values())
-        return former[0] if len(former) == 1 and not known else key
-
     def _remove(self, keys: Iterable[int]) -> int:
         removed = [
             (key, handler)

@@ -17,7 +17,8 @@ class TransportStats:
         length: entries in the stream, settled ones included.
         lag: entries not yet delivered to the group; None if unknown.
         pending: entries delivered to a consumer and not yet settled.
-        pending_age: seconds since the oldest pending entry was published.
+        pending_age: seconds since the oldest pending entry was published; None if
+            unknown, as the other ages, because the server's clock was set.
         unread_age: seconds since the oldest unread entry was published.
         dead: dead letters kept.
         dead_age: seconds since the oldest of them was dead-lettered.
@@ -27,10 +28,10 @@ class TransportStats:
     length: int = 0
     lag: int | None = 0
     pending: int = 0
-    pending_age: float = 0.0
-    unread_age: float = 0.0
+    pending_age: float | None = 0.0
+    unread_age: float | None = 0.0
     dead: int = 0
-    dead_age: float = 0.0
+    dead_age: float | None = 0.0
     scheduled: int = 0
 
 
@@ -72,16 +73,15 @@ class TransportRecorder:
 
     def record_stats(self, stats: TransportStats) -> None:
         """The state of the transport was read."""
-        # NaN removes the sample of an unknown lag.
         known = stats.lag is not None
-        self._lag(nan if stats.lag is None else stats.lag)
+        self._lag(_or_nan(stats.lag))
         self._lag_known(1 if known else 0)
         self._pending(stats.pending)
-        self._pending_age(stats.pending_age)
-        self._unread_age(stats.unread_age)
+        self._pending_age(_or_nan(stats.pending_age))
+        self._unread_age(_or_nan(stats.unread_age))
         self._length(stats.length)
         self._dead(stats.dead)
-        self._dead_age(stats.dead_age)
+        self._dead_age(_or_nan(stats.dead_age))
         self._scheduled(stats.scheduled)
 
     def unknown(self) -> None:
@@ -118,3 +118,8 @@ class TransportRecorder:
 def no_recorder() -> TransportRecorder:
     """A recorder that measures nothing, for a transport used on its own."""
     return TransportRecorder(NoMeter(), "", "")
+
+
+def _or_nan(value: float | None) -> float:
+    """NaN, which removes the sample, for an unknown value."""
+    return nan if value is None else value

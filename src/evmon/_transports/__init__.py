@@ -12,7 +12,7 @@ from evmon._telemetry.meter import Meter
 from evmon._telemetry.transport_recorder import TransportRecorder
 from evmon._transports.base import Transport
 from evmon._transports.dead_letters import DeadLetters
-from evmon._transports.factory import TransportFactory, TransportOptions
+from evmon._transports.factory import Inspection, TransportFactory, TransportOptions
 from evmon.errors import ConfigError
 
 
@@ -98,6 +98,28 @@ def open_transport(settings: Settings, meter: Meter, clock: Clock) -> Transport:
         clock=clock,
     )
     return kind.load().open(options)
+
+
+async def inspect_server(
+    url: str, service: str, environ: Mapping[str, str]
+) -> Inspection:
+    """What a service will miss on the server of a transport.
+
+    Args:
+        url: URL of the transport.
+        service: name of the service.
+        environ: environment, for the settings of the transport.
+
+    Raises:
+        ConfigError: the URL is invalid, or the transport has no server.
+        TransportError: the server cannot be reached.
+    """
+    kind = _kind_of(url)
+    inspect = kind.load().inspect
+    if inspect is None:
+        raise ConfigError(f"{_without_login(url)}: this transport has no server")
+    config = kind.config(Settings())
+    return await inspect(url, service, resolve(config, environ))
 
 
 def open_dead_letters(

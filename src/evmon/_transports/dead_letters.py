@@ -75,17 +75,16 @@ class DeadLetters(Protocol):
         """The dead letter with this id; None if there is none."""
         ...
 
-    async def replay(self, letter: Any) -> bool:
-        """Publish an event again, for the handlers that failed, and delete its letter.
+    async def replay(
+        self, letters: Sequence[Any]
+    ) -> "Sequence[bool | NotReplayedError]":
+        """Publish events again, for the handlers that failed, and delete their letters.
 
         Args:
-            letter: dead letter from `letters` or `letter` of the same object.
+            letters: dead letters from `letters` or `letter` of the same object.
 
         Returns:
-            False if the dead letter no longer exists.
-
-        Raises:
-            NotReplayedError: the server refuses this dead letter.
+            For each, whether it still existed, or why the server refused it.
         """
         ...
 

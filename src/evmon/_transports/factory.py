@@ -1,6 +1,6 @@
 """What a transport provides for the table of transports."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,6 +31,19 @@ class TransportOptions:
     clock: Clock
 
 
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """What a service will miss on a server.
+
+    Attributes:
+        problems: one line for each problem.
+        unknown: one line for each thing that the server does not tell.
+    """
+
+    problems: Sequence[str]
+    unknown: Sequence[str]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TransportFactory:
     """How a transport is made from its URL; nothing connects yet.
@@ -40,8 +53,11 @@ class TransportFactory:
         check: raises `ConfigError` for an invalid URL, given it and the settings.
         open_dead_letters: makes access to the dead letters, given the URL, the name of
             the service and the settings; None if they end with the process.
+        inspect: inspects the server, given the URL, the name of the service and the
+            settings; None if there is none.
     """
 
     open: Callable[[TransportOptions], Transport]
     check: Callable[[str, Any], object] | None = None
     open_dead_letters: Callable[[str, str, Any], DeadLetters] | None = None
+    inspect: Callable[[str, str, Any], Awaitable[Inspection]] | None = None

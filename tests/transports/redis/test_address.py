@@ -4,13 +4,12 @@ import asyncio
 import logging
 
 import pytest
-from redis.asyncio import RedisCluster, SSLConnection
 
 from evmon import ConfigError, RedisConfig, TransportError
 from evmon._settings.settings import Settings
 from evmon._transports import check_transport
 from evmon._transports.redis import RedisTransport
-from evmon._transports.redis.address import connect, parse_address
+from evmon._transports.redis.address import parse_address
 
 DEFAULTS = RedisConfig()
 
@@ -125,22 +124,6 @@ async def test_no_representation_of_a_transport_contains_a_password(url):
     assert SECRET not in shown
     await transport._client.close()
     await transport._reading_client.close()
-
-
-async def test_tls_checks_certificate_and_host_name():
-    client = connect(parse_address("rediss://h", DEFAULTS), 1, 1)
-    assert client.connection_pool.connection_class is SSLConnection
-    connection = client.connection_pool.make_connection()
-    assert connection.ssl_context.check_hostname is True
-    assert "CERT_REQUIRED" == connection.ssl_context.cert_reqs.name
-    await client.aclose()
-
-
-async def test_a_cluster_client_knows_all_nodes_of_the_url():
-    client = connect(parse_address("redis+cluster://a:1,b:2", DEFAULTS), 1, 1)
-    assert isinstance(client, RedisCluster)
-    assert {"a:1", "b:2"} == set(client.nodes_manager.startup_nodes)
-    await client.aclose()
 
 
 async def test_unreachable_sentinels_are_a_transport_error():

@@ -57,8 +57,8 @@ async def test_a_dead_letter_is_replayed_once_for_the_handlers_that_failed(
     t = await dead_letter(1)
     (letter,) = [letter async for letter in queue.letters()]
 
-    assert await queue.replay(letter)
-    assert not await queue.replay(letter)
+    assert [True] == await queue.replay([letter])
+    assert [False] == await queue.replay([letter])
     assert (0, 2) == (client.xlen(DEAD), client.xlen(STREAM))
     (replayed,) = await read_all(t, 1)
     assert (letter.raw, 0, ("h",)) == (

@@ -18,6 +18,8 @@ from evmon._transports.redis.errors import (
     ("error", "kind"),
     [
         (redis_errors.ReadOnlyError("no writes"), ReadOnlyError),
+        (redis_errors.ClusterDownError("Hash slot not served"), ReadOnlyError),
+        (redis_errors.TryAgainError("keys on two nodes"), TransportError),
         (redis_errors.AuthenticationError("WRONGPASS"), RefusedError),
         (redis_errors.ResponseError("DB index is out of range"), RefusedError),
         (redis_errors.ConnectionError("reset"), BrokenError),

@@ -161,3 +161,32 @@ async def test_a_consumer_holds_one_suspect_at_a_time(make, client):
     assert (b"1", SUSPECT_DELIVERIES) == (suspect.raw, suspect.deliveries)
     (left,) = client.xpending_range(STREAM, "shop", "-", "+", 10, idle._consumer.name)
     assert SUSPECT_DELIVERIES - 1 == left["times_delivered"]
+
+
+async def test_the_set_of_entries_reclaimed_from_a_consumer_is_bounded(
+    make, client, monkeypatch
+):
+    monkeypatch.setattr("evmon._transports.redis.reader.MAX_MARKS", 10)
+    t = await make(lease=0.1)
+    await t.publish([b"a"] * 50)
+    client.xreadgroup("shop", "dead", {STREAM: ">"})
+
+    await read_all(t, 50)
+
+    (key,) = client.keys("*:reclaimed:dead")
+    assert 11 == client.scard(key)
+
+
+async def test_an_entry_left_out_of_a_full_set_is_settled_once(
+    make, client, monkeypatch
+):
+    monkeypatch.setattr("evmon._transports.redis.reader.MAX_MARKS", 1)
+    one, two = await make(lease=0.1), await make(lease=0.1)
+    await one.publish([b"a"] * 3)
+    held = await read_all(one, 3)
+    for received in await read_all(two, 3):
+        assert await two.settle(received, [REASON])
+
+    for received in held:
+        assert not await one.settle(received, [REASON])
+    assert 3 == client.xlen(DEAD)

@@ -177,7 +177,7 @@ async def test_a_missing_script_in_a_pipe_does_not_hide_a_missing_replica(replic
 async def test_what_precedes_a_missing_script_in_a_pipe_is_not_repeated(make, client):
     t = await make()
     client.script_flush()
-    script = scripts.PUBLISH.command(("producer", STREAM), (0, 60, 1, b"a"))
+    script = scripts.PUBLISH.command(("producer", STREAM), (0, 60, 0, 2, 1, b"a"))
     replies = await t._client.pipe([("INCR", "before"), script, ("XLEN", STREAM)])
 
     assert [1, 1, 1] == replies
@@ -188,7 +188,7 @@ async def test_a_known_script_in_a_pipe_is_sent_by_digest_alone(make, client):
     t = await make()
     await t.publish([b"a"])
     client.config_resetstat()
-    script = scripts.PUBLISH.command(("producer", STREAM), (0, 60, 1, b"a"))
+    script = scripts.PUBLISH.command(("producer", STREAM), (0, 60, 0, 2, 1, b"a"))
     await t._client.pipe([script, ("XLEN", STREAM)])
 
     assert (1, 0) == (calls(client, "evalsha"), calls(client, "eval"))
@@ -197,7 +197,7 @@ async def test_a_known_script_in_a_pipe_is_sent_by_digest_alone(make, client):
 async def test_a_dedicated_connection_survives_a_missing_script(make, client):
     t = await make()
     client.script_flush()
-    script = scripts.PUBLISH.command(("producer", STREAM), (0, 60, 1, b"a"))
+    script = scripts.PUBLISH.command(("producer", STREAM), (0, 60, 0, 2, 1, b"a"))
     replies = await t._reading_client.pipe([script, ("XLEN", STREAM)])
 
     assert [1, 1] == replies

@@ -6,7 +6,7 @@ import logging
 import pytest
 from tests.waiting import eventually
 
-from evmon import ConfigError, EventBus, RedisConfig, TransportError
+from evmon import ConfigError, EventBus, RedisConfig
 from evmon._transports.redis import RedisTransport
 from evmon._transports.redis.server_check import risks_of, too_old
 
@@ -105,7 +105,7 @@ async def test_a_user_without_access_to_info_causes_a_warning_or_an_error(
     else:
         await start(server.url, **arguments)
         (warning,) = warnings_of(caplog)
-        assert "cannot check the server's settings" in warning
+        assert "unknown are the server's version" in warning
 
 
 async def test_a_user_who_may_not_create_the_group_is_an_error(own_server):
@@ -114,7 +114,7 @@ async def test_a_user_who_may_not_create_the_group_is_an_error(own_server):
         client.execute_command(
             *("ACL", "SETUSER", "app", "on", ">pw", "~*", "+@all", "-xgroup")
         )
-    with pytest.raises(TransportError, match=r"can't run this command|no permissions"):
+    with pytest.raises(ConfigError, match="may not use XGROUP CREATE"):
         await start(server.url, username="app", password="pw", connect_within=0)
 
 
@@ -139,7 +139,7 @@ async def test_a_server_that_is_too_old_is_refused(server, monkeypatch):
     transport = RedisTransport(server.url, "shop")
 
     async def info(*command):
-        return {"redis_version": "6.2.14", "aof_enabled": 1}
+        return b"redis_version:6.2.14\r\naof_enabled:1\r\n"
 
     monkeypatch.setattr(transport._client, "call", info)
     with pytest.raises(ConfigError, match=r"Redis 6\.2\.14 is too old: 7\.0 or later"):
@@ -154,7 +154,7 @@ async def test_a_vulnerable_server_causes_a_warning(server, monkeypatch, caplog)
 
     async def info(*command):
         if command[0] == "INFO":
-            return {"redis_version": "7.0.4", "aof_enabled": 1}
+            return b"redis_version:7.0.4\r\naof_enabled:1\r\n"
         return await call(*command)
 
     monkeypatch.setattr(transport._client, "call", info)
@@ -167,7 +167,7 @@ async def test_a_vulnerable_server_causes_a_warning(server, monkeypatch, caplog)
 
 
 def test_a_policy_that_may_evict_expiring_keys_is_a_risk():
-    info = {"aof_enabled": 1, "maxmemory": 1, "maxmemory_policy": "volatile-lru"}
+    info = {"aof_enabled": "1", "maxmemory": "1", "maxmemory_policy": "volatile-lru"}
 
     (danger,) = risks_of(info)
     assert "volatile-lru may evict evmon's expiring keys" in danger

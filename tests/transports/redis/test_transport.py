@@ -175,13 +175,15 @@ async def test_refused_reads_are_a_problem(own_server):
     server = own_server()
     with server.client() as client:
         client.execute_command(
-            *("ACL", "SETUSER", "reader", "on", ">pw", "~*", "+@all", "-xreadgroup")
+            *("ACL", "SETUSER", "reader", "on", ">pw", "~*", "+@all")
         )
     t = RedisTransport(
         server.url, "shop", config=RedisConfig(username="reader", password="pw")
     )
     await t.open()
     assert "" == t.problem
+    with server.client() as client:
+        client.execute_command("ACL", "SETUSER", "reader", "-xreadgroup")
     with pytest.raises(TransportError):
         await t.read(1, 0.01)
     assert t.problem.startswith("reading fails: ")

@@ -17,9 +17,9 @@ from tests.transports.redis.entries import (
 
 from evmon import TransportError
 from evmon._cli.dead_letters import (
+    LetterLines,
     Selection,
     letter_as_json,
-    letters_table,
     raw_fields,
     recorded_facts,
 )
@@ -80,7 +80,7 @@ def test_any_dead_letter_is_listed_shown_and_replayed(fields):
     assert len(fields) // 2 == len(raw_fields(letter))
     recorded_facts(letter)
     letter_as_json(letter)
-    letters_table([letter])
+    assert "\n" not in LetterLines([letter]).line(letter)
     Selection("**", None)._matches(letter)
     replayed = _replay_fields(letter)
     assert replayed

@@ -1,4 +1,4 @@
-"""Parses the URL of a server and makes a client of redis-py.
+"""Parses the URL of a server.
 
 ::
 
@@ -11,19 +11,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal, TypeAlias
+from typing import Final, Literal
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
-
-from redis.asyncio import Redis, RedisCluster, Sentinel
-from redis.asyncio.cluster import ClusterNode
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.maint_notifications import MaintNotificationsConfig
 
 from evmon._settings.configs import RedisConfig
 from evmon.errors import ConfigError
 
-RedisClient: TypeAlias = "Redis | RedisCluster"
 Kind = Literal["server", "socket", "sentinel", "cluster"]
 
 _KINDS: Final[Mapping[str, Kind]] = {
@@ -36,8 +29,6 @@ _KINDS: Final[Mapping[str, Kind]] = {
     "rediss+cluster": "cluster",
 }
 SCHEMES: Final = tuple(_KINDS)
-CONNECTIONS: Final = 100
-"""Maximum number of connections of a client to one server."""
 
 _OPTIONS: Final = frozenset(
     {
@@ -134,62 +125,6 @@ def parse_address(url: str, config: RedisConfig) -> Address:
             if k.startswith("sentinel_")
         },
     )
-
-
-def connect(address: Address, timeout: float, connect_timeout: float) -> RedisClient:
-    """Make a client, without connecting yet.
-
-    It never retries by itself, which could append events twice. It does not convert the
-    replies of stream commands.
-
-    Args:
-        address: address of the server.
-        timeout: seconds to wait for a reply.
-        connect_timeout: seconds to wait for a connection.
-    """
-    options: dict[str, Any] = {
-        "username": address.username or None,
-        "password": address.password or None,
-        "socket_timeout": timeout,
-        "socket_connect_timeout": connect_timeout,
-        "socket_keepalive": True,
-        "max_connections": CONNECTIONS,
-        "protocol": 2,
-        "retry": Retry(NoBackoff(), 0),
-        "maint_notifications_config": MaintNotificationsConfig(enabled=False),
-    }
-    if address.tls:
-        options |= {"ssl": True, **address.options}
-    client = _client(address, options)
-    callbacks = client.response_callbacks
-    for name in [name for name in callbacks if str(name).upper().startswith("X")]:
-        del callbacks[name]
-    return client
-
-
-def _client(address: Address, options: dict[str, Any]) -> RedisClient:
-    if address.kind == "cluster":
-        nodes = [ClusterNode(host, port) for host, port in address.hosts]
-        return RedisCluster(startup_nodes=nodes, **options)
-    options["db"] = address.db
-    if address.kind == "sentinel":
-        # The login at the sentinels is separate from the one at the primary.
-        shared = {k: v for k, v in options.items() if k.startswith(("socket_", "ssl"))}
-        sentinel = Sentinel(  # type: ignore[no-untyped-call]
-            list(address.hosts),
-            sentinel_kwargs={
-                **shared,
-                **address.sentinel,
-                "retry": Retry(NoBackoff(), 0),
-            },
-        )
-        primary: Redis = sentinel.master_for(address.primary, **options)
-        return primary
-    if address.kind == "socket":
-        del options["socket_keepalive"]
-        return Redis(unix_socket_path=address.path, **options)
-    host, port = address.hosts[0]
-    return Redis(host=host, port=port, **options)
 
 
 def _options(parts: SplitResult, kind: Kind) -> dict[str, str]:

@@ -5,68 +5,54 @@ import logging
 from collections.abc import Sequence
 from typing import Any, Final
 
-from redis.asyncio import Redis
-from redis.asyncio.sentinel import SentinelConnectionPool
-from redis.exceptions import NoScriptError
-
 from evmon._clock import Clock
 from evmon._telemetry.transport_recorder import TransportRecorder
-from evmon._transports.redis.address import CONNECTIONS, RedisClient
+from evmon._transports.redis.delivery import deliver
 from evmon._transports.redis.errors import (
     FAILURES,
     BrokenError,
     ReadOnlyError,
-    ScriptMissingError,
     WrongTypeError,
     translate,
 )
 from evmon._transports.redis.key_types import keys_in, wrong_type
-from evmon._transports.redis.pipelines import (
-    ClusterPipelines,
-    Command,
-    DedicatedConnection,
-)
-from evmon._transports.redis.scripts import Script, with_text
+from evmon._transports.redis.link import Command, Link
+from evmon._transports.redis.scripts import Script
 from evmon.errors import TransportError
 
-MAX_CALLS: Final = CONNECTIONS // 2
-"""Maximum number of concurrent calls; further ones wait.
+MAX_CALLS: Final = 50
+"""Maximum number of concurrent calls, and so of connections; further ones wait."""
 
-redis-py does not wait for a free connection: it fails as if the server were down.
-"""
+_PRIMARY: Final = b"master"
+"""What ROLE says first on a primary."""
 
 _log = logging.getLogger("evmon.transport")
 
 
 class Client:
-    """A client that translates errors and counts reconnections.
+    """Sends commands, translates errors and counts reconnections.
 
     Args:
-        client: client of redis-py, made by `connect`.
+        link: connections to the primary.
         secrets: texts that must not appear in an error.
         recorder: counter of reconnections.
         clock: source of time.
-        one_by_one: whether `pipe` is never called concurrently.
+        patience: seconds for which a command is sent again while its slot moves.
     """
 
     def __init__(
         self,
-        client: RedisClient,
+        link: Link,
         secrets: Sequence[str],
         recorder: TransportRecorder,
         clock: Clock,
-        *,
-        one_by_one: bool = False,
+        patience: float,
     ) -> None:
-        self._client = client
-        self._pipelines: DedicatedConnection | ClusterPipelines
-        if one_by_one and isinstance(client, Redis):
-            self._pipelines = DedicatedConnection(client)
-        else:
-            self._pipelines = ClusterPipelines(client)
+        self._link = link
         self._secrets = secrets
         self._recorder = recorder
         self._clock = clock
+        self._patience = patience
         self._slots = asyncio.Semaphore(MAX_CALLS)
         self.broken = False
         """Whether the connection broke and no reply has come since."""
@@ -79,16 +65,11 @@ class Client:
         Raises:
             TransportError: the command or the connection failed.
         """
-        try:
-            async with self._slots:
-                reply = await self._client.execute_command(*command)
-        except FAILURES as error:
-            raise await self._failure(error, command) from error
-        self._replied()
+        (reply,) = await self.pipe([command])
         return reply
 
     async def eval(
-        self, script: Script, keys: Sequence[str], args: Sequence[Any]
+        self, script: Script, keys: Sequence[str | bytes], args: Sequence[Any]
     ) -> Any:
         """Run a script and return its reply.
 
@@ -100,32 +81,22 @@ class Client:
         Raises:
             TransportError: the script or the connection failed.
         """
-        command = script.command(keys, args)
-        try:
-            return await self.call(*command)
-        except ScriptMissingError:
-            # Nothing has run, so this cannot run the script twice.
-            return await self.call(*with_text(command))
+        return await self.call(*script.command(keys, args))
 
     async def pipe(self, commands: Sequence[Command]) -> list[Any]:
-        """Send commands in one round trip and return their replies.
+        """Send commands in one round trip, over one connection; return their replies.
 
-        Where the server lacks a script, that command and all after it are sent again. So
-        what follows a script must be safe to repeat, and must not be another script.
+        What a server has not run is sent again, see `deliver`: what follows a script must be
+        safe to repeat, and must not be another script.
 
         Raises:
             TransportError: the connection failed, or a command did; the first such error.
         """
         try:
             async with self._slots:
-                replies = await self._pipelines.exchange(commands)
-                missing = _first_missing_script(replies)
-                if missing < len(replies):
-                    # The missing script has not run, so it runs once. What follows it has
-                    # run too early: WAIT must wait for what the script writes. What
-                    # precedes it is not repeated.
-                    rest = [with_text(command) for command in commands[missing:]]
-                    replies[missing:] = await self._pipelines.exchange(rest)
+                replies = await deliver(
+                    self._link, commands, self._clock, self._patience
+                )
         except FAILURES as error:
             raise await self._failure(error) from error
         self._replied()
@@ -133,6 +104,27 @@ class Client:
             if isinstance(reply, Exception):
                 raise await self._failure(reply, command) from reply
         return replies
+
+    async def check_primary(self) -> None:
+        """Check the server, which lacks what it should have.
+
+        Raises:
+            TransportError: it is not the primary, so its last reply says nothing.
+        """
+        primary = self._link.primary
+        before = primary.generation
+        await primary.confirm(now=True)
+        try:
+            role = await self.call("ROLE")
+        except (BrokenError, ReadOnlyError):
+            raise
+        except TransportError as error:
+            _log.debug("cannot ask the server for its role: %s", error)
+            role = [_PRIMARY]
+        if role[0] != _PRIMARY:
+            primary.lose(primary.generation)
+        if before != primary.generation:
+            raise ReadOnlyError("another server is the primary now")
 
     async def wrong_types(self, keys: Sequence[str]) -> list[str]:
         """What is wrong with the types of keys, as `wrong_type` says it.
@@ -147,12 +139,8 @@ class Client:
         return [text for text in said if text]
 
     async def close(self) -> None:
-        """Close all connections, those to sentinels included."""
-        await self._client.aclose()
-        pool = getattr(self._client, "connection_pool", None)
-        if isinstance(pool, SentinelConnectionPool):
-            for sentinel in pool.sentinel_manager.sentinels:
-                await sentinel.aclose()
+        """Close all connections."""
+        await self._link.close()
 
     def _replied(self) -> None:
         self.last_reply = self._clock.monotonic()
@@ -165,11 +153,8 @@ class Client:
         self, error: BaseException, command: Command = ()
     ) -> TransportError:
         translated = translate(error, self._secrets)
-        if isinstance(translated, BrokenError):
+        if isinstance(translated, (BrokenError, ReadOnlyError)):
             self.broken = True
-        elif isinstance(translated, ReadOnlyError):
-            self.broken = True
-            await self._leave_replica()
         else:
             self._replied()
         if isinstance(translated, WrongTypeError):
@@ -185,16 +170,3 @@ class Client:
         except TransportError:
             return error
         return WrongTypeError(f"WRONGTYPE {wrong[0]}") if wrong else error
-
-    async def _leave_replica(self) -> None:
-        """Close the connections to a server that is no longer the primary."""
-        await self._pipelines.leave()
-        pool = getattr(self._client, "connection_pool", None)
-        if pool is not None:
-            await pool.disconnect(inuse_connections=False)
-
-
-def _first_missing_script(replies: Sequence[Any]) -> int:
-    """Index of the first reply NOSCRIPT; the number of replies if there is none."""
-    found = (n for n, reply in enumerate(replies) if isinstance(reply, NoScriptError))
-    return next(found, len(replies))

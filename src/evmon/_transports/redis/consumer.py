@@ -8,6 +8,7 @@ from evmon._telemetry.transport_recorder import TransportRecorder
 from evmon._transports.base import Received
 from evmon._transports.redis.held import HeldEntries
 from evmon._transports.redis.keys import Keys
+from evmon._transports.redis.server_clock import ServerClock
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,7 @@ class Consumer:
         lease: seconds without renewal after which entries can be reclaimed.
         recorder: recorder of the transport's metrics.
         clock: source of time.
+        server_clock: the server's clock.
     """
 
     name: str
@@ -31,6 +33,7 @@ class Consumer:
     lease: float
     recorder: TransportRecorder
     clock: Clock
+    server_clock: ServerClock
 
     @property
     def lease_ms(self) -> int:

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -14,8 +14,10 @@ from evmon._telemetry.transport_recorder import no_recorder
 from evmon._transports.base import DeadLetter, Received
 from evmon._transports.dead_letters import UNREADABLE, NotReplayedError
 from evmon._transports.redis import scripts
-from evmon._transports.redis.address import connect, parse_address
+from evmon._transports.redis.address import parse_address
+from evmon._transports.redis.batch_size import BatchSize
 from evmon._transports.redis.client import Client
+from evmon._transports.redis.connections import dial
 from evmon._transports.redis.entries import (
     DEAD_PREFIX,
     EVENT,
@@ -30,6 +32,8 @@ from evmon._transports.redis.entries import (
 from evmon._transports.redis.errors import BrokenError, ReadOnlyError
 from evmon._transports.redis.held import Origin
 from evmon._transports.redis.keys import Keys
+from evmon._transports.redis.link import Link
+from evmon._transports.redis.topology import primary_of
 from evmon.errors import TransportError
 
 VERSION: Final = "1"
@@ -109,13 +113,16 @@ class DeadLetterQueue:
 
     def __init__(self, url: str, service: str, config: RedisConfig) -> None:
         address = parse_address(url, config)
-        client = connect(address, config.timeout, config.timeout)
-        self._client = Client(client, address.secrets, no_recorder(), SYSTEM_CLOCK)
+        timeout, clock = config.timeout, SYSTEM_CLOCK
         self._keys = Keys(service)
+        self._primary = primary_of(address, self._keys.dead, timeout, clock)
+        link = Link(dial(address, timeout), self._primary)
+        self._client = Client(link, address.secrets, no_recorder(), clock, timeout)
 
     async def close(self) -> None:
         """Disconnect."""
         await self._client.close()
+        await self._primary.close()
 
     async def exists(self) -> bool:
         """Whether the service has a stream or dead letters."""
@@ -149,31 +156,67 @@ class DeadLetterQueue:
         letter = _parse(*found[0]) if found else None
         return letter if letter and letter.id == letter_id else None
 
-    async def replay(self, letter: StoredDeadLetter) -> bool:
-        """Move a dead letter back to its stream, for the handlers that failed.
+    async def replay(
+        self, letters: Sequence[StoredDeadLetter]
+    ) -> list[bool | NotReplayedError]:
+        """Move dead letters back to their streams, for the handlers that failed.
+
+        All that are small enough together move in one step and one round trip.
 
         Returns:
-            False if the dead letter no longer exists.
+            For each, whether it still existed, or why the server refused it.
 
         Raises:
-            NotReplayedError: the server refuses it, such as its stream has another type.
             TransportError: the server cannot be reached, or is a replica.
         """
-        own = self._keys.stream()
-        stream = letter.facts.get("stream", "")
-        if not stream.startswith(f"{own}:"):
-            stream = own
-        args = (letter.id, *_replay_fields(letter))
-        keys = (self._keys.dead, stream)
+        results: list[bool | NotReplayedError] = []
+        entries = [(letter, _replay_fields(letter)) for letter in letters]
+        while entries:
+            count = BatchSize().fitting(
+                [sum(map(len, fields)) for _, fields in entries]
+            )
+            results += await self._replay(entries[:count])
+            entries = entries[count:]
+        return results
+
+    async def _replay(
+        self, entries: Sequence[tuple[StoredDeadLetter, list[bytes]]]
+    ) -> list[bool | NotReplayedError]:
+        """Move some dead letters back in one step, given their new fields."""
+        keys = [self._keys.dead]
+        args: list[Any] = []
+        for letter, fields in entries:
+            stream = self._stream_of(letter)
+            if stream not in keys:
+                keys.append(stream)
+            args += (letter.id, keys.index(stream) + 1, len(fields), *fields)
         try:
-            done = await self._client.eval(scripts.REPLAY, keys, args)
+            replies: list[Any] = await self._client.eval(scripts.REPLAY, keys, args)
         except (BrokenError, ReadOnlyError):
             raise
         except TransportError as error:
-            raise NotReplayedError(str(error)) from error
+            return [NotReplayedError(str(error)) for _ in entries]
         if ON:
             reach("during_replay")
-        return bool(done)
+        return [
+            await self._refusal(reply.decode(), self._stream_of(letter))
+            if isinstance(reply, bytes)
+            else bool(reply)
+            for (letter, _), reply in zip(entries, replies, strict=True)
+        ]
+
+    async def _refusal(self, text: str, stream: str) -> NotReplayedError:
+        """Why a stream refuses an entry; a wrong type is named with its key."""
+        if text.startswith("WRONGTYPE"):
+            for wrong in await self._client.wrong_types([stream]):
+                text = f"WRONGTYPE {wrong}"
+        return NotReplayedError(text)
+
+    def _stream_of(self, letter: StoredDeadLetter) -> str:
+        """The stream that the dead letter came from, if it is one of the service."""
+        own = self._keys.stream()
+        stream = letter.facts.get("stream", "")
+        return stream if stream.startswith(f"{own}:") else own
 
     async def purge(self, letter_ids: Sequence[str]) -> int:
         """Delete dead letters; returns how many existed."""

@@ -11,9 +11,9 @@ from evmon.errors import TransportError
 
 MASK: Final = "***"
 _WRONG_TYPE: Final = "WRONGTYPE"
+_DENIED_IN_SCRIPT: Final = "ACL failure in script"
 FAILURES: Final = (
     redis_errors.RedisError,
-    redis_errors.RedisClusterException,  # not a subclass of RedisError
     OSError,
     asyncio.TimeoutError,
 )
@@ -28,12 +28,12 @@ class WrongTypeError(TransportError):
     """A key holds another type than the command needs."""
 
 
-class ScriptMissingError(TransportError):
-    """The server does not have the script of an EVALSHA, and has run nothing."""
-
-
 class ReadOnlyError(TransportError):
-    """The server is now a replica; a new connection may find the new primary."""
+    """The server is not the primary, and has run nothing; another one may be."""
+
+
+class PermissionDeniedError(TransportError):
+    """The user may not run a command, or use a key."""
 
 
 class BrokenError(TransportError):
@@ -52,10 +52,11 @@ def translate(error: BaseException, secrets: Iterable[str] = ()) -> TransportErr
         secrets: texts to mask in its message.
     """
     text = masked(str(error), secrets) or type(error).__name__
-    if isinstance(error, redis_errors.ReadOnlyError):
+    if isinstance(error, redis_errors.ReadOnlyError | redis_errors.ClusterDownError):
         return ReadOnlyError(text)
-    if isinstance(error, redis_errors.NoScriptError):
-        return ScriptMissingError(text)
+    denied = isinstance(error, redis_errors.NoPermissionError)
+    if denied or text.startswith(_DENIED_IN_SCRIPT):
+        return PermissionDeniedError(text)
     if isinstance(error, redis_errors.AuthenticationError) or "DB index" in text:
         return RefusedError(text)
     if not isinstance(error, redis_errors.ResponseError):

@@ -5,6 +5,7 @@ from typing import Final
 from evmon._transports.factory import TransportFactory, TransportOptions
 from evmon._transports.redis.address import parse_address
 from evmon._transports.redis.dead_letters import DeadLetterQueue
+from evmon._transports.redis.inspection import inspect
 from evmon._transports.redis.transport import RedisTransport
 
 
@@ -20,5 +21,5 @@ def _open(options: TransportOptions) -> RedisTransport:
 
 
 FACTORY: Final = TransportFactory(
-    open=_open, check=parse_address, open_dead_letters=DeadLetterQueue
+    open=_open, check=parse_address, open_dead_letters=DeadLetterQueue, inspect=inspect
 )

@@ -62,6 +62,11 @@ class HeldEntries:
             or any(entry_id in batch for batch in self._acks_in_flight)
         )
 
+    def known(self) -> list[str]:
+        """Ids of entries that Redis may list as pending, and that are not new."""
+        in_flight = (entry_id for batch in self._acks_in_flight for entry_id in batch)
+        return [*self.entries, *self.unsent_acks, *in_flight]
+
     @contextmanager
     def listing_pending(self) -> Iterator[None]:
         """Remember what ends while pending entries are listed.

@@ -5,7 +5,7 @@ import shlex
 from collections.abc import Mapping
 from typing import Final
 
-from evmon._transports.redis.pipelines import Command
+from evmon._transports.redis.link import Command
 
 _TYPES: Final[Mapping[str, str]] = {
     "events": "stream",
@@ -13,6 +13,7 @@ _TYPES: Final[Mapping[str, str]] = {
     "retry": "zset",
     "retry:entries": "hash",
     "runs": "hash",
+    "clock": "hash",
     "producer": "string",
     "trimmed": "set",
     "reclaimed": "set",
@@ -21,7 +22,7 @@ _TYPES: Final[Mapping[str, str]] = {
 
 _KEY: Final = re.compile(
     r"evmon:\{.*\}:(?:(events|producer|trimmed|reclaimed)(?::.*)?"
-    r"|(dead|retry|retry:entries|runs))",
+    r"|(dead|retry|retry:entries|runs|clock))",
     re.DOTALL,
 )
 _COMMANDS: Final[Mapping[str, str]] = {

@@ -12,6 +12,7 @@ from evmon._transports.redis.consumer import Consumer
 from evmon._transports.redis.entries import time_of
 from evmon._transports.redis.errors import BrokenError, GroupGoneError
 from evmon._transports.redis.held import HeldEntries
+from evmon._transports.redis.permissions import describe, missing_permissions
 from evmon._transports.redis.reader import Reader
 from evmon.errors import TransportError
 
@@ -23,6 +24,9 @@ TRIM_COUNT: Final = 10_000
 
 FORGET_AFTER: Final = 3600.0
 """Seconds after which an idle consumer with no pending entries is deleted."""
+
+RESTART_COUNT: Final = 1000
+"""Maximum number of leases that one command lets start anew."""
 
 _log = logging.getLogger("evmon.transport")
 
@@ -55,7 +59,7 @@ class Maintenance:
         self._interval = interval
         self._retention = retention
         self.problem = ""
-        """Which key had the wrong type at the last run; empty if none."""
+        """Which key had the wrong type, or which permission lacked, at the last run."""
 
     async def run(self) -> None:
         """Run every `interval` seconds until cancelled."""
@@ -79,7 +83,8 @@ class Maintenance:
         Raises:
             TransportError: the server cannot be reached, or refuses.
         """
-        await self._check_types()
+        await self._check()
+        set_back = await self._check_clock()
         # The reader creates groups and promotes retries too, but it does not read while
         # every slot waits to settle its event, which may need a group or a promotion.
         try:
@@ -87,27 +92,50 @@ class Maintenance:
         except GroupGoneError:
             await self._reader.groups.recreate()
             stats = await self._read_stats()
+        if set_back:
+            await self._restart_leases()
         self._consumer.recorder.record_stats(stats)
         for held in self._consumer.streams:
             args = (held.group, int(FORGET_AFTER * 1000), "")
             await self._client.eval(scripts.FORGET, (held.stream,), args)
             await self._trim(held)
         # Last: a server without memory refuses it until entries are trimmed.
-        if stats.scheduled:
-            await self._reader.promote()
+        more = stats.scheduled > 0
+        while more:
+            more = await self._reader.promote()
 
-    async def _check_types(self) -> None:
-        """Find a key of the wrong type, on which every attempt to settle fails."""
-        keys = self._consumer.keys
-        names = (keys.dead, keys.retry, keys.retry_entries, keys.runs)
+    async def _check_clock(self) -> bool:
+        """Whether the server's clock was set back; a server without memory cannot tell."""
+        consumer = self._consumer
         try:
-            wrong = await self._client.wrong_types(names)
+            return await consumer.server_clock.check(self._client, consumer.keys)
         except BrokenError:
             raise
         except TransportError as error:
-            _log.debug("cannot check the types of keys: %s", error)
-            return
-        problem = "; ".join(wrong)
+            _log.debug("cannot check the server's clock: %s", error)
+            return False
+
+    async def _check(self) -> None:
+        """Find what makes every attempt to settle fail.
+
+        That is a key of the wrong type, or a permission that the user lacks.
+        """
+        consumer = self._consumer
+        keys, service = consumer.keys, consumer.keys.service
+        names = (keys.dead, keys.retry, keys.retry_entries, keys.runs, keys.clock)
+        wrong = []
+        try:
+            wrong.append(
+                describe(await missing_permissions(self._client, service), service)
+            )
+            wrong += await self._client.wrong_types(names)
+        except BrokenError:
+            raise
+        except TransportError as error:
+            _log.debug("cannot check keys and permissions: %s", error)
+            if not any(wrong):
+                return
+        problem = "; ".join(filter(None, wrong))
         if problem and problem != self.problem:
             _log.error("a key has the wrong type: %s", problem)
         self.problem = problem
@@ -142,17 +170,16 @@ class Maintenance:
             *rows, strict=True
         )
         now: int = nows[0]
-        self._reader.server_ahead = now / 1000 - self._consumer.clock.time()
         self._report_lost(sum(trimmed))
         dead_since = [int(time_of(i.decode()) * 1000) for i, _ in oldest_dead]
         return TransportStats(
             length=sum(lengths),
             lag=None if -1 in lags else sum(lags),
             pending=sum(pending),
-            pending_age=_age(now, pending_since),
-            unread_age=_age(now, unread_since),
+            pending_age=self._age(now, pending_since),
+            unread_age=self._age(now, unread_since),
             dead=dead,
-            dead_age=_age(now, dead_since),
+            dead_age=self._age(now, dead_since),
             scheduled=scheduled,
         )
 
@@ -166,8 +193,27 @@ class Maintenance:
                 extra=subject.fields,
             )
 
+    def _age(self, now: int, since: Sequence[int]) -> float | None:
+        """Seconds since the earliest of some times; None if unknown.
 
-def _age(now: int, since: Sequence[int]) -> float:
-    """Seconds since the earliest of some times; times are in ms, 0 means none."""
-    earliest = min((time for time in since if time), default=now)
-    return max(now - earliest, 0) / 1000
+        Args:
+            now: current time of the server in ms.
+            since: times in ms; 0 means none.
+        """
+        times = [time for time in since if time]
+        if not times:
+            return 0.0
+        known = self._consumer.server_clock.is_age_known
+        if not known(min(times) / 1000, now / 1000):
+            return None
+        return max(now - min(times), 0) / 1000
+
+    async def _restart_leases(self) -> None:
+        """Let all leases start anew, those of dead consumers included."""
+        for held in self._consumer.streams:
+            cursor = "-"
+            while cursor:
+                reply = await self._client.eval(
+                    scripts.RESTART, (held.stream,), (held.group, cursor, RESTART_COUNT)
+                )
+                cursor = reply.decode()

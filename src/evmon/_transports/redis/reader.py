@@ -8,14 +8,16 @@ from evmon._event_records import about_many
 from evmon._failpoints import ON, reach
 from evmon._transports.base import Received
 from evmon._transports.redis import scripts
+from evmon._transports.redis.acks import Acks
+from evmon._transports.redis.batch_size import BatchSize
 from evmon._transports.redis.client import Client
 from evmon._transports.redis.consumer import Consumer
 from evmon._transports.redis.entries import time_of
 from evmon._transports.redis.errors import BrokenError, GroupGoneError
 from evmon._transports.redis.groups import ConsumerGroups
 from evmon._transports.redis.held import HeldEntries
-from evmon._transports.redis.keys import MARK_SECONDS
-from evmon._transports.redis.pipelines import Command
+from evmon._transports.redis.keys import MARK_SECONDS, MAX_MARKS
+from evmon._transports.redis.link import Command
 from evmon.errors import TransportError
 
 MAX_BLOCK: Final = 2.0
@@ -35,7 +37,7 @@ PROMOTE_COUNT: Final = 100
 """Maximum number of due retries moved by one command."""
 
 RECOVER_COUNT: Final = 100
-"""Minimum number of pending entries listed at once; most of them are held already."""
+"""Minimum number of pending entries recovered at once, unless the link is too slow."""
 
 FAILURE_SECONDS: Final = 15.0
 """Seconds for which a failed read keeps /readyz failing; the next read comes sooner."""
@@ -59,11 +61,13 @@ class Reader:
     Args:
         consumer: consumer to read for.
         client: connection to Redis of its own, because reads block.
+        acks: acknowledgements, which are sent with the reads.
     """
 
-    def __init__(self, consumer: Consumer, client: Client) -> None:
+    def __init__(self, consumer: Consumer, client: Client, acks: Acks) -> None:
         self._consumer = consumer
         self._client = client
+        self._acks = acks
         self.groups = ConsumerGroups(consumer, client)
         self._by_stream = {held.stream.encode(): held for held in consumer.streams}
         self._reclaim_interval = consumer.lease / RECLAIMS
@@ -72,13 +76,12 @@ class Reader:
         self._next_promotion = 0.0
         self._promotion_interval = 0.0
         self._next_stream = 0
+        self._size = BatchSize()
         self._idle = False
         self._retries_scheduled = True
         self._scheduled_during_read = True
         self._failure = ""
         self._failed_at = 0.0
-        self.server_ahead = 0.0
-        """Seconds by which the server's clock is ahead of this process's clock."""
 
     @property
     def failure(self) -> str:
@@ -103,12 +106,15 @@ class Reader:
             entries = (
                 await self._recover(max_count)
                 or await self._reclaim(max_count)
-                or await self._read_new(max_count, max_wait)
+                or await self._read_new(self._size.of(max_count), max_wait)
             )
+            self._size.arrived([len(received.raw) for received in entries])
         except BaseException as error:
             if isinstance(error, TransportError):
                 self._failure = str(error)
                 self._failed_at = self._consumer.clock.monotonic()
+            if isinstance(error, BrokenError):
+                self._size.failed()
             # Redis may have delivered entries in a reply that was lost.
             for held in self._consumer.streams:
                 held.recover_from = "-"
@@ -118,16 +124,22 @@ class Reader:
         self._failure = ""
         return entries
 
-    async def promote(self) -> None:
+    async def promote(self) -> bool:
         """Move due retries from the schedule to their streams.
+
+        Returns:
+            Whether more may be due.
 
         Raises:
             TransportError: the server cannot be reached, or refuses.
         """
         keys = self._consumer.keys
-        _, unreadable = await self._client.eval(
+        moved, unreadable = await self._client.eval(
             scripts.PROMOTE,
-            (keys.retry, keys.retry_entries, keys.dead, keys.stream()),
+            (
+                *(keys.retry, keys.retry_entries, keys.dead),
+                *(held.stream for held in self._consumer.streams),
+            ),
             (PROMOTE_COUNT,),
         )
         if unreadable:
@@ -139,17 +151,22 @@ class Reader:
                 subject,
                 extra=subject.fields,
             )
+        return bool(moved >= PROMOTE_COUNT)
 
     async def _recover(self, max_count: int) -> list[Received]:
         """This consumer's pending entries whose delivery was lost."""
         for held in self._consumer.streams:
             while held.recover_from is not None:
-                count = max(max_count, RECOVER_COUNT)
+                count = self._size.of(max(max_count, RECOVER_COUNT))
                 with held.listing_pending():
+                    start = held.recover_from
                     cursor, entries, trimmed = await self._client.eval(
                         scripts.RECOVER,
                         (held.stream,),
-                        (held.group, self._consumer.name, held.recover_from, count),
+                        (
+                            *(held.group, self._consumer.name, start, count),
+                            *held.known(),
+                        ),
                     )
                     held.recover_from = cursor.decode() or None
                     unknown = [i for i in trimmed if not held.knows(i.decode())]
@@ -198,20 +215,41 @@ class Reader:
     ) -> tuple[list[Received], int]:
         """Reclaim from one stream; returns the entries, and how many suspects are left."""
         consumer = self._consumer
+        max_count = self._size.of(max_count)
         max_suspects = 0 if self._holds_suspect() else 1
         with held.listing_pending():
+            owners = await self._idle_owners(held, max_count)
+            if not owners:
+                held.reclaim_cursor = "0-0"
+                return [], 0
+            others = sorted(owners - {consumer.name.encode()})
+            prefix = consumer.keys.reclaimed("").encode()
             cursor, entries, trimmed, left = await self._client.eval(
                 scripts.RECLAIM,
-                (held.stream, consumer.keys.reclaimed()),
+                (
+                    *(held.stream, consumer.keys.reclaimed(consumer.name)),
+                    *(prefix + other for other in others),
+                ),
                 (
                     *(held.group, consumer.name, consumer.lease_ms),
                     *(held.reclaim_cursor, max_count, MARK_SECONDS),
-                    *(SUSPECT_DELIVERIES, max_suspects),
+                    *(SUSPECT_DELIVERIES, max_suspects, MAX_MARKS, *others),
                 ),
             )
             held.reclaim_cursor = cursor.decode()
             self._report_lost([i for i in trimmed if not held.knows(i.decode())])
             return held.add_pending(entries), left
+
+    async def _idle_owners(self, held: HeldEntries, max_count: int) -> set[bytes]:
+        """Names of the consumers that the next page of expired leases belongs to.
+
+        A script must declare its keys, and each consumer has one of its own.
+        """
+        rows = await self._client.call(
+            *("XPENDING", held.stream, held.group, "IDLE", self._consumer.lease_ms),
+            *(held.reclaim_cursor, "+", max_count),
+        )
+        return {owner for _, owner, _, _ in rows}
 
     def _holds_suspect(self) -> bool:
         held = self._consumer.held()
@@ -239,17 +277,15 @@ class Reader:
         checks_schedule = now >= self._next_promotion
         if checks_schedule:
             self._next_promotion = now + self._promotion_interval
-            if self._retries_scheduled:
-                await self._try_promote()
+            if self._retries_scheduled and await self._try_promote():
+                self._next_promotion = now
         # Nothing may fail between here and the `try`: the acknowledgements would be lost.
         acks = [
             (held, held.start_acks())
             for held in self._consumer.streams
             if held.unsent_acks
         ]
-        commands: list[Command] = [
-            ("XACK", held.stream, held.group, *batch) for held, batch in acks
-        ]
+        commands = [self._acks.command(held, batch) for held, batch in acks]
         if checks_schedule:
             commands.append(("ZCARD", self._consumer.keys.retry))
         self._scheduled_during_read = False
@@ -258,6 +294,12 @@ class Reader:
         sent = False
         try:
             replies = await self._client.pipe(commands)
+            acked = [
+                self._acks.report(reply, batch)
+                for (_, batch), reply in zip(acks, replies, strict=False)
+            ]
+            if not all(acked):
+                await self._client.check_primary()
             sent = True
             if ON and acks:
                 reach("after_ack")
@@ -270,14 +312,19 @@ class Reader:
         self._idle = not entries
         return entries
 
-    async def _try_promote(self) -> None:
-        """Promote; a server without memory refuses it, but not the read."""
+    async def _try_promote(self) -> bool:
+        """Promote; a server without memory refuses it, but not the read.
+
+        Returns:
+            Whether more may be due.
+        """
         try:
-            await self.promote()
+            return await self.promote()
         except BrokenError:
             raise
         except TransportError as error:
             _log.debug("cannot promote scheduled retries: %s", error)
+            return False
 
     def _next_streams(self, count: int) -> Sequence[HeldEntries]:
         """The next `count` streams in turn; each is first equally often."""
@@ -293,6 +340,8 @@ class Reader:
             max_wait = max(max_wait, IDLE_BLOCK)
         if self._more_to_reclaim:
             max_wait = min(max_wait, max(self._next_reclaim - now, 0.0))
+        if self._next_promotion <= now:
+            max_wait = 0.0
         return min(max_wait, MAX_BLOCK)
 
     def _read_command(
@@ -315,17 +364,22 @@ class Reader:
 
     def _waits(self, entries: Sequence[Received]) -> list[float]:
         """Seconds since each entry was published; retries and replays are left out."""
-        now = self._consumer.clock.time() + self.server_ahead
-        waits = []
-        last, wait = "", 0.0
+        clock = self._consumer.server_clock
+        now = clock.time()
+        waits: list[float] = []
+        last = ""
+        wait: float | None = None
         for entry in entries:
             if entry.token.extra.group:
                 continue
             # Entries of one batch share the milliseconds of their ids.
             added, _, _ = entry.id.partition("-")
             if added != last:
-                last, wait = added, max(now - time_of(added), 0.0)
-            waits.append(wait)
+                since = time_of(added)
+                known = clock.is_age_known(since, now)
+                last, wait = added, max(now - since, 0.0) if known else None
+            if wait is not None:
+                waits.append(wait)
         return waits
 
     async def _ack_trimmed(self, held: HeldEntries, ids: Sequence[bytes]) -> None:

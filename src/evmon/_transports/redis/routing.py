@@ -1,7 +1,6 @@
 """Selects the stream of each event by its type."""
 
 import logging
-from collections import defaultdict
 from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
@@ -35,22 +34,19 @@ class StreamRouter:
         self._stream_for = stream_for
         self._reported: set[str] = set()
 
-    def by_stream(
-        self, batch: Sequence[bytes], types: Sequence[str]
-    ) -> dict[str, Sequence[bytes]]:
-        """Group encoded events by the key of their stream.
+    def streams(self, batch: Sequence[bytes], types: Sequence[str]) -> list[str]:
+        """The key of the stream of each event.
 
         Args:
             batch: encoded events.
             types: types of the events.
         """
         if self._stream_for is None:
-            return {self._keys.stream(): batch}
-        streams: defaultdict[str, list[bytes]] = defaultdict(list)
-        for raw, event_type in zip(batch, types, strict=True):
-            name = self._name(self._stream_for, event_type)
-            streams[self._keys.stream(name)].append(raw)
-        return dict(streams)
+            return [self._keys.stream()] * len(batch)
+        return [
+            self._keys.stream(self._name(self._stream_for, event_type))
+            for event_type in types
+        ]
 
     def _name(self, stream_for: Callable[[str], str], event_type: str) -> str:
         """Name of the stream; empty for the service's own."""

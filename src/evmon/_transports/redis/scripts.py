@@ -5,12 +5,28 @@ server that does not have the script: after a restart, a failover or SCRIPT FLUS
 """
 
 import hashlib
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any, Final
 
-from evmon._transports.redis.pipelines import Command
+from evmon._transports.redis.link import Command
+
+_CALL: Final = re.compile(
+    r"redis\.p?call\(\s*'(XGROUP|XINFO|\w+)'(?:(?<='XGROUP'),\s*'(\w+)'"
+    r"|(?<='XINFO'),\s*'(\w+)')?"
+)
+"""A command in a script, and its subcommand."""
+
+_WRITES: Final = frozenset(
+    {
+        *("EXPIRE", "HDEL", "HSET", "SADD", "SET", "SREM", "XACK", "XADD", "XCLAIM"),
+        *("XDEL", "XGROUP|CREATE", "XGROUP|DELCONSUMER", "XGROUP|SETID", "XTRIM"),
+        *("ZADD", "ZREM"),
+    }
+)
+"""Commands of the scripts that write."""
 
 _texts: Final[dict[str, str]] = {}
 """Text of each script by its digest."""
@@ -23,12 +39,14 @@ class Script:
     Attributes:
         text: source code, as sent to the server.
         sha1: digest of `text`, by which the server finds a script that it has.
+        commands: commands that it runs, with a subcommand as ``XGROUP|CREATE``.
     """
 
     text: str
     sha1: str
+    commands: frozenset[str]
 
-    def command(self, keys: Sequence[str], args: Sequence[Any]) -> Command:
+    def command(self, keys: Sequence[str | bytes], args: Sequence[Any]) -> Command:
         """The EVALSHA command; see `with_text` for the case that the script is missing.
 
         Args:
@@ -58,12 +76,40 @@ def _load(*names: str) -> Script:
         for line in (folder / f"{name}.lua").read_text("utf-8").splitlines()
         if not line.lstrip().startswith("--")
     )
+    commands = frozenset(
+        "|".join(filter(None, match.groups())) for match in _CALL.finditer(text)
+    )
+    text = _permission_check(commands) + text
     sha1 = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
     _texts[sha1] = text
-    return Script(text, sha1)
+    return Script(text, sha1, commands)
+
+
+def _permission_check(commands: Iterable[str]) -> str:
+    """Lua code that refuses to begin what the user may not finish.
+
+    Redis does not undo what a script has written before a command was refused.
+    """
+    writes = sorted(name for name in commands if name in _WRITES)
+    if len(writes) < 2:
+        return ""
+    # With the key, which the server expects; it is of the service, as all others are.
+    words = ", ".join(
+        "{" + "".join(f"'{word}', " for word in name.split("|")) + "KEYS[1]}"
+        for name in writes
+    )
+    return (
+        f"for _, words in ipairs({{{words}}}) do\n"
+        "  if not redis.acl_check_cmd(unpack(words)) then\n"
+        "    return redis.error_reply('NOPERM this user may not run '"
+        " .. table.concat(words, ' ', 1, #words - 1))\n"
+        "  end\n"
+        "end\n"
+    )
 
 
 PUBLISH: Final = _load("publish")
+ACK: Final = _load("ack")
 SETTLE: Final = _load("orphaned", "settle")
 GROUP: Final = _load("group")
 PROMOTE: Final = _load("promote")
@@ -75,3 +121,6 @@ FORGET: Final = _load("forget")
 STATS: Final = _load("stats")
 TRIM: Final = _load("trim")
 REPLAY: Final = _load("replay")
+CLOCK: Final = _load("clock")
+RESTART: Final = _load("restart")
+PERMITTED: Final = _load("permitted")

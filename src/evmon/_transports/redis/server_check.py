@@ -14,6 +14,11 @@ OLDEST: Final = (7, 0, 0)
 OLDEST_SAFE: Final = (7, 0, 5)
 """Before 7.0.5, XAUTOCLAIM can overflow the heap (CVE-2022-35951)."""
 
+UNKNOWN_WITHOUT_INFO: Final = (
+    "INFO is refused: unknown are the server's version, whether it keeps an append-only"
+    " file, and whether it evicts keys"
+)
+
 _log = logging.getLogger("evmon.transport")
 
 
@@ -29,13 +34,13 @@ async def check_server(client: Client, *, require_durable: bool) -> None:
         TransportError: the server cannot be reached.
     """
     try:
-        info = await client.call("INFO")
+        info = parse_info(await client.call("INFO"))
     except BrokenError:
         raise
     except TransportError as error:
         if require_durable:
             raise ConfigError(f"require_durable: INFO is refused: {error}") from error
-        _log.warning("cannot check the server's settings: %s", error)
+        _log.warning("%s (%s)", UNKNOWN_WITHOUT_INFO, error)
         return
     old = too_old(info)
     if old:
@@ -50,6 +55,13 @@ async def check_server(client: Client, *, require_durable: bool) -> None:
             "Redis %s has known vulnerabilities: use 7.0.5 or later",
             info["redis_version"],
         )
+
+
+def parse_info(reply: bytes) -> dict[str, str]:
+    """Names and values of the reply to INFO."""
+    lines = reply.decode(errors="replace").splitlines()
+    parts = (line.partition(":") for line in lines)
+    return {name: value for name, colon, value in parts if colon}
 
 
 def too_old(info: Mapping[str, Any]) -> str:
@@ -70,13 +82,13 @@ def risks_of(info: Mapping[str, Any]) -> list[str]:
         info: reply to INFO.
     """
     risks = []
-    if not info.get("aof_enabled"):
+    if not int(info.get("aof_enabled", 0)):
         risks.append(
             "the server keeps no append-only file, so a restart forgets events"
             " (set appendonly yes)"
         )
     policy = str(info.get("maxmemory_policy", "noeviction"))
-    if info.get("maxmemory") and policy != "noeviction":
+    if int(info.get("maxmemory", 0)) and policy != "noeviction":
         evicted = (
             "whole streams" if policy.startswith("allkeys") else "evmon's expiring keys"
         )

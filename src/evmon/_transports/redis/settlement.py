@@ -72,6 +72,8 @@ class Settlement:
         except (BrokenError, asyncio.CancelledError):
             self.in_doubt.add(received)
             raise
+        if done == 0 and not in_doubt:
+            await self._client.check_primary()
         if retries:
             self._reader.retry_scheduled()
         if ON:
@@ -88,7 +90,7 @@ class Settlement:
         retries: Sequence[Redelivery],
     ) -> list[bytes | int]:
         """What follows in ARGV: the dead letters, and then the retries."""
-        now = self._consumer.clock.time() + self._reader.server_ahead
+        now = self._consumer.server_clock.time()
         arguments: list[bytes | int] = [len(letters)]
         for letter in letters:
             fields = dead_fields(received, letter, self._consumer.name, now)

@@ -7,7 +7,7 @@ import os
 import secrets
 import socket
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Final
+from typing import Final
 
 import anyio
 
@@ -17,18 +17,25 @@ from evmon._settings.configs import RedisConfig
 from evmon._telemetry.transport_recorder import TransportRecorder, no_recorder
 from evmon._transports.base import Outcome, Received
 from evmon._transports.redis import scripts
-from evmon._transports.redis.address import connect, parse_address
+from evmon._transports.redis.acks import Acks
+from evmon._transports.redis.address import parse_address
+from evmon._transports.redis.appender import Appender
 from evmon._transports.redis.client import Client
+from evmon._transports.redis.connections import dial
 from evmon._transports.redis.consumer import Consumer
 from evmon._transports.redis.errors import RefusedError
 from evmon._transports.redis.held import HeldEntries
 from evmon._transports.redis.keys import Keys
 from evmon._transports.redis.leases import Leases
+from evmon._transports.redis.link import Link
 from evmon._transports.redis.maintenance import Maintenance
+from evmon._transports.redis.permissions import check_permissions
 from evmon._transports.redis.reader import MAX_BLOCK, Reader
 from evmon._transports.redis.routing import StreamRouter
 from evmon._transports.redis.server_check import check_server
+from evmon._transports.redis.server_clock import ServerClock
 from evmon._transports.redis.settlement import Settlement
+from evmon._transports.redis.topology import primary_of
 from evmon.errors import BusStateError, ConfigError, TransportError
 
 ACK_DELAY: Final = 0.02
@@ -36,9 +43,6 @@ ACK_DELAY: Final = 0.02
 
 ACK_RETRY_DELAY: Final = 1.0
 """Seconds until acknowledgements that could not be sent are sent again."""
-
-TICKET_SECONDS: Final = 86_400
-"""Seconds for which the ticket of a producer's last batch is kept."""
 
 SILENT_INTERVALS: Final = 3
 """Maintenance intervals without a reply after which the server counts as down."""
@@ -95,11 +99,16 @@ class RedisTransport:
             lease=config.lease,
             recorder=self._recorder,
             clock=clock,
+            server_clock=ServerClock(clock),
         )
+        self._primary = primary_of(self.address, keys.stream(), config.timeout, clock)
         self._client = client = self._connect(0)
-        self._reading_client = self._connect(MAX_BLOCK, one_by_one=True)
-        self._router = StreamRouter(keys, config.streams, config.stream_for)
-        self._reader = reader = Reader(consumer, self._reading_client)
+        self._reading_client = self._connect(MAX_BLOCK)
+        router = StreamRouter(keys, config.streams, config.stream_for)
+        producer = keys.producer(consumer.name)
+        self._appender = Appender(client, producer, router, config)
+        self._acks = Acks(consumer)
+        self._reader = reader = Reader(consumer, self._reading_client, self._acks)
         self._leases = Leases(consumer, client)
         self._settlement = Settlement(consumer, client, reader, config.max_scheduled)
         self._maintenance = Maintenance(
@@ -139,8 +148,8 @@ class RedisTransport:
             reads: whether events will be read, not only published.
 
         Raises:
-            ConfigError: the server refuses the login, or `require_durable` is set and
-                the server may lose events.
+            ConfigError: the server refuses the login, the user lacks a permission, or
+                `require_durable` is set and the server may lose events.
             TransportError: the server cannot be reached, or refuses.
         """
         try:
@@ -174,31 +183,12 @@ class RedisTransport:
         types: Sequence[str] = (),
         ticket: int = 0,
     ) -> list[Exception | None]:
-        """Append encoded events, all or none, and once for each ticket.
+        """Append encoded events in order, and each once for each ticket.
 
         Raises:
-            TransportError: it is unknown whether they were appended.
+            TransportError: it is unknown whether any of them were appended.
         """
-        streams = self._router.by_stream(batch, types)
-        keys = (self._consumer.keys.producer(self._consumer.name), *streams)
-        args: list[Any] = [ticket, TICKET_SECONDS]
-        for raws in streams.values():
-            args += (len(raws), *raws)
-        if ON:
-            reach("before_publish")
-        needed = self._config.min_replicas
-        if needed:
-            # WAIT counts replicas for its own connection, so it is sent over the same.
-            wait = ("WAIT", needed, int(self._config.timeout * 1000 / 2))
-            commands = [scripts.PUBLISH.command(keys, args), wait]
-            _, reached = await self._client.pipe(commands)
-            if reached < needed:
-                raise TransportError(f"{reached} of {needed} replicas have the events")
-        else:
-            await self._client.eval(scripts.PUBLISH, keys, args)
-            if ON:
-                reach("after_publish")
-        return [None] * len(batch)
+        return await self._appender.append(batch, types, ticket)
 
     async def read(self, max_count: int, max_wait: float) -> list[Received]:
         """Wait for entries, up to `max_wait` seconds or a little longer.
@@ -230,7 +220,10 @@ class RedisTransport:
             batch = held.start_acks()
             sent = False
             try:
-                await self._client.call("XACK", held.stream, held.group, *batch)
+                command = self._acks.command(held, batch)
+                reply = await self._client.call(*command)
+                if not self._acks.report(reply, batch):
+                    await self._client.check_primary()
                 sent = True
                 if ON:
                     reach("after_ack")
@@ -255,14 +248,12 @@ class RedisTransport:
         finally:
             await self._disconnect()
 
-    def _connect(self, max_block: float, *, one_by_one: bool = False) -> Client:
+    def _connect(self, max_block: float) -> Client:
         """A client whose commands may block for `max_block` seconds."""
         timeout = self._config.timeout
-        client = connect(self.address, timeout + max_block, timeout)
-        return Client(
-            *(client, self.address.secrets, self._recorder, self._clock),
-            one_by_one=one_by_one,
-        )
+        link = Link(dial(self.address, timeout, max_block), self._primary)
+        secret = self.address.secrets
+        return Client(link, secret, self._recorder, self._clock, timeout)
 
     async def _open(self, *, reads: bool) -> None:
         deadline = self._clock.monotonic() + self._config.connect_within
@@ -272,6 +263,7 @@ class RedisTransport:
                 await check_server(
                     self._client, require_durable=self._config.require_durable
                 )
+                await check_permissions(self._client, self.destination, reads=reads)
                 if reads:
                     await self._reader.groups.create()
                 break
@@ -291,6 +283,7 @@ class RedisTransport:
     async def _disconnect(self) -> None:
         await self._reading_client.close()
         await self._client.close()
+        await self._primary.close()
 
     async def _leave_group(self) -> None:
         """Flush acknowledgements, and delete this consumer where nothing is pending."""

@@ -11,7 +11,7 @@ for i = 5, #ARGV do
   local pending = redis.call('XPENDING', KEYS[1], ARGV[1], id, id, 1)[1]
   local orphan = not pending
     and i < 5 + tonumber(ARGV[4])
-    and orphaned(KEYS[1], ARGV[1], id, KEYS[3])
+    and orphaned(id, 3)
   if redis.call('SREM', KEYS[2], KEYS[1] .. ' ' .. id) == 1 then
     trimmed = trimmed + 1
   elseif orphan or pending and pending[2] == ARGV[2] then

@@ -23,7 +23,7 @@ local owned = pending and pending[2] == ARGV[2]
   or redis.call('SISMEMBER', KEYS[5], member) == 1
 local orphan = false
 if not owned then
-  if pending or not orphaned(KEYS[1], ARGV[1], id, KEYS[6]) then
+  if pending or not orphaned(id, 6) then
     return 0
   end
   if ARGV[5] == '0' then

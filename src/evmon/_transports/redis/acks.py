@@ -1,0 +1,52 @@
+"""Acknowledges handled entries, unless another consumer has reclaimed them."""
+
+import logging
+from collections.abc import Sequence
+
+from evmon._transports.redis import scripts
+from evmon._transports.redis.consumer import Consumer
+from evmon._transports.redis.held import HeldEntries
+from evmon._transports.redis.link import Command
+from evmon._transports.redis.scripts import with_text
+
+_log = logging.getLogger("evmon.transport")
+
+
+class Acks:
+    """Acknowledgements of one consumer.
+
+    Args:
+        consumer: consumer that handled the entries.
+    """
+
+    def __init__(self, consumer: Consumer) -> None:
+        self._consumer = consumer
+
+    def command(self, held: HeldEntries, ids: Sequence[str]) -> Command:
+        """The command that acknowledges entries of a stream.
+
+        It contains the text of its script: the read that is sent with it must not be
+        repeated because the server lacks the script.
+        """
+        args = (held.group, self._consumer.name, *ids)
+        return with_text(scripts.ACK.command((held.stream,), args))
+
+    def report(self, reply: tuple[int, Sequence[bytes]], ids: Sequence[str]) -> bool:
+        """Report entries that were handled here and belong to another consumer.
+
+        Args:
+            reply: reply to the command.
+            ids: the ids that were sent.
+
+        Returns:
+            False if the server has no entry for some of the ids.
+        """
+        acked, reclaimed = reply
+        for entry_id in reclaimed:
+            self._consumer.recorder.lease_lost()
+            _log.warning(
+                "event %s was reclaimed by another consumer while it was handled here:"
+                " it is handled twice",
+                entry_id.decode(),
+            )
+        return acked + len(reclaimed) == len(ids)
