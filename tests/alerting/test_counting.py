@@ -53,6 +53,7 @@ def test_steady_retries_are_compared_exactly_with_the_limit(check, at, retries, 
         check(series, "EvmonRetriesHigh", expected, interval="15s", order=order)
 
 
+@pytest.mark.parametrize("seconds", [15, 60])
 def test_calls_before_the_first_scrape_count(check, seconds):
     minutes = 60 // seconds
     series = {
