@@ -4,6 +4,7 @@ import contextlib
 import http.server
 import itertools
 import json
+import re
 import shutil
 import socket
 import subprocess
@@ -17,6 +18,7 @@ import yaml
 
 from evmon import Thresholds
 from evmon._alerting.promql import duration
+from evmon._alerting.rules.scrapes import CARRY_SECONDS
 from evmon._alerting.rules_file import alerts, rules
 from evmon._cli.demo_shop import WINDOW_SECONDS
 from evmon._cli.faults import FAULTS
@@ -31,17 +33,22 @@ def free_port():
         return server.getsockname()[1]
 
 
-def _rules_with_short_for():
-    """Return the rules with each ``for:`` divided by 60."""
-    groups = yaml.safe_load(rules(LIMITS))
+def _rules_for_short_scrapes():
+    """Return the rules for scrapes each second, with durations divided by 60."""
+    carry = duration(CARRY_SECONDS)
+    text = re.sub(
+        rf"(\[|offset ){carry}\b", rf"\g<1>{CARRY_SECONDS / 60:.0f}s", rules(LIMITS)
+    )
+    groups = yaml.safe_load(text)
     short = {
-        duration(alert.hold_seconds): duration(alert.hold_seconds / 60)
+        duration(seconds): duration(seconds / 60)
         for alert in alerts(LIMITS)
+        for seconds in (alert.hold_seconds, alert.keep_seconds)
     }
     for group in groups["groups"]:
         for rule in group["rules"]:
-            if "for" in rule:
-                rule["for"] = short[rule["for"]]
+            for field in {"for", "keep_firing_for"} & rule.keys():
+                rule[field] = short[rule[field]]
     return yaml.safe_dump(groups)
 
 
@@ -205,7 +212,7 @@ class AlertingStack:
         self._exits.callback(process.terminate)
 
     def _write_prometheus(self, alertmanager_port):
-        (self._folder / "rules.yaml").write_text(_rules_with_short_for(), "utf-8")
+        (self._folder / "rules.yaml").write_text(_rules_for_short_scrapes(), "utf-8")
         alertmanager = {"targets": [f"127.0.0.1:{alertmanager_port}"]}
         config = {
             "global": {

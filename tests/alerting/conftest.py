@@ -1,5 +1,6 @@
 """Fixtures of the tests of rules and dashboards."""
 
+import functools
 import json
 import re
 import sys
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import promql_parser as promql
 import pytest
+from tests.alerting import scenario
 
 # Grafana's SDK needs Python 3.11; test_commands.py tests the message without it.
 collect_ignore = (
@@ -21,6 +23,7 @@ VARIABLES = {
     "$namespace": ".*",
     "$job": ".+",
     "$instance": ".+",
+    "$bus": ".*",
     "$destination": ".+",
     "$group": ".+",
 }
@@ -30,6 +33,12 @@ VARIABLES = {
 def root():
     """The root directory of the repository."""
     return ROOT
+
+
+@pytest.fixture
+def check(tmp_path):
+    """Checks how many alerts of a name fire after each number of minutes."""
+    return functools.partial(scenario.check, tmp_path)
 
 
 @pytest.fixture(scope="session")

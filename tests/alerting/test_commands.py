@@ -33,6 +33,22 @@ def test_rules_for_the_operator_are_a_prometheus_rule(capsys):
     assert "PrometheusRule" == yaml.safe_load(capsys.readouterr().out)["kind"]
 
 
+def test_an_alert_can_be_left_out(capsys):
+    assert 0 == main(["rules", "--without", "EvmonServiceAbsent"])
+
+    printed = capsys.readouterr().out
+    assert "alert: EvmonServiceAbsent" not in printed
+    assert "alert: EvmonTargetDown" in printed
+
+
+def test_an_unknown_alert_to_leave_out_is_an_error_of_one_line(capsys):
+    assert 1 == main(["rules", "--without", "EvmonX"])
+
+    error = capsys.readouterr().err
+    assert error.startswith("evmon: --without EvmonX: must be one of EvmonCache")
+    assert 1 == error.count("\n")
+
+
 def test_an_unknown_limit_is_an_error_of_one_line(capsys):
     assert 1 == main(["rules", "--set", "memory=5"])
 

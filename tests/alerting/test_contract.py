@@ -27,9 +27,11 @@ from evmon._telemetry.instruments import INSTRUMENTS
 from evmon._telemetry.naming import prometheus_name
 
 SCRAPE_LABELS = {"cluster", "namespace", "job", "instance", "__name__"}
-FROM_PROMETHEUS = {"up"}
+FROM_PROMETHEUS = {"up", "scrape_duration_seconds"}
 
 OPTIONAL_LABELS = {
+    # The name of the bus.
+    "evmon_bus",
     # Present only beyond the cardinality limit.
     "otel_metric_overflow",
     # Present only if the resource has a version.

@@ -57,11 +57,11 @@ def test_the_variables_are_data_source_place_job_and_instance(dashboard):
         assert variable["multi"], name
         assert variable["includeAll"], name
         # Not every Prometheus adds the place, so its labels may be empty.
-        anything = ".*" if name in ("cluster", "namespace") else ".+"
+        anything = ".*" if name in ("cluster", "namespace", "bus") else ".+"
         assert anything == variable["allValue"]
         assert "${datasource}" == variable["datasource"]["uid"]
         assert variable["label"]
-    assert {"cluster", "namespace", "job", "instance"} <= variables.keys()
+    assert {"cluster", "namespace", "job", "instance", "bus"} <= variables.keys()
 
 
 def test_no_variable_has_an_id(dashboard):

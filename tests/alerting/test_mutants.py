@@ -5,6 +5,7 @@ import re
 import pytest
 from tests.alerting import promtool
 from tools.rule_tests.cases import rule_tests
+from tools.rule_tests.missed_scrapes import RARE, missed_scrape_tests
 
 from evmon import Thresholds
 from evmon._alerting.promql import number
@@ -20,13 +21,18 @@ LIMITS = Thresholds(
     batch_p95_min_runs=20,
 )
 HIT_RATIO = windowed(recording.HIT_RATIO, LIMITS)
-ERROR_RATIO = windowed(recording.ERROR_RATIO, LIMITS)
+CALLS = windowed(recording.CALLS_INCREASE, LIMITS)
+FAILED = windowed(recording.FAILED_INCREASE, LIMITS)
+RETRIES = windowed(recording.RETRIES_INCREASE, LIMITS)
 BATCHES = windowed(recording.BATCHES_INCREASE, LIMITS)
 BATCH_SECONDS = windowed(recording.BATCH_SECONDS_INCREASE, LIMITS)
 BATCH_P95 = windowed(recording.BATCH_P95, LIMITS)
 WINDOW = number(LIMITS.window_seconds)
 RULES = rules(LIMITS)
 TESTS = rule_tests(LIMITS, "rules.yaml")
+MISSED = promtool.tests_by_alert(
+    promtool.load(missed_scrape_tests(LIMITS, "rules.yaml"))
+)
 
 pytestmark = pytest.mark.slow
 
@@ -41,7 +47,7 @@ def tests():
 def fails(tests, tmp_path):
     """Returns whether unit tests of an alert fail; `case` selects one of each severity."""
 
-    def run(groups, alert, case=""):
+    def run(groups, alert, case="", tests=tests):
         only = promtool.dump(promtool.only_alert(groups, alert))
         (tmp_path / "rules.yaml").write_text(only, "utf-8")
         chosen = [test for test in tests[alert]["tests"] if case in test["name"]]
@@ -50,7 +56,7 @@ def fails(tests, tmp_path):
         (tmp_path / "tests.yaml").write_text(text, "utf-8")
         done = promtool.run("test", "rules", "tests.yaml", cwd=tmp_path)
         # Rules that cannot be parsed or evaluated fail as well, but prove nothing.
-        assert 0 == done.returncode or "exp:[" in done.stderr, done.stderr
+        assert 0 == done.returncode or "exp:" in done.stderr, done.stderr
         return done.returncode != 0
 
     return run
@@ -72,6 +78,7 @@ def _named(groups, names):
 CACHE, ERRORS = "EvmonCacheHitRateLow", "EvmonHandlerErrorsHigh"
 SLOW, BATCH_P95_HIGH = "EvmonDiscoveryProcessingSlow", "EvmonDiscoveryBatchP95High"
 GROWING, STALLED = "EvmonConsumerLagGrowing", "EvmonConsumerStalled"
+QUEUE_GROWING = "EvmonDeadLetterQueueGrowing"
 OR_ZERO = r"\nor 0 \* .*"
 ANY_AGE = (rf"< {WINDOW}\b", "< 86400")
 NO_GUARD = (r"\nand [\s\S]*", "")
@@ -79,17 +86,17 @@ NO_GUARD = (r"\nand [\s\S]*", "")
 MUTANTS = [
     # name of the rule (or rules), pattern, replacement, alert whose tests must fail
     (HIT_RATIO, r"increase\(", "delta(", CACHE),
-    (ERROR_RATIO, r"increase\(", "delta(", ERRORS),
-    (STALLED, r"increase\(", "delta(", STALLED),
-    (STALLED, r"== 0", "<= 4", STALLED),
-    (STALLED, r"on \(job, [^)]*\)", "on (job)", STALLED),
-    (GROWING, r"and \S+ > \S+ offset .*\n", "", GROWING),
-    (GROWING, rf"\S+ >= {LIMITS.lag_min_events}\nand ", "", GROWING),
-    (GROWING, r"\nand deriv.*", "", GROWING),
+    ((CALLS, FAILED), *ANY_AGE, ERRORS),
+    ((CALLS, FAILED), r".* and on .*\n?or ", "", ERRORS),
+    (STALLED, r"unless on \(messaging[^)]*\) \S+ > 0\n", "", STALLED),
+    (STALLED, r"\nunless on \(messaging[^)]*\) \([\s\S]*", "", STALLED),
+    (GROWING, r"\nand \S+ > \S+ offset .*", "", GROWING),
+    (GROWING, rf"and \S+ >= {LIMITS.lag_min_events}\n", "", GROWING),
     ("EvmonConsumerLagOld", "max by", "min by", "EvmonConsumerLagOld"),
     ("EvmonLagUnknown", "max by", "min by", "EvmonLagUnknown"),
-    ("EvmonPendingOld", r"\n- .* >", " >", "EvmonPendingOld"),
+    ("EvmonPendingOld", r"\n- [\s\S]* >", " >", "EvmonPendingOld"),
     ("EvmonTargetDown", *NO_GUARD, "EvmonTargetDown"),
+    ("EvmonTargetFlapping", r"and on [\s\S]*", "", "EvmonTargetFlapping"),
     ("EvmonServiceAbsent", r"\(up or \w+\)", "(up)", "EvmonServiceAbsent"),
     ("EvmonServiceAbsent", r"\(up or ", "(", "EvmonServiceAbsent"),
     ("EvmonCardinalityOverflow", r"evmon_\.\+\|", "", "EvmonCardinalityOverflow"),
@@ -111,12 +118,14 @@ MUTANTS = [
     (CACHE, rf">= {LIMITS.cache_min_lookups}", ">= 11", CACHE),
     (ERRORS, rf">= {LIMITS.handler_errors_min_calls}", ">= 11", ERRORS),
     (BATCH_P95_HIGH, rf">= {LIMITS.batch_p95_min_runs}", ">= 11", BATCH_P95_HIGH),
-    ("EvmonRetriesHigh", *ANY_AGE, "EvmonRetriesHigh"),
-    ("EvmonRetriesHigh", r".* and on .*\nor ", "", "EvmonRetriesHigh"),
-    ("EvmonRetriesHigh", r"last_over_time", "1.1 * last_over_time", "EvmonRetriesHigh"),
+    (RETRIES, *ANY_AGE, "EvmonRetriesHigh"),
+    (RETRIES, r".* and on .*\nor ", "", "EvmonRetriesHigh"),
+    (RETRIES, r"last_over_time", "1.1 * last_over_time", "EvmonRetriesHigh"),
     ("EvmonRetriesExhausted", *ANY_AGE, "EvmonRetriesExhausted"),
     ("EvmonDeadLettersGrowing", r"{.*?}", "", "EvmonDeadLettersGrowing"),
     ("EvmonUnknownEventTypes", r"{.*?}", "", "EvmonUnknownEventTypes"),
+    (QUEUE_GROWING, r"\n- on [\s\S]*\nor ", "\nor ", QUEUE_GROWING),
+    (QUEUE_GROWING, r"last_over_time", "1.1 * last_over_time", QUEUE_GROWING),
     ("EvmonEventsLost", *ANY_AGE, "EvmonEventsLost"),
     ("EvmonDiscoveryFailed", r"{.*?}", "", "EvmonDiscoveryFailed"),
 ]
@@ -136,6 +145,32 @@ def test_the_unit_tests_fail_for_a_wrong_expression(
         rule["expr"] = expr
 
     assert fails(groups, alert)
+
+
+GAUGE_ALERTS = [
+    "EvmonCardinalityOverflow",
+    "EvmonConsumerLagOld",
+    "EvmonDeadLetterQueueOld",
+    "EvmonDiscoveryFailed",
+    "EvmonLagUnknown",
+    "EvmonMemoryHigh",
+    "EvmonNotReady",
+    "EvmonPendingOld",
+    "EvmonPublisherBufferFull",
+]
+
+
+@pytest.mark.parametrize("alert", GAUGE_ALERTS)
+def test_the_unit_tests_fail_for_an_alert_on_the_value_of_the_last_scrape(
+    fails, groups, alert
+):
+    for rule in _named(groups, [alert]):
+        rule["expr"], count = re.subn(
+            r"last_over_time\(([^\[]+)\[4m\]\)", r"\1", rule["expr"]
+        )
+        assert count, rule["expr"]
+
+    assert fails(groups, alert, str(RARE), MISSED)
 
 
 ALERTS_WITH_FOR = sorted({alert.name for alert in alerts(LIMITS) if alert.hold_seconds})

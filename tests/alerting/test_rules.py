@@ -100,7 +100,7 @@ def test_every_alert_has_severity_summary_description_and_links():
         assert "/d/evmon-" in found_annotations["dashboard_url"]
         assert found_annotations["description"].endswith(".")
     for alert in alerts(Thresholds()):
-        if alert.op != "==":
+        if alert.value_name:
             description = annotations(alert, DEFAULTS)["description"]
             assert "$value" in description
             assert f"the limit is {number(alert.limit)}{alert.unit}." in description
@@ -152,6 +152,16 @@ def test_the_prometheus_rule_contains_the_same_rules():
     assert "PrometheusRule" == wrapped["kind"]
     assert "monitoring.coreos.com/v1" == wrapped["apiVersion"]
     assert plain == wrapped["spec"]
+
+
+@pytest.mark.parametrize("name", sorted({alert.name for alert in alerts(Thresholds())}))
+def test_the_other_rules_stay_the_same_without_an_alert(name):
+    groups = promtool.load(rules(Thresholds()))["groups"]
+    fewer = promtool.load(rules(Thresholds(), RuleOptions(without=(name,))))["groups"]
+
+    for group in groups:
+        group["rules"] = [r for r in group["rules"] if r.get("alert") != name]
+    assert groups == fewer
 
 
 def test_an_invalid_label_name_is_rejected():

@@ -1,67 +1,10 @@
 """Alerts for series that a service has in special situations."""
 
 import pytest
-from tests.alerting import promtool
-
-from evmon import Thresholds
-from evmon._alerting.rules_file import RuleOptions, rules
-
-LIMITS = Thresholds(
-    window_seconds=300,
-    cache_hit_rate_warning_percent=50,
-    cache_min_lookups=20,
-    processing_warning_ms=1000,
-    processing_min_runs=1,
-    handler_errors_warning_percent=5,
-    handler_errors_critical_percent=50,
-    handler_errors_min_calls=20,
-    retries_warning=10,
-    drain_warning_seconds=600,
-    lag_min_events=100,
-    pending_age_warning_seconds=300,
-    pending_age_critical_seconds=3600,
-)
-"""The numbers in the tests fit these limits, whatever the defaults are."""
+from tests.alerting.scenario import CALLS
 
 GROUP = 'instance="a",messaging_destination_name="s",messaging_consumer_group_name="s"'
 CONSUMED = "messaging_client_consumed_messages_total"
-CALLS = "messaging_process_duration_seconds_count"
-
-
-@pytest.fixture
-def check(tmp_path):
-    """Checks how many alerts of a name fire after each number of minutes."""
-
-    def run(series, alert, expected, labels=()):
-        every = promtool.load(rules(LIMITS, RuleOptions(labels=labels)))
-        only = promtool.dump(promtool.only_alert(every, alert))
-        (tmp_path / "rules.yaml").write_text(only, "utf-8")
-        firing = f'count(ALERTS{{alertstate="firing",alertname="{alert}"}})'
-        test = {
-            "interval": "1m",
-            "input_series": [
-                {"series": name.replace("{", '{job="shop",', 1), "values": values}
-                for name, values in series.items()
-            ],
-            "promql_expr_test": [
-                {
-                    "expr": f"{firing} or vector(0)",
-                    "eval_time": f"{minutes}m",
-                    "exp_samples": [{"labels": "{}", "value": count}],
-                }
-                for minutes, count in expected.items()
-            ],
-        }
-        tests = {
-            "rule_files": ["rules.yaml"],
-            "group_eval_order": ["evmon.rules", "evmon.alerts"],
-            "tests": [test],
-        }
-        (tmp_path / "tests.yaml").write_text(promtool.dump(tests), "utf-8")
-        done = promtool.run("test", "rules", "tests.yaml", cwd=tmp_path)
-        assert 0 == done.returncode, done.stdout + done.stderr
-
-    return run
 
 
 def test_target_down_fires_for_as_long_as_the_target_is_down(check):
@@ -177,4 +120,4 @@ def test_labels_separate_services_with_the_same_job_name(check, labels, count):
         f'{CONSUMED}{{namespace="prod",{GROUP}}}': "9x20",
         f'{CONSUMED}{{namespace="test",{GROUP}}}': "0+1x20",
     }
-    check(series, "EvmonConsumerStalled", {15: count}, labels)
+    check(series, "EvmonConsumerStalled", {15: count}, labels=labels)

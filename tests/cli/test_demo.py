@@ -133,7 +133,7 @@ def test_a_long_fault_says_when_to_expect_which_alert():
 
 
 def test_a_short_fault_says_how_long_the_alert_needs():
-    assert "needs --for 7m." in expectation(FAULTS["cold-cache"], 15)
+    assert "needs --for 10m." in expectation(FAULTS["cold-cache"], 15)
 
 
 @pytest.mark.parametrize(

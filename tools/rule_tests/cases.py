@@ -10,17 +10,21 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from evmon._alerting.output import to_yaml
-from evmon._alerting.promql import DESTINATION, INSTANCE, JOB, UPTIME, duration
+from evmon._alerting.promql import DESTINATION, INSTANCE, duration
+from evmon._alerting.rules.scrapes import CARRY_SECONDS
 from evmon._alerting.rules_file import DEFAULTS
 from evmon._settings.thresholds import Thresholds
-from tools.rule_tests.data import STEP, Input, SilentInputs
+from tools.rule_tests.data import (
+    EVALUATION,
+    STEP,
+    Input,
+    SilentInputs,
+    labelled,
+    test_file,
+)
 from tools.rule_tests.expected import INSTANCES, ExpectedAlerts
 from tools.rule_tests.series import RESTART, Phase, series_of
 from tools.rule_tests.subjects import Subject, subjects
-
-_EVALUATION: Final = 2 * STEP
-"""Seconds between two evaluations of the rules."""
 
 _HEALTHY: Final = 360 // STEP
 """Minimum number of steps before the failure."""
@@ -49,15 +53,7 @@ def rule_tests(limits: Thresholds, rules_file: str) -> str:
             limits.window_seconds,
         ).all()
     ]
-    return to_yaml(
-        {
-            "rule_files": [rules_file],
-            "evaluation_interval": duration(_EVALUATION),
-            # Alert rules use the results of recording rules of the same evaluation.
-            "group_eval_order": ["evmon.rules", "evmon.alerts"],
-            "tests": tests,
-        }
-    )
+    return test_file(tests, rules_file)
 
 
 class _Cases:
@@ -81,7 +77,8 @@ class _Cases:
         # Steps from the first sample of the failure until the alert fires.
         self._delay = _steps(data.onset_seconds) + self._hold
         # Steps until the samples of an earlier phase are out of range.
-        self._lookback = _steps(max(window_seconds, data.lookback_seconds)) + 4
+        ranges = window_seconds + CARRY_SECONDS, data.lookback_seconds
+        self._lookback = _steps(max(ranges) + alert.keep_seconds) + 4
         # The step of the first sample of the failure.
         growing = data.counters_grow_while_healthy
         self._start = max(_HEALTHY, self._lookback if growing else 0)
@@ -97,13 +94,13 @@ class _Cases:
             if not data.counts_events:
                 yield self._restart_while_firing()
         yield from self._several_instances()
-        if alert.by[1:2] == (DESTINATION,):
+        if DESTINATION in alert.by:
             yield self._two_groups()
         if data.counts_before_first_scrape and alert.hold_seconds + STEP < self._window:
             yield self._before_first_scrape()
         if (
             data.series_appear_on_failure
-            and alert.hold_seconds + 2 * _EVALUATION < self._window
+            and alert.hold_seconds + 2 * EVALUATION < self._window
         ):
             yield self._late_series()
         for silent in data.silent:
@@ -227,8 +224,8 @@ class _Cases:
         return self._test(case, [phases], checks)
 
     def _silent_inputs(self, silent: SilentInputs) -> dict[str, Any]:
-        inputs = self._with_uptime(silent.inputs(self._firing))
-        before = self._with_uptime((silent.before or silent.inputs)(self._firing))
+        inputs = self._data.with_uptime(silent.inputs(self._firing))
+        before = self._data.with_uptime((silent.before or silent.inputs)(self._firing))
         steps = self._delay + 12
         phases = [Phase(before, self._start), Phase(inputs, steps)]
         checks: list[_Check] = [
@@ -245,12 +242,7 @@ class _Cases:
         return Phase(self._inputs(value), steps)
 
     def _inputs(self, value: float) -> tuple[Input, ...]:
-        return self._with_uptime(self._data.inputs(value))
-
-    def _with_uptime(self, inputs: tuple[Input, ...]) -> tuple[Input, ...]:
-        if not self._data.counts_before_first_scrape:
-            return inputs
-        return (*inputs, Input(UPTIME, "uptime", 0))
+        return self._data.with_uptime(self._data.inputs(value))
 
     def _checks_in_lookback(self, start: int, expected: Sequence[Any]) -> list[_Check]:
         """Check each evaluation until all samples before `start` are out of range."""
@@ -269,7 +261,7 @@ class _Cases:
             "name": f"{self._alert.name} ({self._alert.severity}) {case}",
             "interval": f"{STEP}s",
             "input_series": [
-                {"series": _labelled(series, instance), "values": values}
+                {"series": labelled(series, instance), "values": values}
                 for phases, instance in zip(processes, INSTANCES, strict=False)
                 for series, values in series_of(
                     phases, self._window, instances or len(processes)
@@ -288,7 +280,7 @@ class _Cases:
 
 def _steps(seconds: float) -> int:
     """Return seconds in steps, rounded up to whole evaluations."""
-    return math.ceil(seconds / _EVALUATION) * _EVALUATION // STEP
+    return math.ceil(seconds / EVALUATION) * EVALUATION // STEP
 
 
 def _at_once(inputs: tuple[Input, ...]) -> tuple[Input, ...]:
@@ -297,9 +289,3 @@ def _at_once(inputs: tuple[Input, ...]) -> tuple[Input, ...]:
         dataclasses.replace(given, shape="burst") if given.shape == "counter" else given
         for given in inputs
     )
-
-
-def _labelled(series: str, instance: str) -> str:
-    own = f'{JOB}="shop",{INSTANCE}="{instance}"'
-    name, _, labels = series.rstrip("}").partition("{")
-    return f"{name}{{{own}{',' if labels else ''}{labels}}}"

@@ -1,17 +1,28 @@
 """Defines the data of the unit tests of an alert: its input series and values."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
-from evmon._alerting.promql import SCRAPE_INTERVAL_SECONDS
+from evmon._alerting.output import to_yaml
+from evmon._alerting.promql import (
+    BUS,
+    INSTANCE,
+    JOB,
+    SCRAPE_INTERVAL_SECONDS,
+    UPTIME,
+    duration,
+)
 from evmon._alerting.rules.alert import Severity
 from evmon._settings.thresholds import Thresholds
+
+EVALUATION: Final = 2 * SCRAPE_INTERVAL_SECONDS
+"""Seconds between two evaluations of the rules."""
 
 STEP: Final = SCRAPE_INTERVAL_SECONDS
 """Seconds between two samples of an input series."""
 
-Shape = Literal["gauge", "creep", "counter", "burst", "uptime", "restarts"]
+Shape = Literal["gauge", "creep", "counter", "burst", "uptime", "restarts", "flapping"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +35,7 @@ class Input:
             rises by a tiny part at each sample. A ``counter`` grows by `value` in each
             window, a ``burst`` by all of `value` at once. An ``uptime`` rises by the
             seconds that pass; ``restarts`` is an uptime that is reset `value` times.
+            ``flapping`` is 0 in `value` percent of the samples, otherwise 1.
         value: size of the shape.
         shared: whether `value` is the sum over all instances, each of which has an equal
             part.
@@ -90,6 +102,12 @@ class AlertData:
     onset_seconds: float = 0.0
     lookback_seconds: float = 0.0
 
+    def with_uptime(self, inputs: tuple[Input, ...]) -> tuple[Input, ...]:
+        """Add the uptime, if the alert counts what came before the first scrape."""
+        if not self.counts_before_first_scrape:
+            return inputs
+        return (*inputs, Input(UPTIME, "uptime", 0))
+
 
 DataByAlert: TypeAlias = Mapping[tuple[str, Severity], AlertData]
 """Data of the unit tests for each alert, by name and severity."""
@@ -98,3 +116,30 @@ DataByAlert: TypeAlias = Mapping[tuple[str, Severity], AlertData]
 def enough_events(minimum: float, limits: Thresholds) -> float:
     """Return events per window of which each sample interval alone has over `minimum`."""
     return 2 * minimum * limits.window_seconds / STEP
+
+
+def labelled(series: str, instance: str) -> str:
+    """Return an input series with the labels of its process."""
+    own = f'{JOB}="shop",{INSTANCE}="{instance}"'
+    if series.startswith(("evmon_", "messaging_")):
+        own += f',{BUS}="shop"'
+    name, _, labels = series.rstrip("}").partition("{")
+    return f"{name}{{{own}{',' if labels else ''}{labels}}}"
+
+
+def test_file(tests: Sequence[Mapping[str, Any]], rules_file: str) -> str:
+    """Return a file of unit tests for ``promtool test rules``, as YAML.
+
+    Args:
+        tests: unit tests.
+        rules_file: path of the rules file, relative to the file of unit tests.
+    """
+    return to_yaml(
+        {
+            "rule_files": [rules_file],
+            "evaluation_interval": duration(EVALUATION),
+            # Alert rules use the results of recording rules of the same evaluation.
+            "group_eval_order": ["evmon.rules", "evmon.alerts"],
+            "tests": tests,
+        }
+    )

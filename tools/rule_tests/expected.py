@@ -5,13 +5,13 @@ import urllib.parse
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from evmon._alerting.promql import DESTINATION, GROUP, INSTANCE, JOB
+from evmon._alerting.promql import BUS, DESTINATION, GROUP, INSTANCE, JOB
 from evmon._alerting.rules.alert import Alert
 from evmon._alerting.rules_file import RuleOptions, annotations
 from tools.rule_tests.subjects import Subject
 
 INSTANCES: Final = ("a:9464", "b:9464")
-_LABELS: Final = {JOB: "shop", DESTINATION: "shop", GROUP: "shop"}
+_LABELS: Final = {JOB: "shop", BUS: "shop", DESTINATION: "shop", GROUP: "shop"}
 
 
 class ExpectedAlerts:

@@ -67,5 +67,6 @@ def _handler_errors(limits: Thresholds) -> AlertData:
             ),
             SilentInputs("of another program", lambda value: inputs(value, enough, "")),
         ),
+        counts_before_first_scrape=True,
         series_appear_on_failure=True,
     )

@@ -9,8 +9,8 @@ from tools.rule_tests.transports import SHOP_DESTINATION, SHOP_GROUP
 
 _REASON = prometheus_label(i.DEAD_LETTER_REASON)
 _UNKNOWN_TYPE = f'{_REASON}="unknown_type"'
-_HANDLER_ERROR = f'{_REASON}="handler_error"'
 _REJECTED = f'{_REASON}="rejected"'
+_HANDLER_ERROR = f'{_REASON}="handler_error"'
 _TRIMMED = f'{prometheus_label(i.LOSS_REASON)}="trimmed"'
 
 
@@ -28,6 +28,7 @@ def loss_data() -> DataByAlert:
             _UNKNOWN_TYPE,
             _no_alert_on("events that failed", _HANDLER_ERROR),
         ),
+        ("EvmonDeadLetterQueueGrowing", "warning"): _dead_letter_queue_growing(),
         ("EvmonDeadLetterQueueOld", "warning"): _dead_letter_queue_old(),
         ("EvmonEventsLost", "critical"): _count(i.EVENTS_LOST, _TRIMMED),
         ("EvmonGroupRecreated", "critical"): _count(i.GROUP_RECREATIONS, SHOP_GROUP),
@@ -53,6 +54,29 @@ def _no_alert_on(events: str, selector: str) -> SilentInputs:
         f"about {events}",
         lambda value: _burst(i.DEAD_LETTERS, selector, value),
         before=lambda _: _burst(i.DEAD_LETTERS, selector, 0),
+    )
+
+
+def _dead_letter_queue_growing() -> AlertData:
+    size = series(i.DEAD_LETTER_QUEUE_SIZE, SHOP_DESTINATION)
+
+    def inputs(count: float, reason: str = "") -> tuple[Input, ...]:
+        counted = _burst(i.DEAD_LETTERS, reason, count) if reason else ()
+        return (Input(size, "burst", count), *counted)
+
+    def rejected(count: float) -> tuple[Input, ...]:
+        return inputs(count, _REJECTED)
+
+    return AlertData(
+        inputs=inputs,
+        silent=(
+            SilentInputs(
+                "about events that a handler rejected",
+                rejected,
+                before=lambda _: rejected(0),
+            ),
+        ),
+        counts_events=True,
     )
 
 

@@ -90,6 +90,9 @@ class _SeriesWriter:
         steps = phase.steps
         if given.shape == "gauge":
             return _linear(given.value, 0, steps)
+        if given.shape == "flapping":
+            period = round(100 / given.value)
+            return " ".join("01"[step % period > 0] for step in range(steps))
         if given.shape == "creep":
             slope = given.value * _CREEP
             return _linear(given.value + slope * self._step, slope, steps)

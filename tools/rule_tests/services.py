@@ -3,6 +3,7 @@
 from evmon._alerting.promql import UPTIME, series
 from evmon._alerting.rules.services import (
     EVMON_PROCESS,
+    FLAPPING_WINDOW_SECONDS,
     OVERFLOW,
     RESTARTS_WINDOW_SECONDS,
 )
@@ -14,7 +15,8 @@ def service_data() -> DataByAlert:
     """Return the test data of the alerts on processes."""
     return {
         ("EvmonTargetDown", "critical"): _target_down(),
-        ("EvmonServiceAbsent", "critical"): _service_absent(),
+        ("EvmonTargetFlapping", "warning"): _target_flapping(),
+        ("EvmonServiceAbsent", "warning"): _service_absent(),
         ("EvmonRestarting", "warning"): AlertData(
             inputs=lambda value: (Input(UPTIME, "restarts", value),),
             firing_value=3,
@@ -45,6 +47,20 @@ def _target_down() -> AlertData:
         silent=(SilentInputs("of another program", lambda value: (up(value),)),),
         firing_value=0,
         silent_value=1,
+    )
+
+
+def _target_flapping() -> AlertData:
+    def up(percent: float) -> Input:
+        return Input("up", "flapping", percent)
+
+    return AlertData(
+        inputs=lambda value: (up(value), evmon_process()),
+        silent=(SilentInputs("of another program", lambda value: (up(value),)),),
+        firing_value=50,
+        silent_value=20,
+        onset_seconds=300,
+        lookback_seconds=FLAPPING_WINDOW_SECONDS,
     )
 
 

@@ -8,7 +8,7 @@ from evmon._alerting.rules.alert import Alert
 from evmon._alerting.rules_file import alerts
 from evmon._settings.thresholds import Thresholds
 from tools.rule_tests.core import core_data
-from tools.rule_tests.data import AlertData, DataByAlert
+from tools.rule_tests.data import AlertData, DataByAlert, Input
 from tools.rule_tests.handlers import handler_data
 from tools.rule_tests.losses import loss_data
 from tools.rule_tests.services import service_data
@@ -47,6 +47,10 @@ class Subject:
             return self.alert.limit
         sign = 1 if self.alert.op == "<" else -1
         return self.alert.limit * (1 + sign * _TOLERANCE)
+
+    def inputs(self, value: float) -> tuple[Input, ...]:
+        """Return the input series for a value, with the uptime if the alert uses it."""
+        return self.data.with_uptime(self.data.inputs(value))
 
     def fires_at(self, value: float) -> bool:
         """Return whether a value raises the alert, if its guard holds."""

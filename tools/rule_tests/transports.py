@@ -77,6 +77,8 @@ def _lag_growing(limits: Thresholds) -> AlertData:
 
 
 def _consumer_stalled() -> AlertData:
+    in_flight = series(i.EVENTS_IN_FLIGHT)
+
     def inputs(
         lag: float, consumed: float, group: str = SHOP_GROUP
     ) -> tuple[Input, ...]:
@@ -89,6 +91,10 @@ def _consumer_stalled() -> AlertData:
         inputs=lambda value: inputs(value, 0),
         silent=(
             SilentInputs("when little is read", lambda value: inputs(value, 1)),
+            SilentInputs(
+                "while long handlers fill all slots",
+                lambda value: (*inputs(value, 0), Input(in_flight, "gauge", 10)),
+            ),
             SilentInputs(
                 "when only another group has nothing to read",
                 lambda value: (*inputs(value, 60), *inputs(0, 0, _OTHER_GROUP)),

@@ -6,7 +6,7 @@ from typing import Any, Final, Literal
 
 from evmon._alerting.labels import check_labels
 from evmon._alerting.output import to_yaml
-from evmon._alerting.promql import DESTINATION, GROUP, INSTANCE, JOB
+from evmon._alerting.promql import BUS, DESTINATION, GROUP, INSTANCE, JOB
 
 Format = Literal["config", "route", "operator"]
 
@@ -34,6 +34,7 @@ _HANDLER_FAILURE: Final = (
     "EvmonHandlerErrorsHigh",
     "EvmonRetriesExhausted",
     "EvmonDeadLettersGrowing",
+    "EvmonDeadLetterQueueGrowing",
     "EvmonRetriesHigh",
 )
 """Alerts that one failing handler raises; each makes those after it redundant."""
@@ -156,7 +157,7 @@ def _inhibitions(labels: tuple[str, ...]) -> Iterator[Inhibition]:
     yield Inhibition(
         (_EVMON, _SEVERITY),
         (_EVMON, ("severity", "=", "warning")),
-        (*labels, "alertname", JOB, INSTANCE, DESTINATION, GROUP),
+        (*labels, "alertname", JOB, INSTANCE, BUS, DESTINATION, GROUP),
     )
     # A target that is down is the cause of all other alerts on that process.
     yield _cause("EvmonTargetDown", (("instance", "!=", ""),), (*labels, JOB, INSTANCE))
@@ -167,7 +168,7 @@ def _inhibitions(labels: tuple[str, ...]) -> Iterator[Inhibition]:
         yield Inhibition(
             (("alertname", "=", name),),
             (("alertname", "=~", effects),),
-            (*labels, JOB),
+            (*labels, JOB, BUS),
         )
 
 

@@ -3,15 +3,17 @@
 import re
 from typing import Final
 
-from evmon._alerting.promql import INSTANCE, JOB
+from evmon._alerting.promql import BUS, INSTANCE, JOB, SHARED_GROUP
 from evmon._telemetry.instruments import INSTRUMENTS
 from evmon._telemetry.naming import prometheus_label
 from evmon.errors import ConfigError
 
 _LABEL_NAME: Final = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
-_JOB_FIRST: Final = re.compile(r"\(job(?=[,)])")
+_FIRST_LABEL: Final = re.compile(rf"\((?={JOB}[,)]|{', '.join(SHARED_GROUP)}\))")
+"""The start of each list of labels: ``job`` is the first one, if it is in the list."""
+
 _USED_LABELS: Final = frozenset(
-    (JOB, INSTANCE, "le", "quantile", "alertname", "severity", "alert")
+    (JOB, INSTANCE, BUS, "le", "quantile", "alertname", "severity", "alert")
 ) | {prometheus_label(key) for row in INSTRUMENTS for key in row.attributes}
 
 
@@ -36,10 +38,8 @@ def check_labels(labels: tuple[str, ...]) -> None:
 def add_labels(expr: str, labels: tuple[str, ...]) -> str:
     """Add labels to every grouping and matching of an expression.
 
-    All expressions of rules and dashboards name ``job`` first in their label lists.
-
     Example:
         >>> add_labels("max by (job, instance) (up)", ("namespace",))
         'max by (namespace, job, instance) (up)'
     """
-    return _JOB_FIRST.sub(f"({', '.join((*labels, JOB))}", expr)
+    return _FIRST_LABEL.sub("(" + "".join(f"{label}, " for label in labels), expr)

@@ -6,14 +6,28 @@ from evmon._telemetry.naming import prometheus_label, prometheus_name
 
 JOB = "job"
 INSTANCE = "instance"
+BUS = prometheus_label("evmon.bus")
 DESTINATION = prometheus_label(i.DESTINATION)
 GROUP = prometheus_label(i.GROUP)
-PER_INSTANCE = (JOB, INSTANCE)
-PER_DESTINATION = (JOB, DESTINATION)
-PER_GROUP = (JOB, DESTINATION, GROUP)
+PER_TARGET = (JOB, INSTANCE)
+PER_SERVICE = (JOB, BUS)
+PER_BUS = (JOB, INSTANCE, BUS)
+PER_DESTINATION = (JOB, BUS, DESTINATION)
+PER_GROUP = (JOB, BUS, DESTINATION, GROUP)
+PER_CONSUMER = (JOB, INSTANCE, BUS, DESTINATION, GROUP)
+SHARED_GROUP = (DESTINATION, GROUP)
+"""Several services, each with a job name of its own, may share a consumer group."""
 
-ON_INSTANCE = f"on ({', '.join(PER_INSTANCE)})"
-ON_GROUP = f"on ({', '.join(PER_GROUP)})"
+
+def on(labels: tuple[str, ...]) -> str:
+    """Return the ``on`` clause that matches two vectors by labels.
+
+    Example:
+        >>> on(PER_TARGET)
+        'on (job, instance)'
+    """
+    return f"on ({', '.join(labels)})"
+
 
 CACHE_HIT = f'{prometheus_label(i.CACHE_RESULT)}="hit"'
 WITH_ERROR = f'{prometheus_label(i.ERROR_TYPE)}!=""'
@@ -23,7 +37,7 @@ WITH_HANDLER = f'{prometheus_label(i.HANDLER)}!=""'
 UPTIME = prometheus_name(i.UPTIME)
 
 SCRAPE_INTERVAL_SECONDS = 15
-"""The scrape interval that the rules are written and tested for."""
+"""The shortest scrape interval that the rules are tested with; the longest is 60 s."""
 
 
 def series(instrument: Instrument, selector: str = "", suffix: str = "") -> str:
@@ -53,36 +67,6 @@ def by(labels: tuple[str, ...], expression: str, operation: str = "sum") -> str:
     if not labels:
         return f"{operation}({expression})"
     return f"{operation} by ({', '.join(labels)}) ({expression})"
-
-
-def increase_or_total(total: str, increase: str, window_seconds: float) -> str:
-    """Return a counter's increase, or its total for a process younger than the window.
-
-    An increase over a range of samples misses what was counted before the first scrape,
-    such as a failure at startup. A process younger than the window counted all of its
-    total within the window.
-
-    Args:
-        total: counter, summed per process.
-        increase: increase of the counter in the window, summed per process.
-        window_seconds: length of the window.
-    """
-    young = f"{ON_INSTANCE} {UPTIME} < {number(window_seconds)}"
-    return f"(\n{total} and {young}\nor {increase}\n)"
-
-
-def exact_increase(counter: str, window_seconds: float) -> str:
-    """Return the increase of a counter between the samples of the window.
-
-    `increase` extrapolates: 10 events become 10.5 or 12. Without a restart the minimum
-    is the oldest sample; after one the process is young, see `increase_or_total`.
-
-    Args:
-        counter: counter that does not decrease while its process runs.
-        window_seconds: length of the window.
-    """
-    window = f"[{duration(window_seconds)}]"
-    return f"last_over_time({counter}{window}) - min_over_time({counter}{window})"
 
 
 def duration(seconds: float) -> str:

@@ -17,7 +17,7 @@ from evmon._settings.configs import MetricsConfig, MonitorConfig
 from evmon._settings.retry_policy import RetryPolicy
 from evmon._settings.thresholds import BYTES_PER_MB, Thresholds
 from evmon._text import one_line
-from evmon.errors import PublishError, Reject
+from evmon.errors import PublishError
 
 WINDOW_SECONDS: Final = 10.0
 
@@ -29,6 +29,11 @@ class OrderData(TypedDict):
     cents: int
 
 
+_RETRY_CHARGES = RetryPolicy(
+    max_retries=2, base_delay=0.05, retry_on=(ConnectionError,)
+)
+
+
 class Payments:
     """Charges orders; faults are injected into its handler."""
 
@@ -37,11 +42,11 @@ class Payments:
         self._failed_once: set[str] = set()
         self._charged = 0
 
-    @event_handler("order.created", retry=RetryPolicy(max_retries=2, base_delay=0.05))
+    @event_handler("order.created", retry=_RETRY_CHARGES)
     async def charge(self, event: Event[OrderData]) -> None:
         """Charge the order's price."""
         if self.fault == "failing-handler":
-            raise Reject("the card was declined")
+            raise ValueError("the price has no currency")
         if event.id in self._failed_once:
             self._failed_once.remove(event.id)
         elif self.fault == "retries" and self._fails_once():

@@ -41,12 +41,19 @@ _NO_SDK: Final = (
 @_RUNBOOKS
 @click.option("--grafana", metavar="URL", help="Address of Grafana.")
 @_LABELS
+@click.option(
+    "--without",
+    multiple=True,
+    metavar="ALERT",
+    help="Alert to leave out, for example EvmonServiceAbsent; may be repeated.",
+)
 def rules_command(
     settings: tuple[str, ...],
     form: str,
     runbooks: str | None,
     grafana: str | None,
     labels: tuple[str, ...],
+    without: tuple[str, ...],
 ) -> None:
     """Print the recording and alert rules.
 
@@ -55,6 +62,7 @@ def rules_command(
       evmon rules > evmon-rules.yaml
       evmon rules --set memory_warning=512MB --set retries_warning=50
       evmon rules --format operator --label namespace | kubectl apply -f -
+      evmon rules --without EvmonServiceAbsent > evmon-rules.yaml
     """
     from evmon._alerting.limits import with_settings
     from evmon._alerting.output import GRAFANA_URL, RUNBOOKS_URL
@@ -64,6 +72,7 @@ def rules_command(
         runbooks=runbooks or RUNBOOKS_URL,
         grafana=grafana or GRAFANA_URL,
         labels=labels,
+        without=without,
     )
     limits = with_settings(settings)
     chosen: Format = "operator" if form == "operator" else "prometheus"

@@ -3,11 +3,11 @@
 from typing import Final
 
 from evmon._alerting.dashboards.panels import (
+    BUS_LEGEND,
     GROUP_LABELS,
     GROUP_LEGEND,
     OF_GROUP,
     PROCESS,
-    PROCESS_LEGEND,
     RATE,
     TO_DESTINATION,
     Limit,
@@ -18,7 +18,7 @@ from evmon._alerting.dashboards.panels import (
     per_group,
     rate,
 )
-from evmon._alerting.promql import PER_INSTANCE, by, series
+from evmon._alerting.promql import PER_BUS, by, series
 from evmon._settings.thresholds import Thresholds
 from evmon._telemetry import instruments as i
 from evmon._telemetry.instrument import Instrument
@@ -142,8 +142,8 @@ def _consumed_by_process() -> Panel:
         unit="cps",
         queries=(
             Query(
-                rate(i.CONSUMED_MESSAGES, OF_GROUP, PER_INSTANCE),
-                PROCESS_LEGEND,
+                rate(i.CONSUMED_MESSAGES, OF_GROUP, PER_BUS),
+                BUS_LEGEND,
             ),
         ),
     )
@@ -190,7 +190,7 @@ def _last_poll() -> Panel:
         kind="table",
         queries=(
             Query(
-                "1000 * " + by(PER_INSTANCE, series(i.LAST_POLL_TIME, OF_GROUP), "max"),
+                "1000 * " + by(PER_BUS, series(i.LAST_POLL_TIME, OF_GROUP), "max"),
             ),
         ),
         minimum=None,
@@ -205,8 +205,8 @@ def _ready() -> Panel:
         alerts=("EvmonNotReady",),
         queries=(
             Query(
-                by(PER_INSTANCE, series(i.CONSUMER_READY, PROCESS), "min"),
-                PROCESS_LEGEND,
+                by(PER_BUS, series(i.CONSUMER_READY, PROCESS), "min"),
+                BUS_LEGEND,
             ),
         ),
     )

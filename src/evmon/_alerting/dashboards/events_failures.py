@@ -84,6 +84,7 @@ def _dead_letters_kept() -> Panel:
         description="How many wait for somebody to look.",
         unit="short",
         queries=per_destination(i.DEAD_LETTER_QUEUE_SIZE),
+        alerts=("EvmonDeadLetterQueueGrowing",),
     )
 
 

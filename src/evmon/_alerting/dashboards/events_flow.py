@@ -1,9 +1,9 @@
 """Panels of the dashboard *Events*: throughput and durations."""
 
 from evmon._alerting.dashboards.panels import (
+    BUS_LEGEND,
     OF_GROUP,
     PROCESS,
-    PROCESS_LEGEND,
     RATE,
     TO_DESTINATION,
     Limit,
@@ -14,7 +14,7 @@ from evmon._alerting.dashboards.panels import (
     quantiles,
     rate,
 )
-from evmon._alerting.promql import PER_INSTANCE, by, series
+from evmon._alerting.promql import PER_BUS, by, series
 from evmon._settings.thresholds import Thresholds
 from evmon._telemetry import instruments as i
 
@@ -64,8 +64,8 @@ def _in_flight() -> Panel:
         unit="short",
         queries=(
             Query(
-                by(PER_INSTANCE, series(i.EVENTS_IN_FLIGHT, PROCESS)),
-                PROCESS_LEGEND,
+                by(PER_BUS, series(i.EVENTS_IN_FLIGHT, PROCESS)),
+                BUS_LEGEND,
             ),
         ),
     )
@@ -86,14 +86,14 @@ def _events_in_a_batch() -> Panel:
 
 
 def _publisher_buffer(limits: Thresholds) -> Panel:
-    used = by(PER_INSTANCE, series(i.PUBLISHER_BUFFER_SIZE, PROCESS))
-    room = by(PER_INSTANCE, series(i.PUBLISHER_BUFFER_LIMIT, PROCESS))
+    used = by(PER_BUS, series(i.PUBLISHER_BUFFER_SIZE, PROCESS))
+    room = by(PER_BUS, series(i.PUBLISHER_BUFFER_LIMIT, PROCESS))
     return Panel(
         title="Publisher's buffer",
         description="Share in use. Above the line EvmonPublisherBufferFull warns;"
         " at 100 % publishers wait.",
         unit="percent",
-        queries=(Query(f"100 * {used} / {room}", PROCESS_LEGEND),),
+        queries=(Query(f"100 * {used} / {room}", BUS_LEGEND),),
         limits=(Limit(limits.buffer_warning_percent, "yellow"),),
         alerts=("EvmonPublisherBufferFull",),
     )

@@ -22,6 +22,7 @@ from grafana_foundation_sdk.models import prometheus as prometheus_model
 from evmon._alerting.dashboards.panels import (
     PLACE_LABELS,
     PROCESS,
+    TARGET,
     Board,
     Limit,
     Panel,
@@ -29,7 +30,7 @@ from evmon._alerting.dashboards.panels import (
 )
 from evmon._alerting.labels import add_labels, check_labels
 from evmon._alerting.output import RUNBOOKS_URL, to_yaml
-from evmon._alerting.promql import DESTINATION, GROUP, series
+from evmon._alerting.promql import BUS, DESTINATION, GROUP, series
 from evmon._telemetry import instruments as i
 
 Format = Literal["json", "configmap"]
@@ -165,6 +166,8 @@ def _variables(board: Board, labels: tuple[str, ...]) -> Iterator[Any]:
         metric = f"{_HANDLERS}{{{','.join(chosen)}}}" if chosen else _HANDLERS
         yield _variable(name, title, metric, name, anything)
         chosen.append(f'{name}=~"${name}"')
+    buses = f"{_HANDLERS}{{{','.join(chosen)}}}"
+    yield _variable("bus", "Bus", buses, BUS, anything=".*")
     if board.has_groups:
         consumed = _select(series(i.CONSUMED_MESSAGES, PROCESS), labels)
         yield _variable("destination", "Destination", consumed, DESTINATION)
@@ -189,8 +192,8 @@ def _variable(
 
 
 def _annotations(labels: tuple[str, ...]) -> Sequence[Any]:
-    process = _select(PROCESS, labels)
-    info = f'target_info{{{process},service_version!=""}}'
+    process, target = _select(PROCESS, labels), _select(TARGET, labels)
+    info = f'target_info{{{target},service_version!=""}}'
     versions = f"group by (job, service_version) ({info})"
     before = f"group by (job, service_version) ({info} offset $__rate_interval)"
     uptime = f"evmon_uptime_seconds{{{process}}}"

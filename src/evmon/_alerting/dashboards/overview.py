@@ -8,6 +8,7 @@ from evmon._alerting.dashboards.overview_rows import (
 )
 from evmon._alerting.dashboards.panels import (
     PROCESS,
+    TARGET,
     Board,
     Limit,
     Panel,
@@ -81,7 +82,7 @@ def _memory(limits: Thresholds) -> Panel:
         kind="stat",
         queries=(
             Query(
-                f"max({series(i.PROCESS_MEMORY_USAGE, PROCESS)}"
+                f"max({series(i.PROCESS_MEMORY_USAGE, TARGET)}"
                 f" and on (job, instance) {HANDLERS})"
             ),
         ),

@@ -1,8 +1,10 @@
 """Panels of the dashboard *Overview*: cache, memory, discovery and retries over time."""
 
 from evmon._alerting.dashboards.panels import (
+    BUS_LEGEND,
     PROCESS,
     PROCESS_LEGEND,
+    TARGET,
     Limit,
     Panel,
     Query,
@@ -19,7 +21,7 @@ from evmon._alerting.dashboards.queries import (
     memory_limits,
     recent_retries,
 )
-from evmon._alerting.promql import PER_INSTANCE, by, series
+from evmon._alerting.promql import PER_BUS, by, series
 from evmon._settings.thresholds import Thresholds
 from evmon._telemetry import instruments as i
 from evmon._telemetry.naming import prometheus_label
@@ -35,9 +37,7 @@ def _uptime() -> Panel:
         title="Uptime",
         description="Falls to 0 when a process restarts.",
         unit="s",
-        queries=(
-            Query(by(PER_INSTANCE, series(i.UPTIME, PROCESS), "min"), PROCESS_LEGEND),
-        ),
+        queries=(Query(by(PER_BUS, series(i.UPTIME, PROCESS), "min"), BUS_LEGEND),),
         width=12,
         alerts=("EvmonRestarting",),
     )
@@ -73,7 +73,7 @@ def _cache_hit_rate_by_process(limits: Thresholds) -> Panel:
         title="Cache hit rate by process",
         description="Below the yellow line EvmonCacheHitRateLow warns.",
         unit="percent",
-        queries=(Query(hit_rate(PER_INSTANCE), PROCESS_LEGEND),),
+        queries=(Query(hit_rate(PER_BUS), BUS_LEGEND),),
         limits=hit_rate_limits(limits),
         below=True,
         no_value="no lookups",
@@ -111,7 +111,7 @@ def _cache_entries_and_evictions() -> Panel:
 
 
 def _memory_by_process(limits: Thresholds) -> Panel:
-    unique = f"evmon_process_memory_unique_bytes{{{PROCESS}}}"
+    unique = f"evmon_process_memory_unique_bytes{{{TARGET}}}"
     return Panel(
         title="Memory by process",
         description="Resident, and what the process alone holds (unique)."
@@ -119,7 +119,7 @@ def _memory_by_process(limits: Thresholds) -> Panel:
         unit="decbytes",
         queries=(
             Query(
-                f"{series(i.PROCESS_MEMORY_USAGE, PROCESS)}"
+                f"{series(i.PROCESS_MEMORY_USAGE, TARGET)}"
                 f" and on (job, instance) {HANDLERS}",
                 f"{PROCESS_LEGEND} resident",
             ),
@@ -137,7 +137,7 @@ def _processor() -> Panel:
         unit="percent",
         queries=(
             Query(
-                f"100 * {rate(i.PROCESS_CPU_TIME, PROCESS, ('job', 'cpu_mode'))}",
+                f"100 * {rate(i.PROCESS_CPU_TIME, TARGET, ('job', 'cpu_mode'))}",
                 "{{job}} {{cpu_mode}}",
             ),
         ),
@@ -196,7 +196,7 @@ def _average_batch_duration_by_process(limits: Thresholds) -> Panel:
         title="Average batch duration by process",
         description="Above the line EvmonDiscoveryProcessingSlow warns.",
         unit="ms",
-        queries=(Query(batch_average(PER_INSTANCE), PROCESS_LEGEND),),
+        queries=(Query(batch_average(PER_BUS), BUS_LEGEND),),
         limits=(Limit(limits.processing_warning_ms, "yellow"),),
         no_value="no batches",
         alerts=("EvmonDiscoveryProcessingSlow",),
@@ -210,8 +210,8 @@ def _queue() -> Panel:
         unit="short",
         queries=(
             Query(
-                by(PER_INSTANCE, series(i.DISCOVERY_QUEUE_SIZE, PROCESS)),
-                PROCESS_LEGEND,
+                by(PER_BUS, series(i.DISCOVERY_QUEUE_SIZE, PROCESS)),
+                BUS_LEGEND,
             ),
         ),
     )
@@ -257,7 +257,7 @@ def _retries_by_process(limits: Thresholds) -> Panel:
         title="Retries by process",
         description="In the last window. Above the line EvmonRetriesHigh warns.",
         unit="short",
-        queries=(Query(recent_retries(), PROCESS_LEGEND),),
+        queries=(Query(recent_retries(), BUS_LEGEND),),
         limits=(Limit(limits.retries_warning, "yellow"),),
         alerts=("EvmonRetriesHigh",),
     )

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
-from evmon._alerting.promql import DESTINATION, GROUP, JOB, by, series
+from evmon._alerting.promql import BUS, DESTINATION, GROUP, JOB, PER_TARGET, by, series
 from evmon._telemetry import instruments as i
 from evmon._telemetry.instrument import Instrument
 
@@ -26,16 +26,20 @@ PLACE_LABELS: Final = ("cluster", "namespace")
 """Labels that many Prometheus servers add; a series without them has them empty."""
 
 PLACE: Final = ",".join(f'{label}=~"${label}"' for label in PLACE_LABELS)
-PROCESS: Final = f'{PLACE},job=~"$job",instance=~"$instance"'
+TARGET: Final = f'{PLACE},job=~"$job",instance=~"$instance"'
 """Selects the processes chosen by the dashboard's variables."""
+
+PROCESS: Final = f'{TARGET},{BUS}=~"$bus"'
+"""Selects the buses in these processes; the series of a process itself have no bus."""
 
 TO_DESTINATION: Final = f'{PROCESS},messaging_destination_name=~"$destination"'
 OF_GROUP: Final = f'{TO_DESTINATION},messaging_consumer_group_name=~"$group"'
 GROUP_LABELS: Final = (JOB, DESTINATION, GROUP)
 _PROCESSES: Final = series(i.DISCOVERY_HANDLERS, PROCESS)
-REPORTING: Final = f"count({_PROCESSES})"
+REPORTING: Final = f"count({by(PER_TARGET, _PROCESSES, 'group')})"
 """Number of processes that Prometheus scraped just now; no sample if there is none."""
 PROCESS_LEGEND: Final = "{{job}} {{instance}}"
+BUS_LEGEND: Final = f"{PROCESS_LEGEND} {{{{{BUS}}}}}"
 GROUP_LEGEND: Final = f"{{{{job}}}}: {{{{{GROUP}}}}} of {{{{{DESTINATION}}}}}"
 DESTINATION_LEGEND: Final = f"{{{{job}}}}: {{{{{DESTINATION}}}}}"
 RATE: Final = "$__rate_interval"

@@ -1,7 +1,7 @@
 """PromQL and limit lines that several panels of the dashboard *Overview* use."""
 
 from evmon._alerting.dashboards.panels import PROCESS, RATE, Limit, rate
-from evmon._alerting.promql import CACHE_HIT, PER_INSTANCE, by, series
+from evmon._alerting.promql import CACHE_HIT, PER_BUS, by, series
 from evmon._settings.thresholds import BYTES_PER_MB, Thresholds
 from evmon._telemetry import instruments as i
 
@@ -43,5 +43,5 @@ def recent_retries() -> str:
     Over OTLP the monitor's gauge is missing: then it is the counter's increase.
     """
     increase = f"increase({series(i.RETRY_ATTEMPTS, PROCESS)}[{RATE}])"
-    gauge = by(PER_INSTANCE, f"evmon_retries_recent{{{PROCESS}}}", "max")
-    return f"{gauge} or {by(PER_INSTANCE, increase)}"
+    gauge = by(PER_BUS, f"evmon_retries_recent{{{PROCESS}}}", "max")
+    return f"{gauge} or {by(PER_BUS, increase)}"

@@ -5,6 +5,7 @@ from typing import Final
 from evmon._alerting.dashboards.panels import (
     PROCESS,
     REPORTING,
+    TARGET,
     Limit,
     Panel,
     Query,
@@ -13,7 +14,7 @@ from evmon._alerting.promql import series
 from evmon._telemetry import instruments as i
 
 _EVER: Final = f"present_over_time({series(i.DISCOVERY_HANDLERS, PROCESS)}[1d])"
-_TARGETS: Final = f"up{{{PROCESS}}} and on (job) {_EVER}"
+_TARGETS: Final = f"up{{{TARGET}}} and on (job) {_EVER}"
 """Targets of jobs that had an evmon process in the last day."""
 
 
@@ -52,16 +53,17 @@ def _down() -> Panel:
 
 
 def _failed_scrapes() -> Panel:
-    share = f"100 * (1 - avg_over_time(up{{{PROCESS}}}[15m]))"
+    share = f"100 * (1 - avg_over_time(up{{{TARGET}}}[15m]))"
     return Panel(
         title="Failed scrapes",
         description="Of the target with the most, in the last 15 minutes.",
         unit="percent",
         kind="stat",
         queries=(Query(f"max({share} and on (job) {_EVER})"),),
-        limits=(Limit(5, "yellow"),),
+        limits=(Limit(25, "yellow"),),
         width=6,
         no_value="no targets",
+        alerts=("EvmonTargetFlapping",),
     )
 
 

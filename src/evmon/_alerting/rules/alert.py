@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from evmon._alerting.promql import PER_INSTANCE, number
+from evmon._alerting.promql import PER_BUS, number
 from evmon._telemetry.instrument import Instrument
 
 Severity = Literal["warning", "critical"]
@@ -23,6 +23,7 @@ class Alert:
         guard: PromQL that must also return a sample; empty for none.
         unit: unit of value and limit in the description.
         hold_seconds: duration of ``for:`` in seconds; 0 for none.
+        keep_seconds: duration of ``keep_firing_for:`` in seconds; 0 for none.
         by: labels of the alert.
         summary: one-line annotation; may contain Prometheus templates.
         description: sentence that states the problem.
@@ -40,7 +41,8 @@ class Alert:
     guard: str = ""
     unit: str = ""
     hold_seconds: float = 60.0
-    by: tuple[str, ...] = PER_INSTANCE
+    keep_seconds: float = 0.0
+    by: tuple[str, ...] = PER_BUS
     summary: str
     description: str
     value_name: str = ""

@@ -1,9 +1,10 @@
 """Alerts on cache, memory and discovery."""
 
-from evmon._alerting.promql import ON_INSTANCE, PER_INSTANCE, by, duration, series
+from evmon._alerting.promql import PER_BUS, PER_TARGET, by, duration, on, series
 from evmon._alerting.rules import recording
 from evmon._alerting.rules.alert import Alert, Severity
 from evmon._alerting.rules.recording import windowed
+from evmon._alerting.rules.scrapes import CARRY_SECONDS, carried, last_value
 from evmon._alerting.rules.services import EVMON_PROCESS
 from evmon._monitor.findings import CACHE_HIT_RATE, MEMORY, PROCESSING
 from evmon._settings.thresholds import BYTES_PER_MB, Thresholds
@@ -27,19 +28,22 @@ def core_alerts(limits: Thresholds) -> tuple[Alert, ...]:
 
 
 def _cache_hit_rate_low(limits: Thresholds, severity: Severity, limit: float) -> Alert:
-    window = duration(limits.window_seconds)
-    lookups = by(PER_INSTANCE, f"increase({series(i.CACHE_LOOKUPS)}[{window}])")
+    ratio = last_value(windowed(recording.HIT_RATIO, limits))
+    counted = windowed(recording.LOOKUPS_INCREASE, limits)
+    # Between two bursts the number of lookups is 0, while the ratio has no sample.
+    lookups = f"max_over_time({counted}[{duration(CARRY_SECONDS)}])"
     return Alert(
         name=CACHE_HIT_RATE.alert,
         severity=severity,
         metric=i.CACHE_LOOKUPS,
-        expr=f"100 * {windowed(recording.HIT_RATIO, limits)}",
+        expr=f"100 * {ratio}",
         op="<",
         limit=limit,
         unit=CACHE_HIT_RATE.unit,
         guard=f"{lookups} >= {limits.cache_min_lookups}",
-        # The misses that fill the cache at startup have left the window by then.
-        hold_seconds=limits.window_seconds + 60,
+        # One burst, such as the misses that fill the cache at startup, is over by then;
+        # bursts that return are not, since the last ratio stands for the time between.
+        hold_seconds=limits.window_seconds + CARRY_SECONDS,
         summary="The metadata cache of {{ $labels.instance }} misses too often",
         description="Too few lookups of a provider's metadata find an entry.",
         value_name="Hit rate",
@@ -48,7 +52,7 @@ def _cache_hit_rate_low(limits: Thresholds, severity: Severity, limit: float) ->
 
 
 def _memory_high(severity: Severity, limit: float) -> Alert:
-    usage = by(PER_INSTANCE, series(i.PROCESS_MEMORY_USAGE), "max")
+    usage = by(PER_TARGET, carried(series(i.PROCESS_MEMORY_USAGE)), "max")
     return Alert(
         name=MEMORY.alert,
         severity=severity,
@@ -57,8 +61,9 @@ def _memory_high(severity: Severity, limit: float) -> Alert:
         limit=limit,
         unit=MEMORY.unit,
         # Other programs may have a metric of this name; the limit is not theirs.
-        guard=f"{ON_INSTANCE} {EVMON_PROCESS}",
+        guard=f"{on(PER_TARGET)} {last_value(EVMON_PROCESS)}",
         hold_seconds=300,
+        by=PER_TARGET,
         summary="{{ $labels.instance }} of {{ $labels.job }} uses too much memory",
         description="The process holds more memory than it should.",
         value_name="Resident memory",
@@ -107,7 +112,7 @@ def _discovery_failed() -> Alert:
         severity="warning",
         metric=i.DISCOVERY_PROVIDERS,
         # The total, not an increase: the handlers are missing until the process restarts.
-        expr=by(PER_INSTANCE, failed),
+        expr=by(PER_BUS, carried(failed)),
         limit=0,
         summary="Discovery in {{ $labels.instance }} gave up on providers",
         description="The handlers of these providers are missing until the process"

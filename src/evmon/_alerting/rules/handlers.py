@@ -1,6 +1,6 @@
 """Alerts on retries and failing handlers."""
 
-from evmon._alerting.promql import JOB, by, duration, number
+from evmon._alerting.promql import PER_SERVICE, by, duration, number, on, series
 from evmon._alerting.rules import recording
 from evmon._alerting.rules.alert import Alert, Severity
 from evmon._alerting.rules.counting import count_hold_seconds, recorded_count_in_window
@@ -27,7 +27,7 @@ def _retries_high(limits: Thresholds) -> Alert:
         name=RETRIES.alert,
         severity="warning",
         metric=i.RETRY_ATTEMPTS,
-        expr=recorded_count_in_window(recording.RETRIES, limits),
+        expr=windowed(recording.RETRIES_INCREASE, limits),
         limit=limits.retries_warning,
         hold_seconds=count_hold_seconds(limits),
         summary="{{ $labels.instance }} of {{ $labels.job }} retries too often",
@@ -43,7 +43,9 @@ def _retries_exhausted(limits: Thresholds) -> Alert:
         name="EvmonRetriesExhausted",
         severity="warning",
         metric=i.RETRY_EXHAUSTED,
-        expr=recorded_count_in_window(recording.EXHAUSTED, limits),
+        expr=recorded_count_in_window(
+            recording.EXHAUSTED, series(i.RETRY_EXHAUSTED), limits
+        ),
         limit=0,
         hold_seconds=count_hold_seconds(limits),
         summary="{{ $labels.instance }} of {{ $labels.job }} gave up on operations",
@@ -75,10 +77,10 @@ def _enough_calls(limits: Thresholds, limit: float) -> str:
     raise the alert.
     """
     least = limits.handler_errors_min_calls
-    calls = f"increase({recording.CALLS}[{duration(limits.window_seconds)}])"
+    calls = windowed(recording.CALLS_INCREASE, limits)
     service_ratio = windowed(recording.JOB_ERROR_RATIO, limits)
     return (
-        f"(\n{calls} >= {least}\nor {calls} > 0 and on (job) (\n"
+        f"(\n{calls} >= {least}\nor {calls} > 0 and {on(PER_SERVICE)} (\n"
         f"100 * {service_ratio} > {number(limit)}\n"
-        f"and {by((JOB,), calls)} >= {least}\n)\n)"
+        f"and {by(PER_SERVICE, calls)} >= {least}\n)\n)"
     )

@@ -1,14 +1,31 @@
 """Alerts on dead letters, lost events and a full publisher buffer."""
 
-from evmon._alerting.promql import PER_DESTINATION, PER_INSTANCE, by, duration, series
+import dataclasses
+
+from evmon._alerting.promql import (
+    PER_BUS,
+    PER_DESTINATION,
+    PER_SERVICE,
+    by,
+    duration,
+    on,
+    series,
+)
+from evmon._alerting.rules import recording
 from evmon._alerting.rules.alert import Alert
-from evmon._alerting.rules.counting import count_hold_seconds, count_in_window
+from evmon._alerting.rules.counting import (
+    count_hold_seconds,
+    count_in_window,
+    exact_increase,
+)
+from evmon._alerting.rules.scrapes import carried, shared_gauge
 from evmon._alerting.rules.transports import DESTINATION_TEMPLATE
 from evmon._settings.thresholds import Thresholds
 from evmon._telemetry import instruments as i
 from evmon._telemetry.naming import prometheus_label
 
 _REASON = prometheus_label(i.DEAD_LETTER_REASON)
+_BY_DESIGN = f'{_REASON}=~"unknown_type|rejected"'
 _NOT_BY_DESIGN = f'{_REASON}!~"unknown_type|rejected"'
 
 
@@ -17,6 +34,7 @@ def loss_alerts(limits: Thresholds) -> tuple[Alert, ...]:
     return (
         _dead_letters_growing(limits),
         _unknown_event_types(limits),
+        _dead_letter_queue_growing(limits),
         _dead_letter_queue_old(limits),
         _events_lost(limits),
         _group_recreated(limits),
@@ -52,12 +70,34 @@ def _unknown_event_types(limits: Thresholds) -> Alert:
     )
 
 
+def _dead_letter_queue_growing(limits: Thresholds) -> Alert:
+    window = limits.window_seconds
+    growth = exact_increase(recording.DEAD_LETTERS_KEPT, window)
+    # The processes and the queue may have been scraped at different times.
+    longer = dataclasses.replace(limits, window_seconds=2 * window)
+    expected = count_in_window(i.DEAD_LETTERS, _BY_DESIGN, longer)
+    return Alert(
+        name="EvmonDeadLetterQueueGrowing",
+        severity="warning",
+        metric=i.DEAD_LETTER_QUEUE_SIZE,
+        expr=f"({growth}\n- {on(PER_SERVICE)} group_left () {by(PER_SERVICE, expected)}"
+        f"\nor {growth})",
+        limit=0,
+        hold_seconds=min(120.0, window / 2),
+        by=PER_DESTINATION,
+        summary=f"There are more and more dead letters of {DESTINATION_TEMPLATE}",
+        description="Events become dead letters, in whichever process: also in one that"
+        " is gone before it is scraped.",
+        value_name=f"New dead letters in the last {duration(window)}",
+    )
+
+
 def _dead_letter_queue_old(limits: Thresholds) -> Alert:
     return Alert(
         name="EvmonDeadLetterQueueOld",
         severity="warning",
         metric=i.DEAD_LETTER_QUEUE_AGE,
-        expr=by(PER_DESTINATION, series(i.DEAD_LETTER_QUEUE_AGE), "max"),
+        expr=shared_gauge(i.DEAD_LETTER_QUEUE_AGE, PER_DESTINATION),
         limit=limits.dead_letter_age_warning_seconds,
         unit="s",
         by=PER_DESTINATION,
@@ -98,8 +138,10 @@ def _group_recreated(limits: Thresholds) -> Alert:
 
 
 def _publisher_buffer_full(limits: Thresholds) -> Alert:
-    used = by(PER_INSTANCE, series(i.PUBLISHER_BUFFER_SIZE))
-    capacity = by(PER_INSTANCE, series(i.PUBLISHER_BUFFER_LIMIT))
+    used, capacity = (
+        by(PER_BUS, carried(series(gauge)))
+        for gauge in (i.PUBLISHER_BUFFER_SIZE, i.PUBLISHER_BUFFER_LIMIT)
+    )
     return Alert(
         name="EvmonPublisherBufferFull",
         severity="warning",

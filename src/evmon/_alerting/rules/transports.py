@@ -3,25 +3,23 @@
 from evmon._alerting.promql import (
     DESTINATION,
     GROUP,
-    ON_GROUP,
     PER_GROUP,
+    PER_SERVICE,
+    SHARED_GROUP,
     by,
     duration,
+    on,
     series,
 )
 from evmon._alerting.rules import recording
 from evmon._alerting.rules.alert import Alert, Severity
 from evmon._alerting.rules.recording import windowed
+from evmon._alerting.rules.scrapes import CARRY_SECONDS, carried, shared_gauge
 from evmon._settings.thresholds import Thresholds
 from evmon._telemetry import instruments as i
 
 DESTINATION_TEMPLATE = f"{{{{ $labels.{DESTINATION} }}}}"
 _GROUP_TEMPLATE = f"group {{{{ $labels.{GROUP} }}}} of {DESTINATION_TEMPLATE}"
-_LAG_OFFSET_SECONDS = 300.0
-"""The lag must exceed its value this long ago."""
-
-_LAG_SLOPE_SECONDS = 120.0
-"""The lag must also rise over this range: a burst that is being worked off does not."""
 
 
 def transport_alerts(limits: Thresholds) -> tuple[Alert, ...]:
@@ -42,7 +40,7 @@ def _lag_old(severity: Severity, limit: float) -> Alert:
         name="EvmonConsumerLagOld",
         severity=severity,
         metric=i.CONSUMER_UNREAD_AGE,
-        expr=by(PER_GROUP, series(i.CONSUMER_UNREAD_AGE), "max"),
+        expr=shared_gauge(i.CONSUMER_UNREAD_AGE, PER_GROUP),
         limit=limit,
         unit="s",
         by=PER_GROUP,
@@ -64,10 +62,10 @@ def _lag_growing(limits: Thresholds) -> Alert:
         unit="s",
         guard=(
             f"{lag} >= {limits.lag_min_events}\n"
-            f"and {lag} > {lag} offset {duration(_LAG_OFFSET_SECONDS)}\n"
-            f"and deriv({lag}[{duration(_LAG_SLOPE_SECONDS)}]) > 0"
+            f"and {lag} > {lag} offset {duration(CARRY_SECONDS)}"
         ),
-        hold_seconds=120,
+        # A burst that is being worked off is above the earlier lag for a shorter time.
+        hold_seconds=CARRY_SECONDS + 60,
         by=PER_GROUP,
         summary=f"More events arrive than {_GROUP_TEMPLATE} handles",
         description="The lag grows, and it would take long to work it off.",
@@ -77,15 +75,23 @@ def _lag_growing(limits: Thresholds) -> Alert:
 
 
 def _consumer_stalled(limits: Thresholds) -> Alert:
-    window = duration(limits.window_seconds)
-    consumed = by(PER_GROUP, f"increase({series(i.CONSUMED_MESSAGES)}[{window}])")
+    consumed = windowed(recording.CONSUMED_INCREASE, limits)
+    busy = (
+        f"{by(PER_SERVICE, carried(series(i.EVENTS_IN_FLIGHT)))} > 0\n"
+        f"unless {by(PER_SERVICE, consumed)} > 0"
+    )
     return Alert(
         name="EvmonConsumerStalled",
         severity="critical",
         metric=i.CONSUMER_LAG,
         expr=recording.LAG,
         limit=0,
-        guard=f"{ON_GROUP} {consumed} == 0",
+        guard=(
+            # Any service that shares the group may read its events, or be about to:
+            # handlers that take long fill all slots, so that nothing more is read.
+            f"{recording.LAG} unless {on(SHARED_GROUP)} {consumed} > 0\n"
+            f"unless {on(SHARED_GROUP)} ({recording.LAG} and {on(PER_SERVICE)} ({busy}))"
+        ),
         hold_seconds=120,
         by=PER_GROUP,
         summary=f"Events wait, but {_GROUP_TEMPLATE} reads none",
@@ -95,8 +101,8 @@ def _consumer_stalled(limits: Thresholds) -> Alert:
 
 
 def _pending_old(severity: Severity, limit: float, limits: Thresholds) -> Alert:
-    pending = by(PER_GROUP, series(i.CONSUMER_PENDING_AGE), "max")
-    unread = by(PER_GROUP, series(i.CONSUMER_UNREAD_AGE), "max")
+    pending = shared_gauge(i.CONSUMER_PENDING_AGE, PER_GROUP)
+    unread = shared_gauge(i.CONSUMER_UNREAD_AGE, PER_GROUP)
     return Alert(
         name="EvmonPendingOld",
         severity=severity,
@@ -122,7 +128,7 @@ def _lag_unknown() -> Alert:
         severity="warning",
         metric=i.CONSUMER_LAG_KNOWN,
         # The lag is known if at least one consumer can ask the server.
-        expr=by(PER_GROUP, series(i.CONSUMER_LAG_KNOWN), "max"),
+        expr=shared_gauge(i.CONSUMER_LAG_KNOWN, PER_GROUP),
         op="==",
         limit=0,
         hold_seconds=600,
