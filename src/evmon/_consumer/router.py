@@ -130,7 +130,7 @@ class Router:
             calls = self._calls[route] = tuple(
                 Call(
                     handler,
-                    self._recorder.handler(handler.name, handler.pattern),
+                    self._recorder.handler(handler.name, route.label),
                     handler.retry or self._policy,
                     handler.call_many is not None,
                 )

@@ -246,15 +246,15 @@ class ConsumeRecorder:
             self._consumed[type_label] = record
         record(count)
 
-    def handler(self, name: str, pattern: str) -> HandlerSeries:
-        """The series of one handler."""
-        key = (name, pattern)
+    def handler(self, name: str, type_label: str) -> HandlerSeries:
+        """The series of one handler for events with a type label."""
+        key = (name, type_label)
         series = self._handlers.get(key)
         if series is None:
             attributes = {
                 **self._consumer,
                 **_operation("process"),
-                i.EVENT_TYPE: label(pattern),
+                i.EVENT_TYPE: type_label,
                 i.HANDLER: label(name),
             }
             series = self._handlers[key] = HandlerSeries(
