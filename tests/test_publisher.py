@@ -27,6 +27,7 @@ class Wire:
 
     system = "test"
     destination = "shop"
+    sent_to = ()
 
     def __init__(self):
         self.batches = []

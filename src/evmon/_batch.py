@@ -23,6 +23,7 @@ class Batch:
         size: bytes of all events.
         urgent: whether to send the batch without waiting for more events.
         attempted: whether it was handed to the transport.
+        streams: stream that each event was sent to; empty if there is only one.
     """
 
     done: "asyncio.Future[list[Exception | None]]"
@@ -36,16 +37,34 @@ class Batch:
     size: int = 0
     urgent: bool = False
     attempted: bool = False
+    streams: list[str] = field(default_factory=list)
 
     def counts_by_error(
         self, results: Sequence[Exception | None]
-    ) -> Iterable[tuple[Exception | None, Counter[str]]]:
-        """Events by label, for each kind of result: None, or an error of the kind."""
-        by_error: dict[type, tuple[Exception | None, Counter[str]]] = {}
-        for result, label in zip(results, self.labels, strict=True):
-            kind = type(result)
-            by_error.setdefault(kind, (result, Counter()))[1][label] += 1
-        return by_error.values()
+    ) -> Iterable[tuple[Exception | None, str, Counter[str]]]:
+        """Events by label, for each stream and kind of result.
+
+        Returns:
+            None or an error of the kind, the stream, and the number of events by label.
+        """
+        found: dict[tuple[type, str], tuple[Exception | None, str, Counter[str]]] = {}
+        streams = self.streams or itertools.repeat("", len(results))
+        for result, stream, label in zip(results, streams, self.labels, strict=True):
+            key = (type(result), stream)
+            counts = found.get(key)
+            if counts is None:
+                counts = found[key] = (result, stream, Counter())
+            counts[2][label] += 1
+        return found.values()
+
+    def sent(self, indexes: Sequence[int], streams: Sequence[str]) -> None:
+        """Remember the streams that events were sent to; none if there is only one."""
+        if not streams:
+            return
+        if not self.streams:
+            self.streams = [""] * len(self.ids)
+        for index, stream in zip(indexes, streams, strict=True):
+            self.streams[index] = stream
 
 
 async def all_sent(

@@ -363,7 +363,9 @@ class Publisher:
             results[index] = result
         failure = failure or next((error for error in outcome if error), None)
         took = max(self._clock.monotonic() - started, 0.0)
-        self._recorder.batch_sent(len(indexes), took, failure)
+        streams = self._transport.sent_to
+        batch.sent(indexes, streams)
+        self._recorder.batch_sent(len(indexes), took, failure, streams or ("",))
 
     def _resolve(self, batch: Batch, results: list[Exception | None]) -> None:
         self._buffered -= len(results)
@@ -376,8 +378,8 @@ class Publisher:
         types = batch.types
         batch.raws, batch.types = [], []  # free memory: publishers still hold the batch
         if batch.attempted:
-            for error, counts in batch.counts_by_error(results):
-                self._recorder.sent(counts, error)
+            for error, stream, counts in batch.counts_by_error(results):
+                self._recorder.sent(counts, error, stream)
         else:
             self._recorder.abandoned(len(results))
         # `publish` raises the error; for `publish_nowait` it is only logged.

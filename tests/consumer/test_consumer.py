@@ -29,6 +29,22 @@ async def test_an_event_reaches_every_matching_handler(make_harness, measured):
     assert 0 == measured.total(i.EVENTS_IN_FLIGHT)
 
 
+async def test_consumed_and_handled_events_have_the_same_type_label(
+    make_harness, measured
+):
+    harness = make_harness()
+    harness.on("order.created", lambda e: None)
+    harness.on("order.*", lambda e: None)
+    async with harness:
+        await harness.send(raw("order.created"), raw("order.shipped"))
+        await harness.until_settled()
+
+    for label, calls in {"order.created": 2, "order.*": 1}.items():
+        by = {i.EVENT_TYPE: label}
+        assert 1 == measured.total(i.CONSUMED_MESSAGES, **by)
+        assert calls == measured.snapshot.distribution(i.PROCESS_DURATION, by).count
+
+
 async def test_at_most_max_concurrency_events_are_read(make_harness):
     running, most = 0, 0
     gate = asyncio.Event()

@@ -139,7 +139,11 @@ class Runtime:
             retry=settings.publish_retry,
             retrier=Retrier(self._clock, RetryRecorder(meter, "publish")),
             recorder=PublishRecorder(
-                meter, transport.system, transport.destination, transport.server
+                meter,
+                transport.system,
+                transport.destination,
+                transport.server,
+                streams=transport.streams,
             ),
             route_of=self._registry.match,
             clock=self._clock,
@@ -157,7 +161,12 @@ class Runtime:
             policy=settings.retry,
             retrier=Retrier(self._clock, RetryRecorder(meter, "handler")),
             recorder=ConsumeRecorder(
-                meter, transport.system, transport.destination, group, transport.server
+                meter,
+                transport.system,
+                transport.destination,
+                group,
+                transport.server,
+                streams=transport.streams,
             ),
             clock=self._clock,
             limits=settings.limits,

@@ -164,6 +164,6 @@ def _recommendation(
 def _service(samples: Samples) -> str:
     """The service whose events are handled; empty if unknown or unfit for a shell."""
     names = label_values(samples, i.DESTINATION, beside=i.GROUP)
-    if len(names) != 1 or not all(map(_SHELL_WORD.fullmatch, names)):
-        return ""
-    return names.pop()
+    service = min(names, key=len, default="")
+    one = all(f"{name}:".startswith(f"{service}:") for name in names)
+    return service if one and _SHELL_WORD.fullmatch(service) else ""

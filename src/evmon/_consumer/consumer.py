@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from math import inf
 from typing import Final
 
@@ -187,7 +187,8 @@ class Consumer:
                     wanted, self._config.retry_check_interval
                 )
             except TransportError as error:
-                self._recorder.received(self._clock.monotonic() - started, error)
+                took = self._clock.monotonic() - started
+                self._recorder.received(took, error, self._transport.streams)
                 delay = RECONNECT.delay(failures) * self._clock.random()
                 _log.warning("reading failed, retrying in %.2f s: %s", delay, error)
                 failures += 1
@@ -200,7 +201,10 @@ class Consumer:
             if ON:
                 reach("after_read")
             took = self._clock.monotonic() - started - self._transport.idle
-            self._recorder.received(max(took, 0.0))
+            streams: Collection[str] = self._transport.streams
+            if len(streams) > 1:
+                streams = {received.stream for received in entries}
+            self._recorder.received(max(took, 0.0), None, streams)
             self._accept(entries, group)
             if len(entries) < wanted:
                 # Nothing else is waiting: let handlers run first, so that their

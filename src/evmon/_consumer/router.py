@@ -1,6 +1,6 @@
 """The router: decodes entries and finds the handlers to call for each."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
@@ -16,7 +16,7 @@ from evmon._transports.base import Received, Redelivery
 from evmon.errors import InvalidEventError
 
 MAX_ROUTES: Final = 4096
-"""Routes whose calls are cached."""
+"""Routes whose calls are cached, for each stream."""
 
 _DISCOVERY_DELAY: Final = 0.5
 """Seconds until an event is redelivered whose handlers may still be discovered."""
@@ -54,7 +54,8 @@ class Router:
         self._clock = clock
         self._limits = limits
         self._awaits_handlers = awaits_handlers
-        self._calls: dict[Route, tuple[Call, ...]] = {}
+        self._calls: defaultdict[str, dict[Route, tuple[Call, ...]]]
+        self._calls = defaultdict(dict)
 
     def route(self, entries: Sequence[Received]) -> list[Work | Settlement]:
         """Decode and count entries.
@@ -62,10 +63,13 @@ class Router:
         Returns:
             For each entry the work on it, or its settlement if no handler is called.
         """
-        labels: Counter[str] = Counter()
-        routed = [self._route(received, labels) for received in entries]
-        for label, count in labels.items():
-            self._recorder.consumed(label, count)
+        by_stream: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        routed = [
+            self._route(received, by_stream[received.stream]) for received in entries
+        ]
+        for stream, labels in by_stream.items():
+            for label, count in labels.items():
+                self._recorder.consumed(label, count, stream)
         return routed
 
     def forget_calls(self) -> None:
@@ -84,7 +88,7 @@ class Router:
             message = f"delivered {received.deliveries} times and never settled"
             letter = refused(event, "max_deliveries", received, message)
             return Settlement(received, (letter,))
-        calls = self._calls_of(route)
+        calls = self._calls_of(route, received.stream)
         if received.handlers:
             return self._retry(received, event, calls)
         if calls:
@@ -122,15 +126,16 @@ class Router:
         letter = refused(event, "unknown_type", received, message)
         return Settlement(received, (letter,))
 
-    def _calls_of(self, route: Route) -> tuple[Call, ...]:
-        calls = self._calls.get(route)
+    def _calls_of(self, route: Route, stream: str) -> tuple[Call, ...]:
+        cache = self._calls[stream]
+        calls = cache.get(route)
         if calls is None:
-            if len(self._calls) >= MAX_ROUTES:
-                self._calls.clear()
-            calls = self._calls[route] = tuple(
+            if len(cache) >= MAX_ROUTES:
+                cache.clear()
+            calls = cache[route] = tuple(
                 Call(
                     handler,
-                    self._recorder.handler(handler.name, handler.pattern),
+                    self._recorder.handler(handler.name, route.label, stream),
                     handler.retry or self._policy,
                     handler.call_many is not None,
                 )

@@ -76,3 +76,17 @@ def _public(kind: type[BaseException]) -> type[BaseException]:
     return next(
         base for base in kind.__mro__ if not base.__module__.startswith("evmon._")
     )
+
+
+def destination_of(service: str, stream: str) -> str:
+    """``messaging.destination.name`` of a stream of a service.
+
+    Args:
+        service: name of the service.
+        stream: name of an additional stream; empty for the service's own.
+
+    Example:
+        >>> destination_of("shop", ""), destination_of("shop", "mail")
+        ('shop', 'shop:mail')
+    """
+    return f"{service}:{stream}" if stream else service

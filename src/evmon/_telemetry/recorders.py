@@ -3,12 +3,12 @@
 Attributes are built when a recorder is made, never per event. Recording never raises.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Literal, get_args
 
 from evmon._telemetry import instruments as i
 from evmon._telemetry.instrument import Instrument
-from evmon._telemetry.labels import UNKNOWN, ErrorTypes, label
+from evmon._telemetry.labels import UNKNOWN, ErrorTypes, destination_of, label
 from evmon._telemetry.meter import Attributes, Meter, Record
 from evmon.errors import (
     DEAD_LETTER_REASONS,
@@ -111,47 +111,59 @@ class RetryRecorder:
 
 
 class PublishRecorder:
-    """Published events."""
+    """Published events; `streams` are those of the transport."""
 
     def __init__(
-        self, meter: Meter, system: str, destination: str, server: Attributes = {}
+        self,
+        meter: Meter,
+        system: str,
+        destination: str,
+        server: Attributes = {},
+        *,
+        streams: Collection[str] = ("",),
     ) -> None:
-        attributes: Attributes = {
-            i.SYSTEM: system,
-            **_operation("send"),
-            i.DESTINATION: label(destination),
-            **server,
-        }
         self._meter = meter
-        self._attributes = attributes
+        attributes: Attributes = {i.SYSTEM: system, **_operation("send"), **server}
+        self._by_stream = _by_stream(attributes, destination, streams)
         self._error_types = ErrorTypes()
-        self._duration = _ByError(meter, i.OPERATION_DURATION, attributes, zero=False)
+        self._durations = {
+            stream: _ByError(meter, i.OPERATION_DURATION, by, zero=False)
+            for stream, by in self._by_stream.items()
+        }
         self.buffered = meter.bind(i.PUBLISHER_BUFFER_SIZE)
         self.buffer_limited = meter.bind(i.PUBLISHER_BUFFER_LIMIT)
         self.lost = meter.bind(i.EVENTS_LOST, {i.LOSS_REASON: "unsent"})
         self.abandoned = meter.bind(i.PUBLISHER_ABANDONED)
         self._batch_size = meter.bind(i.PUBLISHER_BATCH_SIZE)
-        self._sent: dict[tuple[str, str], Record] = {}
-        self._sent_of(UNKNOWN, "")
+        self._sent: dict[tuple[str, str, str], Record] = {}
+        for stream in streams:
+            self._sent_of(UNKNOWN, "", stream)
 
-    def sent(self, counts: Mapping[str, int], error: BaseException | None) -> None:
+    def sent(
+        self, counts: Mapping[str, int], error: BaseException | None, stream: str = ""
+    ) -> None:
         """Events were handed over, and accepted or refused; counted by type label."""
         error_type = self._error_types.of(error) if error else ""
         for type_label, count in counts.items():
-            self._sent_of(type_label, error_type)(count)
+            self._sent_of(type_label, error_type, stream)(count)
 
     def batch_sent(
-        self, size: int, seconds: float, error: BaseException | None
+        self,
+        size: int,
+        seconds: float,
+        error: BaseException | None,
+        streams: Collection[str] = ("",),
     ) -> None:
         """One send operation on the transport ended."""
         self._batch_size(size)
-        self._duration(self._error_types.of(error) if error else "")(seconds)
+        duration = self._durations[_only(streams)]
+        duration(self._error_types.of(error) if error else "")(seconds)
 
-    def _sent_of(self, type_label: str, error_type: str) -> Record:
-        key = (type_label, error_type)
+    def _sent_of(self, type_label: str, error_type: str, stream: str) -> Record:
+        key = (type_label, error_type, stream)
         record = self._sent.get(key)
         if record is None:
-            attributes = {**self._attributes, i.EVENT_TYPE: type_label}
+            attributes = {**self._by_stream[stream], i.EVENT_TYPE: type_label}
             if error_type:
                 attributes[i.ERROR_TYPE] = error_type
             record = self._sent[key] = self._meter.bind(i.SENT_MESSAGES, attributes)
@@ -161,6 +173,26 @@ class PublishRecorder:
 def _operation(name: str) -> Attributes:
     """The name of an operation is its type too."""
     return {i.OPERATION: name, i.OPERATION_TYPE: name}
+
+
+def _by_stream(
+    attributes: Attributes, destination: str, streams: Collection[str]
+) -> dict[str | None, Attributes]:
+    """Attributes by stream; those for None, of several at once, have no destination."""
+    named: dict[str | None, Attributes] = {
+        stream: {
+            **attributes,
+            i.DESTINATION: label(destination_of(destination, stream)),
+        }
+        for stream in streams
+    }
+    return {None: attributes, **named}
+
+
+def _only(streams: Collection[str]) -> str | None:
+    """The stream if all are the same, else None."""
+    distinct = set(streams)
+    return distinct.pop() if len(distinct) == 1 else None
 
 
 class HandlerSeries:
@@ -200,7 +232,7 @@ class HandlerSeries:
 
 
 class ConsumeRecorder:
-    """Consumed events."""
+    """Consumed events; `streams` are those of the transport."""
 
     def __init__(
         self,
@@ -209,52 +241,61 @@ class ConsumeRecorder:
         destination: str,
         group: str,
         server: Attributes = {},
+        *,
+        streams: Collection[str] = ("",),
     ) -> None:
         self._meter = meter
-        self._consumer: Attributes = {
-            i.SYSTEM: system,
-            i.DESTINATION: label(destination),
-            i.GROUP: label(group),
-            **server,
-        }
+        consumer: Attributes = {i.SYSTEM: system, i.GROUP: label(group), **server}
+        self._by_stream = _by_stream(consumer, destination, streams)
         self.error_types = ErrorTypes()
         self.in_flight = meter.bind(i.EVENTS_IN_FLIGHT)
-        receive = {**self._consumer, **_operation("receive")}
-        self._receive = _ByError(meter, i.OPERATION_DURATION, receive, zero=False)
-        self._consumed: dict[str, Record] = {}
-        self._handlers: dict[tuple[str, str], HandlerSeries] = {}
+        receive = _operation("receive")
+        self._receive = {
+            stream: _ByError(meter, i.OPERATION_DURATION, {**by, **receive}, zero=False)
+            for stream, by in self._by_stream.items()
+        }
+        self._consumed: dict[tuple[str, str], Record] = {}
+        self._handlers: dict[tuple[str, str, str], HandlerSeries] = {}
         self._dead_letters: dict[DeadLetterReason, Record] = {
             reason: meter.bind(i.DEAD_LETTERS, {i.DEAD_LETTER_REASON: reason})
             for reason in DEAD_LETTER_REASONS
         }
-        self.consumed(UNKNOWN, 0)
+        for stream in streams:
+            self.consumed(UNKNOWN, 0, stream)
 
-    def received(self, seconds: float, error: BaseException | None = None) -> None:
+    def received(
+        self,
+        seconds: float,
+        error: BaseException | None = None,
+        streams: Collection[str] = ("",),
+    ) -> None:
         """A receive operation returned events or failed."""
-        self._receive(self.error_types.of(error) if error else "")(seconds)
+        receive = self._receive[_only(streams)]
+        receive(self.error_types.of(error) if error else "")(seconds)
 
-    def consumed(self, type_label: str, count: int) -> None:
+    def consumed(self, type_label: str, count: int, stream: str = "") -> None:
         """Events of a type were delivered."""
-        record = self._consumed.get(type_label)
+        key = (type_label, stream)
+        record = self._consumed.get(key)
         if record is None:
             attributes = {
-                **self._consumer,
+                **self._by_stream[stream],
                 **_operation("receive"),
                 i.EVENT_TYPE: type_label,
             }
             record = self._meter.bind(i.CONSUMED_MESSAGES, attributes)
-            self._consumed[type_label] = record
+            self._consumed[key] = record
         record(count)
 
-    def handler(self, name: str, pattern: str) -> HandlerSeries:
-        """The series of one handler."""
-        key = (name, pattern)
+    def handler(self, name: str, type_label: str, stream: str = "") -> HandlerSeries:
+        """The series of one handler for events with a type label."""
+        key = (name, type_label, stream)
         series = self._handlers.get(key)
         if series is None:
             attributes = {
-                **self._consumer,
+                **self._by_stream[stream],
                 **_operation("process"),
-                i.EVENT_TYPE: label(pattern),
+                i.EVENT_TYPE: type_label,
                 i.HANDLER: label(name),
             }
             series = self._handlers[key] = HandlerSeries(

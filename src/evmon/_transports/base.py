@@ -18,6 +18,8 @@ class Received:
         deliveries: number of deliveries, this one included.
         handlers: names of the handlers still to be called; empty means all.
         token: private data of the transport.
+        stream: name of the additional stream that it came from; empty for the service's
+            own.
     """
 
     id: str
@@ -26,6 +28,7 @@ class Received:
     deliveries: int = 1
     handlers: tuple[str, ...] = ()
     token: Any = None
+    stream: str = ""
 
     @property
     def redelivered(self) -> bool:
@@ -90,7 +93,10 @@ class Transport(Protocol):
     """Value of ``messaging.system``."""
 
     destination: str
-    """Value of ``messaging.destination.name``."""
+    """Value of ``messaging.destination.name`` of the service's own stream."""
+
+    streams: Sequence[str]
+    """Names of all streams; empty for the service's own."""
 
     server: Mapping[str, str | int]
     """Attributes of the server, such as ``server.address``; empty if there is none."""
@@ -101,6 +107,11 @@ class Transport(Protocol):
     @property
     def idle(self) -> float:
         """Seconds of the last `read` in which no event was there to be read."""
+        ...
+
+    @property
+    def sent_to(self) -> Sequence[str]:
+        """Stream of each event of the last `publish`; empty if there is only one."""
         ...
 
     @property

@@ -12,8 +12,9 @@ from typing import Final, TypeVar
 from evmon._clock import SYSTEM_CLOCK, Clock, Timer
 from evmon._event_records import about_many
 from evmon._telemetry.transport_recorder import (
+    ServiceStats,
+    StreamStats,
     TransportRecorder,
-    TransportStats,
     no_recorder,
 )
 from evmon._transports.base import DeadLetter, Outcome, Received, Redelivery
@@ -60,6 +61,8 @@ class MemoryTransport:
 
     system = "memory"
     server: Mapping[str, str | int] = {}
+    streams: Sequence[str] = ("",)
+    sent_to: Sequence[str] = ()
     shared = False
     problem = ""
 
@@ -72,6 +75,7 @@ class MemoryTransport:
     ) -> None:
         self.destination = destination
         self._recorder = recorder or no_recorder()
+        self._queue_recorder = self._recorder.stream()
         self.dead_letters: deque[DeadEntry] = deque(maxlen=DEAD_LETTERS_KEPT)
         self._clock = clock
         self._capacity = capacity
@@ -110,7 +114,16 @@ class MemoryTransport:
 
     def observe(self) -> None:
         """Record lag, pending entries and sizes."""
-        self._recorder.record_stats(self._stats())
+        now = self._clock.monotonic()
+        self._queue_recorder.record_stats(self._queue_stats(now))
+        dead = [entry.dead_at for entry in _first(self.dead_letters)]
+        self._recorder.record_stats(
+            ServiceStats(
+                dead=len(self.dead_letters),
+                dead_age=now - min(dead, default=now),
+                scheduled=len(self._scheduled),
+            )
+        )
 
     def watch(self, lost: Callable[[Received], None]) -> None:
         """No other consumer takes entries over."""
@@ -152,7 +165,7 @@ class MemoryTransport:
         self._recorder.polled(self._clock.time())
         now = self._clock.monotonic()
         first_time = (e for e in entries if e.deliveries == 1 and not e.attempts)
-        self._recorder.waited([now - entry.token for entry in first_time])
+        self._queue_recorder.waited([now - entry.token for entry in first_time])
         return entries
 
     def interrupt(self) -> None:
@@ -200,22 +213,17 @@ class MemoryTransport:
             self._timer.cancel()
             self._timer = None
 
-    def _stats(self) -> TransportStats:
+    def _queue_stats(self, now: float) -> StreamStats:
         """The current state; the token of an entry is the time of its publication."""
-        now = self._clock.monotonic()
         # Copy in one step: the event loop may change the queues meanwhile.
         pending = [entry.token for entry in list(self._pending.values())]
         unread = [entry.token for entry in _first(self._ready)]
-        dead = [entry.dead_at for entry in _first(self.dead_letters)]
-        return TransportStats(
+        return StreamStats(
             length=self.length + self.pending,
             lag=len(self._ready),
             pending=len(pending),
             pending_age=now - min(pending, default=now),
             unread_age=now - min(unread, default=now),
-            dead=len(self.dead_letters),
-            dead_age=now - min(dead, default=now),
-            scheduled=len(self._scheduled),
         )
 
     def _schedule(self, received: Received, retry: Redelivery, now: float) -> None:

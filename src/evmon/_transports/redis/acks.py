@@ -31,10 +31,16 @@ class Acks:
         args = (held.group, self._consumer.name, *ids)
         return with_text(scripts.ACK.command((held.stream,), args))
 
-    def report(self, reply: tuple[int, Sequence[bytes]], ids: Sequence[str]) -> bool:
+    def report(
+        self,
+        held: HeldEntries,
+        reply: tuple[int, Sequence[bytes]],
+        ids: Sequence[str],
+    ) -> bool:
         """Report entries that were handled here and belong to another consumer.
 
         Args:
+            held: held entries of the stream.
             reply: reply to the command.
             ids: the ids that were sent.
 
@@ -43,7 +49,7 @@ class Acks:
         """
         acked, reclaimed = reply
         for entry_id in reclaimed:
-            self._consumer.recorder.lease_lost()
+            held.recorder.lease_lost()
             _log.warning(
                 "event %s was reclaimed by another consumer while it was handled here:"
                 " it is handled twice",

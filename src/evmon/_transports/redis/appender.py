@@ -35,6 +35,8 @@ class Appender:
         self._router = router
         self._config = config
         self._size = BatchSize()
+        self.sent_to: Sequence[str] = ()
+        """Stream of each event of the last batch; empty if all go to the service's own."""
         self._missing = (0, 0)
         """Ticket of a batch that is appended in part, and the number of these events."""
 
@@ -52,7 +54,9 @@ class Appender:
             TransportError: it is unknown whether any of them were appended.
         """
         sizes = [len(raw) for raw in batch]
-        streams = self._router.streams(batch, types)
+        self.sent_to = names = self._router.names(types)
+        key = self._router.key
+        streams = [key(name) for name in names] or [key()] * len(batch)
         part, first = self._missing
         first = first if part == ticket else 0
         done = 0

@@ -47,7 +47,7 @@ class ConsumerGroups:
         self.needed = True
         for held in self._consumer.streams:
             if await self._create_group(held) and self._deleted:
-                self._consumer.recorder.group_recreated()
+                held.recorder.group_recreated()
                 _log.error(
                     "group %s of %s was missing and has been recreated: it reads from"
                     " the start, so handled events are delivered again",

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
+from evmon._telemetry.transport_recorder import StreamRecorder, no_recorder
 from evmon._transports.base import Received
 from evmon._transports.redis.entries import EVENT, Extra, Fields, mapping, read_extra
 
@@ -36,11 +37,21 @@ class HeldEntries:
     Args:
         stream: key of the stream.
         group: name of the consumer group.
+        name: name of an additional stream; empty for the service's own.
+        recorder: recorder of the stream's metrics; None records nothing.
     """
 
-    def __init__(self, stream: str, group: str) -> None:
+    def __init__(
+        self,
+        stream: str,
+        group: str,
+        name: str = "",
+        recorder: StreamRecorder | None = None,
+    ) -> None:
         self.stream = stream
         self.group = group
+        self.name = name
+        self.recorder = recorder or no_recorder().stream()
         self.entries: dict[str, Received] = {}
         """Held entries by id."""
         self.unsent_acks: list[str] = []
@@ -91,7 +102,7 @@ class HeldEntries:
         Args:
             entries: pairs of id and fields, as XREADGROUP returns them.
         """
-        held, first_delivery = self.entries, self._first_delivery
+        held, first_delivery, name = self.entries, self._first_delivery, self.name
         added = []
         for raw_id, fields in entries:
             entry_id = raw_id.decode()
@@ -99,7 +110,7 @@ class HeldEntries:
             if entry_id in held:
                 continue
             if len(fields) == 2 and fields[0] == EVENT:
-                received = Received(entry_id, fields[1], 0, 1, (), first_delivery)
+                received = Received(entry_id, fields[1], 0, 1, (), first_delivery, name)
             else:
                 parsed = self._parse(entry_id, fields, 1)
                 if parsed is None:
@@ -159,4 +170,5 @@ class HeldEntries:
             deliveries,
             extra.handlers,
             Origin(self, fields, extra),
+            self.name,
         )

@@ -86,7 +86,7 @@ class Leases:
         for entry_id in reclaimed:
             received = held.drop(entry_id.decode())
             if received is not None:
-                self._consumer.recorder.lease_lost()
+                held.recorder.lease_lost()
                 subject = about(received)
                 _log.warning(
                     "lease of %s lost: another consumer reclaimed it",

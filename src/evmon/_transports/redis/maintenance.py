@@ -1,11 +1,10 @@
 """Measures lag and ages, deletes idle consumers, trims finished events."""
 
 import logging
-from collections.abc import Sequence
 from typing import Final
 
 from evmon._event_records import about_many
-from evmon._telemetry.transport_recorder import TransportStats
+from evmon._telemetry.transport_recorder import ServiceStats, StreamStats
 from evmon._transports.redis import scripts
 from evmon._transports.redis.client import Client
 from evmon._transports.redis.consumer import Consumer
@@ -75,6 +74,8 @@ class Maintenance:
                 _log.debug("maintenance failed, retrying: %s", error)
                 if clock.monotonic() - last_success > UNKNOWN_AFTER * self._interval:
                     self._consumer.recorder.unknown()
+                    for held in self._consumer.streams:
+                        held.recorder.unknown()
             await clock.sleep(self._interval)
 
     async def run_once(self) -> None:
@@ -88,13 +89,15 @@ class Maintenance:
         # The reader creates groups and promotes retries too, but it does not read while
         # every slot waits to settle its event, which may need a group or a promotion.
         try:
-            stats = await self._read_stats()
+            stats, by_stream = await self._read_stats()
         except GroupGoneError:
             await self._reader.groups.recreate()
-            stats = await self._read_stats()
+            stats, by_stream = await self._read_stats()
         if set_back:
             await self._restart_leases()
         self._consumer.recorder.record_stats(stats)
+        for held, its in zip(self._consumer.streams, by_stream, strict=True):
+            held.recorder.record_stats(its)
         for held in self._consumer.streams:
             args = (held.group, int(FORGET_AFTER * 1000), "")
             await self._client.eval(scripts.FORGET, (held.stream,), args)
@@ -149,7 +152,8 @@ class Maintenance:
         while trimmed >= TRIM_COUNT // 2:
             trimmed = await self._client.eval(scripts.TRIM, (held.stream,), args)
 
-    async def _read_stats(self) -> TransportStats:
+    async def _read_stats(self) -> tuple[ServiceStats, list[StreamStats]]:
+        """The state of dead letters and retries, and that of each stream."""
         keys = self._consumer.keys
         # Not in a pipe, which would repeat a script after a missing one: each reply
         # reports trimmed entries that the next one does not.
@@ -166,22 +170,20 @@ class Maintenance:
                 ("ZCARD", keys.retry),
             ]
         )
-        nows, lengths, lags, pending, pending_since, unread_since, trimmed = zip(
-            *rows, strict=True
-        )
-        now: int = nows[0]
-        self._report_lost(sum(trimmed))
+        self._report_lost(sum(trimmed for *_, trimmed in rows))
         dead_since = [int(time_of(i.decode()) * 1000) for i, _ in oldest_dead]
-        return TransportStats(
-            length=sum(lengths),
-            lag=None if -1 in lags else sum(lags),
-            pending=sum(pending),
-            pending_age=self._age(now, pending_since),
-            unread_age=self._age(now, unread_since),
-            dead=dead,
-            dead_age=self._age(now, dead_since),
-            scheduled=scheduled,
-        )
+        dead_age = self._age(rows[0][0], *dead_since)
+        by_stream = [
+            StreamStats(
+                length=length,
+                lag=None if lag == -1 else lag,
+                pending=pending,
+                pending_age=self._age(now, pending_since),
+                unread_age=self._age(now, unread_since),
+            )
+            for now, length, lag, pending, pending_since, unread_since, _ in rows
+        ]
+        return ServiceStats(dead, dead_age, scheduled), by_stream
 
     def _report_lost(self, count: int) -> None:
         if count:
@@ -193,20 +195,19 @@ class Maintenance:
                 extra=subject.fields,
             )
 
-    def _age(self, now: int, since: Sequence[int]) -> float | None:
-        """Seconds since the earliest of some times; None if unknown.
+    def _age(self, now: int, since: int = 0) -> float | None:
+        """Seconds since a time; None if unknown.
 
         Args:
             now: current time of the server in ms.
-            since: times in ms; 0 means none.
+            since: time in ms; 0 means none.
         """
-        times = [time for time in since if time]
-        if not times:
+        if not since:
             return 0.0
         known = self._consumer.server_clock.is_age_known
-        if not known(min(times) / 1000, now / 1000):
+        if not known(since / 1000, now / 1000):
             return None
-        return max(now - min(times), 0) / 1000
+        return max(now - since, 0) / 1000
 
     async def _restart_leases(self) -> None:
         """Let all leases start anew, those of dead consumers included."""

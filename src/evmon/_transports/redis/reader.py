@@ -12,12 +12,12 @@ from evmon._transports.redis.acks import Acks
 from evmon._transports.redis.batch_size import BatchSize
 from evmon._transports.redis.client import Client
 from evmon._transports.redis.consumer import Consumer
-from evmon._transports.redis.entries import time_of
 from evmon._transports.redis.errors import BrokenError, GroupGoneError
 from evmon._transports.redis.groups import ConsumerGroups
 from evmon._transports.redis.held import HeldEntries
 from evmon._transports.redis.keys import MARK_SECONDS, MAX_MARKS
 from evmon._transports.redis.link import Command
+from evmon._transports.redis.waits import waits_of
 from evmon.errors import TransportError
 
 MAX_BLOCK: Final = 2.0
@@ -193,7 +193,7 @@ class Reader:
             if entries:
                 if ON:
                     reach("after_reclaim")
-                self._consumer.recorder.reclaimed(len(entries))
+                held.recorder.reclaimed(len(entries))
                 subject = about_many(len(entries), entries)
                 _log.info(
                     "reclaimed %s from idle consumers", subject, extra=subject.fields
@@ -294,8 +294,8 @@ class Reader:
         try:
             replies = await self._client.pipe(commands)
             acked = [
-                self._acks.report(reply, batch)
-                for (_, batch), reply in zip(acks, replies, strict=False)
+                self._acks.report(held, reply, batch)
+                for (held, batch), reply in zip(acks, replies, strict=False)
             ]
             if not all(acked):
                 await self._client.check_primary()
@@ -358,29 +358,11 @@ class Reader:
     def _add(self, reply: Any) -> list[Received]:
         added: list[Received] = []
         for stream, entries in reply or ():
-            added += self._by_stream[stream].add_new(entries)
-        self._consumer.recorder.waited(self._waits(added))
+            held = self._by_stream[stream]
+            new = held.add_new(entries)
+            held.recorder.waited(waits_of(new, self._consumer.server_clock))
+            added += new
         return added
-
-    def _waits(self, entries: Sequence[Received]) -> list[float]:
-        """Seconds since each entry was published; retries and replays are left out."""
-        clock = self._consumer.server_clock
-        now = clock.time()
-        waits: list[float] = []
-        last = ""
-        wait: float | None = None
-        for entry in entries:
-            if entry.token.extra.group:
-                continue
-            # Entries of one batch share the milliseconds of their ids.
-            added, _, _ = entry.id.partition("-")
-            if added != last:
-                since = time_of(added)
-                known = clock.is_age_known(since, now)
-                last, wait = added, max(now - since, 0.0) if known else None
-            if wait is not None:
-                waits.append(wait)
-        return waits
 
     async def _ack_trimmed(self, held: HeldEntries, ids: Sequence[bytes]) -> None:
         """Acknowledge pending entries that were trimmed, and count them as lost."""

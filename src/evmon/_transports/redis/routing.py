@@ -34,19 +34,19 @@ class StreamRouter:
         self._stream_for = stream_for
         self._reported: set[str] = set()
 
-    def streams(self, batch: Sequence[bytes], types: Sequence[str]) -> list[str]:
-        """The key of the stream of each event.
+    def names(self, types: Sequence[str]) -> list[str]:
+        """Name of the stream of each event; empty if all go to the service's own.
 
         Args:
-            batch: encoded events.
             types: types of the events.
         """
         if self._stream_for is None:
-            return [self._keys.stream()] * len(batch)
-        return [
-            self._keys.stream(self._name(self._stream_for, event_type))
-            for event_type in types
-        ]
+            return []
+        return [self._name(self._stream_for, event_type) for event_type in types]
+
+    def key(self, name: str = "") -> str:
+        """Key of the service's own stream, or of an additional one."""
+        return self._keys.stream(name)
 
     def _name(self, stream_for: Callable[[str], str], event_type: str) -> str:
         """Name of the stream; empty for the service's own."""

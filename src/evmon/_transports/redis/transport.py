@@ -93,12 +93,15 @@ class RedisTransport:
         self._recorder = recorder or no_recorder()
         keys = Keys(service)
         group = group or service
-        names = ("", *config.streams)
+        self.streams: Sequence[str] = ("", *config.streams)
         self._consumer = consumer = Consumer(
             name=f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}",
             group=group,
             keys=keys,
-            streams=tuple(HeldEntries(keys.stream(name), group) for name in names),
+            streams=tuple(
+                HeldEntries(keys.stream(name), group, name, self._recorder.stream(name))
+                for name in self.streams
+            ),
             lease=config.lease,
             recorder=self._recorder,
             clock=clock,
@@ -126,6 +129,11 @@ class RedisTransport:
     def idle(self) -> float:
         """Seconds of the last `read` in which no event was there to be read."""
         return self._reader.idle
+
+    @property
+    def sent_to(self) -> Sequence[str]:
+        """Stream of each event of the last `publish`; empty if there is only one."""
+        return self._appender.sent_to
 
     @property
     def problem(self) -> str:
@@ -230,7 +238,7 @@ class RedisTransport:
             try:
                 command = self._acks.command(held, batch)
                 reply = await self._client.call(*command)
-                if not self._acks.report(reply, batch):
+                if not self._acks.report(held, reply, batch):
                     await self._client.check_primary()
                 sent = True
                 if ON:
