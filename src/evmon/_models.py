@@ -16,6 +16,7 @@ from evmon._types import (
 
 _JSON_SCALARS: Final = frozenset({str, int, float, bool, type(None)})
 _ARRAYS: Final = frozenset({list, tuple, set, frozenset})
+CONTAINERS: Final = _ARRAYS | {dict}
 
 
 def dump_model(value: Any) -> Any:
