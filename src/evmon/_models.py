@@ -49,7 +49,7 @@ def as_dumped(data: Any) -> Any:
     if kind in _ARRAYS:
         values = _all_dumped(data)
         return data if values is None else values
-    dump = _dump_of(kind)
+    dump = _dump_of(kind)  # type: ignore[arg-type]
     return data if dump is None else dump(data)
 
 
