@@ -20,7 +20,7 @@ from evmon._extensions import (
     check_extensions,
     merged,
 )
-from evmon._models import as_dumped, dump_model
+from evmon._models import CONTAINERS, as_dumped, dump_model
 from evmon._settings.configs import DEFAULT_LIMITS, EventLimits
 from evmon.errors import InvalidEventError
 
@@ -187,7 +187,8 @@ def encode(event: "Event[Any]", limits: EventLimits = DEFAULT_LIMITS) -> bytes:
     """
     data = event.data
     try:
-        if not _is_flat(data) and (dumped := as_dumped(data)) is not data:
+        # Looking into containers is not cheap: only done for data that is not equal.
+        if type(data) not in CONTAINERS and (dumped := as_dumped(data)) is not data:
             event = msgspec.structs.replace(event, data=dumped)
         if event.extensions is NO_EXTENSIONS:
             raw = _encode(event)
@@ -195,27 +196,31 @@ def encode(event: "Event[Any]", limits: EventLimits = DEFAULT_LIMITS) -> bytes:
             bare = msgspec.structs.replace(event, extensions=NO_EXTENSIONS)
             raw = merged(_encode(bare), _encode(dict(event.extensions)))
     except (TypeError, ValueError, RecursionError) as error:
-        raise InvalidEventError(
-            "decode_error", f"{event.type} cannot be encoded as JSON: {error}"
-        ) from error
+        raise _not_json(event, error) from error
     _check_limits(raw, limits)
+    data = event.data
+    if _is_flat(data) or _decode_data(raw).data == data:
+        return raw
+    try:
+        dumped = as_dumped(data)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise _not_json(event, error) from error
+    if dumped is not data:
+        return encode(msgspec.structs.replace(event, data=dumped), limits)
     _check_unchanged(event, raw)
     return raw
 
 
-def _check_unchanged(event: "Event[Any]", raw: bytes) -> None:
-    """Refuse data that JSON would change without a word: NaN, bytes and other keys.
+def _not_json(event: "Event[Any]", problem: object) -> InvalidEventError:
+    return InvalidEventError(
+        "decode_error", f"{event.type} cannot be encoded as JSON: {problem}"
+    )
 
-    Comparing with what a consumer will decode is cheap; looking for the place is not,
-    and is only done for data that is not equal.
-    """
-    data = event.data
-    if _is_flat(data) or _decode_data(raw).data == data:
-        return
-    for path, problem in _changed(data, "data", holds_null=b"null" in raw):
-        raise InvalidEventError(
-            "decode_error", f"{event.type} cannot be encoded as JSON: {path} {problem}"
-        )
+
+def _check_unchanged(event: "Event[Any]", raw: bytes) -> None:
+    """Refuse data that JSON would change without a word: NaN, bytes and other keys."""
+    for path, problem in _changed(event.data, "data", holds_null=b"null" in raw):
+        raise _not_json(event, f"{path} {problem}")
 
 
 def _is_flat(data: Any) -> bool:

@@ -16,6 +16,7 @@ from evmon._types import (
 
 _JSON_SCALARS: Final = frozenset({str, int, float, bool, type(None)})
 _ARRAYS: Final = frozenset({list, tuple, set, frozenset})
+CONTAINERS: Final = _ARRAYS | {dict}
 
 
 def dump_model(value: Any) -> Any:
@@ -48,7 +49,7 @@ def as_dumped(data: Any) -> Any:
     if kind in _ARRAYS:
         values = _all_dumped(data)
         return data if values is None else values
-    dump = _dump_of(kind)
+    dump = _dump_of(kind)  # type: ignore[arg-type]
     return data if dump is None else dump(data)
 
 
