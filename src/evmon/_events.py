@@ -187,7 +187,7 @@ def encode(event: "Event[Any]", limits: EventLimits = DEFAULT_LIMITS) -> bytes:
     """
     data = event.data
     try:
-        if type(data) is not dict and (dumped := as_dumped(data)) is not data:
+        if not _is_flat(data) and (dumped := as_dumped(data)) is not data:
             event = msgspec.structs.replace(event, data=dumped)
         if event.extensions is NO_EXTENSIONS:
             raw = _encode(event)

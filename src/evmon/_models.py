@@ -2,8 +2,9 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable
-from typing import Any
+import operator
+from collections.abc import Callable, Collection
+from typing import Any, Final
 
 from evmon._types import (
     is_msgspec,
@@ -12,6 +13,9 @@ from evmon._types import (
     parts_of,
     pydantic_fields,
 )
+
+_JSON_SCALARS: Final = frozenset({str, int, float, bool, type(None)})
+_ARRAYS: Final = frozenset({list, tuple, set, frozenset})
 
 
 def dump_model(value: Any) -> Any:
@@ -31,12 +35,30 @@ def dump_model(value: Any) -> Any:
 
 
 def as_dumped(data: Any) -> Any:
-    """A dataclass that pydantic validates as its JSON data; other data as it is.
+    """Dataclasses that pydantic validates as their JSON data; other data as it is.
 
-    msgspec would encode it by names and formats that pydantic does not validate.
+    msgspec would encode them by names and formats that pydantic does not validate.
     """
-    dump = _dump_of(type(data))  # type: ignore[arg-type]
+    kind = type(data)
+    if kind in _JSON_SCALARS:
+        return data
+    if kind is dict:
+        values = _all_dumped(data.values())
+        return data if values is None else dict(zip(data, values, strict=True))
+    if kind in _ARRAYS:
+        values = _all_dumped(data)
+        return data if values is None else values
+    dump = _dump_of(kind)
     return data if dump is None else dump(data)
+
+
+def _all_dumped(values: Collection[Any]) -> list[Any] | None:
+    """Values as they are dumped, or None if dumping changes none."""
+    dumped = [as_dumped(value) for value in values]
+    if not any(map(operator.is_not, values, dumped)):
+        return None
+    # Beside a struct, msgspec validates the dataclasses, too, and as it encodes them.
+    return None if any(is_msgspec(type(value)) for value in values) else dumped
 
 
 @functools.lru_cache(maxsize=1024)

@@ -30,8 +30,6 @@ SCRAPE_LABELS = {"cluster", "namespace", "job", "instance", "__name__"}
 FROM_PROMETHEUS = {"up", "scrape_duration_seconds"}
 
 OPTIONAL_LABELS = {
-    # The name of the bus.
-    "evmon_bus",
     # Present only beyond the cardinality limit.
     "otel_metric_overflow",
     # Present only if the resource has a version.

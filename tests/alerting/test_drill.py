@@ -255,7 +255,7 @@ def _numbers(drill, without_variables, target, job):
     query = drill.query if target.get("instant") else drill.query_range
     series = query(without_variables(target["expr"].replace("$job", job)))
     in_legend = {*re.findall(r"{{(\w+)}}", target.get("legendFormat", ""))}
-    needed = in_legend - {"error_type", "evmon_bus"}  # absent without a failure
+    needed = in_legend - {"error_type"}  # absent without a failure
     if target.get("format") == "heatmap":
         needed.add("le")
     for one in series:

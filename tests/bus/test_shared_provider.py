@@ -148,7 +148,7 @@ async def test_every_series_of_a_bus_names_it(provider):
     async with first, second:
         await first.publish("first.1", {})
         page = first.routes.answer("GET", "/metrics", {}).body.decode()
-    lines = [line for line in page.splitlines() if line.startswith(("evmon", "messag"))]
+    lines = [line for line in page.splitlines() if line.startswith(("evmon", "messaging"))]
     process = "evmon_process_memory_unique"
     unnamed = [
         line

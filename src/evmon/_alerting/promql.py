@@ -6,7 +6,7 @@ from evmon._telemetry.naming import prometheus_label, prometheus_name
 
 JOB = "job"
 INSTANCE = "instance"
-BUS = prometheus_label("evmon.bus")
+BUS = prometheus_label(i.BUS)
 DESTINATION = prometheus_label(i.DESTINATION)
 GROUP = prometheus_label(i.GROUP)
 PER_TARGET = (JOB, INSTANCE)

@@ -119,6 +119,12 @@ def _lost() -> Panel:
                 ),
                 "groups made again",
             ),
+            Query(
+                or_zero(
+                    f"sum(increase({series(i.PUBLISHER_ABANDONED, PROCESS)}[{RATE}]))"
+                ),
+                "abandoned by a publisher",
+            ),
         ),
         alerts=("EvmonEventsLost", "EvmonGroupRecreated"),
     )
