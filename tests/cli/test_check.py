@@ -308,6 +308,11 @@ def lag_of(service, system="redis"):
     [
         (lag_of("shop"), "'evmon dlq list --service shop'"),
         ("", "'evmon dlq list --service SERVICE'"),
+        (
+            lag_of("shop:mail") + lag_of("shop"),
+            "'evmon dlq list --service shop'",
+        ),
+        (lag_of("shop") + lag_of("shopping"), "'evmon dlq list --service SERVICE'"),
         (lag_of("shop") + lag_of("bank"), "'evmon dlq list --service SERVICE'"),
         (lag_of("$(reboot)"), "'evmon dlq list --service SERVICE'"),
         (lag_of("shop", "memory"), "check the log"),
