@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from prometheus_client import CollectorRegistry, Gauge, start_http_server
 
-from evmon import EventBus, MetricsConfig, RedisConfig
+from evmon import EventBus, MetricsConfig, RedisConfig, Thresholds
 from evmon._cli.app import main
 
 
@@ -342,7 +342,9 @@ async def test_telemetry_that_is_off_is_said_and_its_figures_are_unknown(
     monkeypatch, capsys
 ):
     monkeypatch.setenv("OTEL_SDK_DISABLED", "true")
-    async with EventBus("shop", metrics=MetricsConfig(port=0)) as bus:
+    limits = Thresholds(memory_warning_mb=10_000, memory_critical_mb=20_000)
+    metrics = MetricsConfig(port=0)
+    async with EventBus("shop", metrics=metrics, thresholds=limits) as bus:
         command = ["check", bus.metrics_url]
         assert 0 == await asyncio.to_thread(main, command)
         text = capsys.readouterr().out

@@ -14,6 +14,8 @@ from evmon._http.hosts import AllowedHosts
         "127.0.0.1",
         "127.0.0.2:1",
         "[::1]",
+        "0.0.0.0:9464",
+        "[::]:9464",
         "localhost.",
         "",
     ],
@@ -46,3 +48,4 @@ def test_the_address_and_the_names_of_the_setting_are_allowed():
 def test_targets_of_prometheus_are_allowed_beyond_the_loopback_interface(host):
     assert AllowedHosts("0.0.0.0").allows(host)
     assert not AllowedHosts("127.0.0.1").allows(host)
+    assert not AllowedHosts("::1").allows(host)

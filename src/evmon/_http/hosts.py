@@ -11,6 +11,9 @@ from typing import Final
 _PRIVATE: Final = frozenset({"internal", "local", "localhost", "svc"})
 """Last labels of names that nobody can register in the public DNS."""
 
+_UNSPECIFIED: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104 - nothing is bound
+"""Addresses that reach this machine when a client connects to them."""
+
 
 class AllowedHosts:
     """The names by which the server may be asked.
@@ -34,7 +37,7 @@ class AllowedHosts:
         given = {_name(name) for name in names.split(",") if name.strip()}
         self._any = "*" in given
         self._names = given | {_name(f"[{host}]" if ":" in host else host)}
-        self._is_local = _is_loopback(_name(host))
+        self._is_local = _is_loopback(host.lower())
         self._names.add(_name(socket.gethostname()))
 
     def allows(self, host: str) -> bool:
@@ -46,6 +49,8 @@ class AllowedHosts:
         """
         name = _name(host)
         if self._any or not name or name in self._names or _is_loopback(name):
+            return True
+        if name in _UNSPECIFIED:
             return True
         if "." not in name and ":" not in name:
             return True
@@ -64,9 +69,10 @@ def _is_loopback(name: str) -> bool:
     if name == "localhost" or name.endswith(".localhost"):
         return True
     try:
-        return ipaddress.ip_address(name).is_loopback
+        address = ipaddress.ip_address(name)
     except ValueError:
         return False
+    return address.is_loopback
 
 
 def _is_private(name: str) -> bool:
