@@ -27,6 +27,9 @@ NOT_ABOUT_EVENTS = {
     "transports": (
         "Redis %s has known vulnerabilities",
         "a key has the wrong type",
+        "cannot ask the server for its role",
+        "cannot check keys and permissions",
+        "cannot check the server's clock",
         "cannot check the server's settings",
         "cannot check the types of keys",
         "cannot promote scheduled retries",
@@ -37,8 +40,12 @@ NOT_ABOUT_EVENTS = {
         "group %s of %s was missing",
         "maintenance failed",
         "no consumer group exists",
+        "permissions are missing",
         "reconnected to Redis",
+        "the clock of this process was set",
         "the event loop was blocked",
+        "the server tells little about itself",
+        "the server's clock was set",
         "waiting for %s",
     ),
 }

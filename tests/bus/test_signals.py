@@ -152,6 +152,9 @@ def test_a_keyboard_interrupt_after_serve_still_ends_asyncio_run():
     import asyncio, os, signal, threading
     from evmon import EventBus, MetricsConfig
 
+    # A shell that starts the tests in the background ignores SIGINT for them.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
     async def main():
         bus = EventBus(metrics=MetricsConfig(port=0))
         asyncio.get_running_loop().call_later(0.3, os.kill, os.getpid(), signal.SIGTERM)

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Sequence
 
+from evmon._event_records import about_many
 from evmon._transports.redis import scripts
 from evmon._transports.redis.consumer import Consumer
 from evmon._transports.redis.held import HeldEntries
@@ -48,11 +49,15 @@ class Acks:
             False if the server has no entry for some of the ids.
         """
         acked, reclaimed = reply
-        for entry_id in reclaimed:
+        for _ in reclaimed:
             held.recorder.lease_lost()
+        if reclaimed:
+            entry_ids = [entry_id.decode() for entry_id in reclaimed]
+            subject = about_many(len(reclaimed), entry_ids=entry_ids)
             _log.warning(
-                "event %s was reclaimed by another consumer while it was handled here:"
-                " it is handled twice",
-                entry_id.decode(),
+                "%s were reclaimed by another consumer while they were handled here: they"
+                " are handled twice",
+                subject,
+                extra=subject.fields,
             )
         return acked + len(reclaimed) == len(ids)

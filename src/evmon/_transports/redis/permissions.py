@@ -110,4 +110,4 @@ async def check_permissions(client: Client, service: str, *, reads: bool) -> Non
     if text and (reads or not publishes):
         raise ConfigError(text)
     if text:
-        _log.warning("%s", text)
+        _log.warning("permissions are missing: %s", text)

@@ -40,7 +40,9 @@ async def check_server(client: Client, *, require_durable: bool) -> None:
     except TransportError as error:
         if require_durable:
             raise ConfigError(f"require_durable: INFO is refused: {error}") from error
-        _log.warning("%s (%s)", UNKNOWN_WITHOUT_INFO, error)
+        _log.warning(
+            "the server tells little about itself: %s (%s)", UNKNOWN_WITHOUT_INFO, error
+        )
         return
     old = too_old(info)
     if old:
