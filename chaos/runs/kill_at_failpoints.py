@@ -24,7 +24,7 @@ MAX_PASSES = {
     "after_publish": 8,
     "during_drain": 1,
     "after_reclaim": 1,
-    "during_replay": 30,
+    "during_replay": 1,
 }
 """Most times that a process passes the failpoint before it is killed there."""
 
