@@ -12,11 +12,11 @@ from evmon._transports.base import DeadLetter, Outcome, Received
 from evmon._transports.redis import RedisTransport, scripts
 from evmon._transports.redis.acks import Acks
 from evmon._transports.redis.batch_size import BatchSize
-from evmon._transports.redis.connections import Server
+from evmon._transports.redis.connections import Command, Connections
 from evmon._transports.redis.dead_letters import dead_fields
+from evmon._transports.redis.dial import Server
 from evmon._transports.redis.groups import ConsumerGroups
 from evmon._transports.redis.held import HeldEntries
-from evmon._transports.redis.link import Command, Link
 from evmon._transports.redis.reader import Reader
 from evmon._transports.redis.scripts import Script
 from evmon.errors import TransportError
@@ -114,15 +114,15 @@ def non_atomic_dead_letters() -> None:
 
 def client_retries() -> None:
     """Resends commands that the server may have executed."""
-    exchange = Link.exchange
+    exchange = Connections.exchange
 
-    async def wrong(self: Link, commands: Sequence[Command]) -> list[Any]:
+    async def wrong(self: Connections, commands: Sequence[Command]) -> list[Any]:
         for _ in range(3):
             with contextlib.suppress(RedisError, OSError):
                 return await exchange(self, commands)
         return await exchange(self, commands)
 
-    _patch(Link, "exchange", wrong)
+    _patch(Connections, "exchange", wrong)
 
 
 def unfenced_acks() -> None:
@@ -172,9 +172,9 @@ def undeclared_stream() -> None:
 
 def wait_elsewhere() -> None:
     """Sends WAIT to another node of the cluster, which has written nothing."""
-    exchange = Link.exchange
+    exchange = Connections.exchange
 
-    async def wrong(self: Link, commands: Sequence[Command]) -> list[Any]:
+    async def wrong(self: Connections, commands: Sequence[Command]) -> list[Any]:
         if commands[-1][0] != "WAIT":
             return await exchange(self, commands)
         *replies, nodes = await exchange(self, [*commands[:-1], ("CLUSTER", "NODES")])
@@ -186,7 +186,7 @@ def wait_elsewhere() -> None:
         await connection.disconnect()
         return replies
 
-    _patch(Link, "exchange", wrong)
+    _patch(Connections, "exchange", wrong)
 
 
 def _other_primary(nodes: str, owner: Server) -> Server:

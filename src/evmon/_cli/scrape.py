@@ -1,6 +1,5 @@
 """Reads ``/metrics`` and ``/readyz`` of a running service."""
 
-import ipaddress
 import time
 import urllib.error
 import urllib.request
@@ -10,6 +9,7 @@ from urllib.parse import urljoin, urlsplit
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from evmon._http.hosts import is_this_machine
 from evmon._telemetry import instruments as i
 from evmon._telemetry.instrument import Instrument
 from evmon._telemetry.naming import prometheus_label, prometheus_name
@@ -120,16 +120,6 @@ def label_values(samples: Samples, attribute: str, beside: str = "") -> set[str]
 def _open(url: str, timeout: float) -> Any:
     request = urllib.request.Request(url, headers={"Accept": "text/plain"})  # noqa: S310 - `scrape` checks the scheme
     # A proxy's loopback is another machine, whatever http_proxy says.
-    direct = [urllib.request.ProxyHandler({})] if _is_this_machine(url) else []
-    return urllib.request.build_opener(*direct).open(request, timeout=timeout)
-
-
-def _is_this_machine(url: str) -> bool:
     host = (urlsplit(url).hostname or "").rstrip(".")
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return address.is_loopback or address.is_unspecified
+    direct = [urllib.request.ProxyHandler({})] if is_this_machine(host) else []
+    return urllib.request.build_opener(*direct).open(request, timeout=timeout)

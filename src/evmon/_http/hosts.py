@@ -11,9 +11,6 @@ from typing import Final
 _PRIVATE: Final = frozenset({"internal", "local", "localhost", "svc"})
 """Last labels of names that nobody can register in the public DNS."""
 
-_UNSPECIFIED: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104 - nothing is bound
-"""Addresses that reach this machine when a client connects to them."""
-
 
 class AllowedHosts:
     """The names by which the server may be asked.
@@ -37,7 +34,8 @@ class AllowedHosts:
         given = {_name(name) for name in names.split(",") if name.strip()}
         self._any = "*" in given
         self._names = given | {_name(f"[{host}]" if ":" in host else host)}
-        self._is_local = _is_loopback(host.lower())
+        on_all = host in ("0.0.0.0", "::")  # noqa: S104 - compared, not bound
+        self._is_local = is_this_machine(host.lower()) and not on_all
         self._names.add(_name(socket.gethostname()))
 
     def allows(self, host: str) -> bool:
@@ -48,9 +46,7 @@ class AllowedHosts:
                 browsers do not send.
         """
         name = _name(host)
-        if self._any or not name or name in self._names or _is_loopback(name):
-            return True
-        if name in _UNSPECIFIED:
+        if self._any or not name or name in self._names or is_this_machine(name):
             return True
         if "." not in name and ":" not in name:
             return True
@@ -65,14 +61,23 @@ def _name(host: str) -> str:
     return host.partition(":")[0].removesuffix(".")
 
 
-def _is_loopback(name: str) -> bool:
-    if name == "localhost" or name.endswith(".localhost"):
+def is_this_machine(host: str) -> bool:
+    """Whether a client that connects to a host reaches this machine.
+
+    Args:
+        host: name or address in lower case, without a port.
+
+    Example:
+        >>> [is_this_machine(host) for host in ("localhost", "::1", "shop.example.com")]
+        [True, True, False]
+    """
+    if host == "localhost" or host.endswith(".localhost"):
         return True
     try:
-        address = ipaddress.ip_address(name)
+        address = ipaddress.ip_address(host)
     except ValueError:
         return False
-    return address.is_loopback
+    return address.is_loopback or address.is_unspecified
 
 
 def _is_private(name: str) -> bool:

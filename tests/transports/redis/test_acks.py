@@ -69,3 +69,24 @@ async def test_acknowledgements_without_a_group_are_done(make, client):
     await t.flush()
 
     assert [] == t._consumer.streams[0].unsent_acks
+
+
+async def test_the_text_of_the_script_is_sent_only_if_the_server_lacks_it(make, client):
+    t = await make()
+    for n in range(4):
+        await t.publish([f"{n}".encode(), b"x"])
+        if n == 2:
+            client.script_flush()
+        entries = await t.read(10, 0.01)
+        assert [f"{n}".encode(), b"x"] == [received.raw for received in entries]
+        for received in entries:
+            t.ack(received)
+    before = client.info("commandstats")["cmdstat_eval"]["calls"]
+    for _ in range(5):
+        await t.publish([b"y"])
+        (received,) = await t.read(10, 0.01)
+        t.ack(received)
+    await t.flush()
+
+    assert before == client.info("commandstats")["cmdstat_eval"]["calls"]
+    assert set() == owners(client)

@@ -9,7 +9,7 @@ from tests.transports.redis.entries import REASON, STREAM, read_all
 from tests.waiting import eventually, let_tasks_run
 
 from evmon import RedisConfig, TransportError
-from evmon._transports.redis import connections
+from evmon._transports.redis import dial
 from evmon._transports.redis.address import parse_address
 from evmon._transports.redis.primary import Primary, answers
 from evmon._transports.redis.sentinels import Opinion, _opinion
@@ -182,8 +182,8 @@ async def test_tls_checks_certificate_and_host_name(monkeypatch):
         async def connect(self):
             opened.append(self)
 
-    monkeypatch.setattr(connections, "SSLConnection", Unconnected)
-    await connections.dial(parse_address("rediss://h", RedisConfig()), 1)(("h", 1))
+    monkeypatch.setattr(dial, "SSLConnection", Unconnected)
+    await dial.dial(parse_address("rediss://h", RedisConfig()), 1)(("h", 1))
 
     (connection,) = opened
     assert connection.ssl_context.check_hostname is True

@@ -5,10 +5,9 @@ from collections.abc import Sequence
 
 from evmon._event_records import about_many
 from evmon._transports.redis import scripts
+from evmon._transports.redis.connections import Command
 from evmon._transports.redis.consumer import Consumer
 from evmon._transports.redis.held import HeldEntries
-from evmon._transports.redis.link import Command
-from evmon._transports.redis.scripts import with_text
 
 _log = logging.getLogger("evmon.transport")
 
@@ -24,13 +23,9 @@ class Acks:
         self._consumer = consumer
 
     def command(self, held: HeldEntries, ids: Sequence[str]) -> Command:
-        """The command that acknowledges entries of a stream.
-
-        It contains the text of its script: the read that is sent with it must not be
-        repeated because the server lacks the script.
-        """
+        """The command that acknowledges entries of a stream."""
         args = (held.group, self._consumer.name, *ids)
-        return with_text(scripts.ACK.command((held.stream,), args))
+        return scripts.ACK.command((held.stream,), args)
 
     def report(
         self,

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from evmon._clock import Clock
 from evmon._telemetry.transport_recorder import TransportRecorder
+from evmon._transports.redis.connections import Command, Connections
 from evmon._transports.redis.delivery import deliver
 from evmon._transports.redis.errors import (
     FAILURES,
@@ -16,7 +17,6 @@ from evmon._transports.redis.errors import (
     translate,
 )
 from evmon._transports.redis.key_types import keys_in, wrong_type
-from evmon._transports.redis.link import Command, Link
 from evmon._transports.redis.scripts import Script
 from evmon.errors import TransportError
 
@@ -33,7 +33,7 @@ class Client:
     """Sends commands, translates errors and counts reconnections.
 
     Args:
-        link: connections to the primary.
+        connections: connections to the primary.
         secrets: texts that must not appear in an error.
         recorder: counter of reconnections.
         clock: source of time.
@@ -42,13 +42,13 @@ class Client:
 
     def __init__(
         self,
-        link: Link,
+        connections: Connections,
         secrets: Sequence[str],
         recorder: TransportRecorder,
         clock: Clock,
         patience: float,
     ) -> None:
-        self._link = link
+        self._connections = connections
         self._secrets = secrets
         self._recorder = recorder
         self._clock = clock
@@ -86,8 +86,7 @@ class Client:
     async def pipe(self, commands: Sequence[Command]) -> list[Any]:
         """Send commands in one round trip, over one connection; return their replies.
 
-        What a server has not run is sent again, see `deliver`: what follows a script must be
-        safe to repeat, and must not be another script.
+        What a server has not run is sent again, see `deliver`.
 
         Raises:
             TransportError: the connection failed, or a command did; the first such error.
@@ -95,7 +94,7 @@ class Client:
         try:
             async with self._slots:
                 replies = await deliver(
-                    self._link, commands, self._clock, self._patience
+                    self._connections, commands, self._clock, self._patience
                 )
         except FAILURES as error:
             raise await self._failure(error) from error
@@ -111,7 +110,7 @@ class Client:
         Raises:
             TransportError: it is not the primary, so its last reply says nothing.
         """
-        primary = self._link.primary
+        primary = self._connections.primary
         before = primary.generation
         await primary.confirm(now=True)
         try:
@@ -140,7 +139,7 @@ class Client:
 
     async def close(self) -> None:
         """Close all connections."""
-        await self._link.close()
+        await self._connections.close()
 
     def _replied(self) -> None:
         self.last_reply = self._clock.monotonic()

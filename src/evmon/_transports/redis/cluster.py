@@ -11,8 +11,8 @@ from redis.crc import key_slot
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from evmon._clock import Clock
-from evmon._transports.redis.connections import Dial, Server
-from evmon._transports.redis.link import Link
+from evmon._transports.redis.connections import Connections
+from evmon._transports.redis.dial import Dial, Server
 from evmon._transports.redis.primary import FixedServer, Primary, answers
 
 ASKED: Final = 3
@@ -63,13 +63,13 @@ class ClusterNodes:
 
     async def _ask(self, server: Server) -> tuple[Server, set[Server]]:
         """The node that has the slot, and all nodes, as one node knows them."""
-        link = Link(
+        connections = Connections(
             self._dial, Primary(FixedServer(server), timeout=0, clock=self._clock)
         )
         try:
-            (reply,) = await link.exchange([("CLUSTER", "SLOTS")])
+            (reply,) = await connections.exchange([("CLUSTER", "SLOTS")])
         finally:
-            await link.close()
+            await connections.close()
         if isinstance(reply, Exception):
             raise reply
         nodes: set[Server] = set()

@@ -1,81 +1,114 @@
-"""Opens connections to the servers of an address."""
+"""Connections to the primary, over which commands are sent and replies received."""
 
-from collections.abc import Awaitable, Callable
-from typing import Any, TypeAlias
+from collections.abc import Sequence
+from typing import Any, Final, TypeAlias
 
-from redis.asyncio.connection import (
-    AbstractConnection,
-    Connection,
-    SSLConnection,
-    UnixDomainSocketConnection,
-)
+from redis.asyncio.connection import AbstractConnection
+from redis.exceptions import ClusterDownError, ReadOnlyError, ResponseError
 
-from evmon._transports.redis.address import Address
-from evmon._transports.redis.progress import ProgressParser
+from evmon._clock import Clock
+from evmon._transports.redis.dial import Dial, Server
+from evmon._transports.redis.errors import FAILURES
+from evmon._transports.redis.primary import FixedServer, Primary
 
-Server: TypeAlias = tuple[str, int]
-"""Host and port of a server."""
+Command: TypeAlias = tuple[Any, ...]
+"""Name and arguments of a Redis command."""
 
-Dial: TypeAlias = Callable[[Server], Awaitable[AbstractConnection]]
-"""Opens a connection to a server.
-
-Raises:
-    redis.exceptions.RedisError: it failed.
-    OSError: it failed.
-"""
+_NOT_PRIMARY: Final = (ReadOnlyError, ClusterDownError)
+"""Replies of a server that is not the primary, or is cut off from its cluster."""
 
 
-def dial(address: Address, timeout: float, max_block: float = 0.0) -> Dial:
-    """What opens connections to the servers with the events.
+class Connections:
+    """Connections to the primary; each serves one exchange at a time.
+
+    A connection is kept for the next exchange, unless it failed or the primary has changed.
+    What is sent in one exchange goes over one connection.
 
     Args:
-        address: address with the login.
-        timeout: seconds to wait for a connection, and for a reply.
-        max_block: seconds for which a command may block in addition.
+        dial: opens connections.
+        primary: which server is the primary.
     """
-    options = _options(address, timeout) | {
-        "username": address.username or None,
-        "password": address.password or None,
-        "db": address.db,
-    }
-    return _dial(address, options, timeout + max_block)
 
+    def __init__(self, dial: Dial, primary: Primary) -> None:
+        self.primary = primary
+        self._dial = dial
+        self._idle: list[AbstractConnection] = []
+        self._generation = primary.generation
+        self._others: dict[Server, Connections] = {}
+        self._closed = False
 
-def dial_sentinels(address: Address, timeout: float) -> Dial:
-    """What opens connections to the sentinels, which have a login of their own.
+    async def exchange(self, commands: Sequence[Command]) -> list[Any]:
+        """Send commands in one round trip; an error reply is returned in its place.
 
-    Args:
-        address: address with the login.
-        timeout: seconds to wait for a connection, and for a reply.
-    """
-    return _dial(address, _options(address, timeout) | dict(address.sentinel), timeout)
-
-
-def _options(address: Address, timeout: float) -> dict[str, Any]:
-    options: dict[str, Any] = {
-        "socket_timeout": timeout,
-        "socket_connect_timeout": timeout,
-        "protocol": 2,
-        "parser_class": ProgressParser,
-    }
-    return options | dict(address.options)
-
-
-def _dial(address: Address, options: dict[str, Any], timeout: float) -> Dial:
-    async def open_connection(server: Server) -> AbstractConnection:
-        connection: AbstractConnection
-        if address.kind == "socket":
-            connection = UnixDomainSocketConnection(path=address.path, **options)
-        else:
-            kind = SSLConnection if address.tls else Connection
-            connection = kind(host=server[0], port=server[1], **options)
+        Raises:
+            redis.exceptions.RedisError: the connection failed.
+            OSError: the connection failed.
+        """
+        if self.primary.is_unconfirmed:
+            await self.primary.confirm()
+        await self._drop_outdated()
+        generation = self.primary.generation
+        connection = self._idle.pop() if self._idle else None
         try:
-            await connection.connect()  # type: ignore[no-untyped-call]
-        except BaseException:
-            await connection.disconnect(nowait=True)
+            if connection is None:
+                connection = await self._dial(await self.primary.server())
+            await connection.send_packed_command(connection.pack_commands(commands))
+            replies = [await _reply(connection) for _ in commands]
+        except BaseException as error:
+            # Unread replies must not be taken for replies to the next commands.
+            if connection is not None:
+                await connection.disconnect(nowait=True)
+            if isinstance(error, FAILURES):
+                self.primary.lose(generation)
             raise
-        # Only commands block, not what is sent at the start of a connection.
-        connection.socket_timeout = timeout
-        return connection
+        if any(isinstance(reply, _NOT_PRIMARY) for reply in replies):
+            self.primary.lose(generation)
+        if self._closed or generation != self.primary.generation:
+            await connection.disconnect(nowait=True)
+        else:
+            self._idle.append(connection)
+        return replies
 
-    return open_connection
+    async def ask(
+        self, server: Server, commands: Sequence[Command], clock: Clock
+    ) -> list[Any]:
+        """Send commands to the server that a slot is being moved to, each with ASKING.
+
+        Raises:
+            redis.exceptions.RedisError: the connection failed.
+            OSError: the connection failed.
+        """
+        if server not in self._others:
+            only = Primary(FixedServer(server), timeout=0, clock=clock)
+            self._others[server] = Connections(self._dial, only)
+        asking = [part for command in commands for part in (("ASKING",), command)]
+        replies = await self._others[server].exchange(asking)
+        return replies[1::2]
+
+    async def close(self) -> None:
+        """Close all connections; a running exchange closes its own at its end."""
+        self._closed = True
+        idle, self._idle = self._idle, []
+        for connection in idle:
+            await connection.disconnect()
+        for other in self._others.values():
+            await other.close()
+
+    async def _drop_outdated(self) -> None:
+        """Close the idle connections if the primary has changed since they were used."""
+        if self._generation == self.primary.generation:
+            return
+        self._generation = self.primary.generation
+        idle, self._idle = self._idle, []
+        others, self._others = self._others, {}
+        for connection in idle:
+            await connection.disconnect(nowait=True)
+        for other in others.values():
+            await other.close()
+
+
+async def _reply(connection: AbstractConnection) -> Any:
+    try:
+        return await connection.read_response()
+    except ResponseError as error:
+        return error

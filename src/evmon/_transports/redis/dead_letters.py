@@ -17,7 +17,8 @@ from evmon._transports.redis import scripts
 from evmon._transports.redis.address import parse_address
 from evmon._transports.redis.batch_size import BatchSize
 from evmon._transports.redis.client import Client
-from evmon._transports.redis.connections import dial
+from evmon._transports.redis.connections import Connections
+from evmon._transports.redis.dial import dial
 from evmon._transports.redis.entries import (
     DEAD_PREFIX,
     EVENT,
@@ -32,7 +33,6 @@ from evmon._transports.redis.entries import (
 from evmon._transports.redis.errors import BrokenError, ReadOnlyError
 from evmon._transports.redis.held import Origin
 from evmon._transports.redis.keys import Keys
-from evmon._transports.redis.link import Link
 from evmon._transports.redis.topology import primary_of
 from evmon.errors import TransportError
 
@@ -116,8 +116,10 @@ class DeadLetterQueue:
         timeout, clock = config.timeout, SYSTEM_CLOCK
         self._keys = Keys(service)
         self._primary = primary_of(address, self._keys.dead, timeout, clock)
-        link = Link(dial(address, timeout), self._primary)
-        self._client = Client(link, address.secrets, no_recorder(), clock, timeout)
+        connections = Connections(dial(address, timeout), self._primary)
+        self._client = Client(
+            connections, address.secrets, no_recorder(), clock, timeout
+        )
 
     async def close(self) -> None:
         """Disconnect."""

@@ -6,7 +6,7 @@ from typing import Any, Final
 from redis.exceptions import AskError, MovedError, NoScriptError, TryAgainError
 
 from evmon._clock import Clock
-from evmon._transports.redis.link import Command, Link
+from evmon._transports.redis.connections import Command, Connections
 from evmon._transports.redis.scripts import with_text
 
 _NOT_RUN: Final = (NoScriptError, MovedError, AskError, TryAgainError)
@@ -16,16 +16,15 @@ RETRY_DELAY: Final = 0.05
 
 
 async def deliver(
-    link: Link, commands: Sequence[Command], clock: Clock, within: float
+    connections: Connections, commands: Sequence[Command], clock: Clock, within: float
 ) -> list[Any]:
     """Send commands in one round trip; an error reply is returned in its place.
 
-    A command that has not run is sent again, so it runs once. Where it is a script, so are
-    all commands after it: WAIT must wait for what the script writes, over its connection.
-    These must be safe to repeat, and must not be scripts.
+    A command that has not run is sent again, so it runs once. So is each WAIT after it,
+    which must wait for what that command writes, over its connection.
 
     Args:
-        link: connections to the primary.
+        connections: connections to the primary.
         commands: the commands.
         clock: source of time.
         within: seconds for which commands are sent again.
@@ -34,7 +33,7 @@ async def deliver(
         redis.exceptions.RedisError: the connection failed.
         OSError: the connection failed.
     """
-    replies = await link.exchange(commands)
+    replies = await connections.exchange(commands)
     again = _not_run(commands, replies)
     if not again:
         return replies
@@ -50,7 +49,7 @@ async def deliver(
             if isinstance(reason, NoScriptError):
                 commands[n] = with_text(commands[n])
         rest = [commands[n] for n in again]
-        results = await _send(link, rest, reason, clock)
+        results = await _send(connections, rest, reason, clock)
         for n, result in zip(again, results, strict=True):
             replies[n] = result
         again = [again[n] for n in _not_run(rest, results)]
@@ -58,21 +57,31 @@ async def deliver(
 
 
 async def _send(
-    link: Link, commands: Sequence[Command], reason: Exception, clock: Clock
+    connections: Connections,
+    commands: Sequence[Command],
+    reason: Exception,
+    clock: Clock,
 ) -> list[Any]:
     """Send commands to the server that a reply refers to."""
     if isinstance(reason, AskError):
         # An empty host is that of the server that was asked.
-        server = (reason.host or (await link.primary.server())[0], int(reason.port))
+        server = (
+            reason.host or (await connections.primary.server())[0],
+            int(reason.port),
+        )
         if not isinstance(reason, MovedError):  # which is a subclass
-            return await link.ask(server, commands, clock)
-        link.primary.move(server)
-    return await link.exchange(commands)
+            return await connections.ask(server, commands, clock)
+        connections.primary.move(server)
+    return await connections.exchange(commands)
 
 
 def _not_run(commands: Sequence[Command], replies: Sequence[Any]) -> list[int]:
     """Indices of the commands to send again."""
     found = [n for n, reply in enumerate(replies) if isinstance(reply, _NOT_RUN)]
-    if found and commands[found[0]][0] in ("EVALSHA", "EVAL"):
-        return list(range(found[0], len(commands)))
-    return found
+    if not found:
+        return found
+    return [
+        n
+        for n, command in enumerate(commands)
+        if n in found or (n > found[0] and command[0] == "WAIT")
+    ]

@@ -6,10 +6,10 @@ from evmon._telemetry.transport_recorder import no_recorder
 from evmon._transports.factory import Inspection
 from evmon._transports.redis.address import parse_address
 from evmon._transports.redis.client import Client
-from evmon._transports.redis.connections import dial
+from evmon._transports.redis.connections import Connections
+from evmon._transports.redis.dial import dial
 from evmon._transports.redis.errors import BrokenError
 from evmon._transports.redis.keys import Keys
-from evmon._transports.redis.link import Link
 from evmon._transports.redis.permissions import describe, missing_permissions
 from evmon._transports.redis.server_check import (
     UNKNOWN_WITHOUT_INFO,
@@ -36,8 +36,8 @@ async def inspect(url: str, service: str, config: RedisConfig) -> Inspection:
     address = parse_address(url, config)
     timeout, clock = config.timeout, SYSTEM_CLOCK
     primary = primary_of(address, Keys(service).stream(), timeout, clock)
-    link = Link(dial(address, timeout), primary)
-    client = Client(link, address.secrets, no_recorder(), clock, timeout)
+    connections = Connections(dial(address, timeout), primary)
+    client = Client(connections, address.secrets, no_recorder(), clock, timeout)
     try:
         missing = describe(await missing_permissions(client, service), service)
         try:

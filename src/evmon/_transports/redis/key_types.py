@@ -5,7 +5,7 @@ import shlex
 from collections.abc import Mapping
 from typing import Final
 
-from evmon._transports.redis.link import Command
+from evmon._transports.redis.connections import Command
 
 _TYPES: Final[Mapping[str, str]] = {
     "events": "stream",

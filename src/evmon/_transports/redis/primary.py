@@ -8,7 +8,7 @@ import anyio
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from evmon._clock import Clock
-from evmon._transports.redis.connections import Server
+from evmon._transports.redis.dial import Server
 from evmon._transports.redis.errors import FAILURES
 
 _T = TypeVar("_T")

@@ -11,12 +11,12 @@ from evmon._transports.redis import scripts
 from evmon._transports.redis.acks import Acks
 from evmon._transports.redis.batch_size import BatchSize
 from evmon._transports.redis.client import Client
+from evmon._transports.redis.connections import Command
 from evmon._transports.redis.consumer import Consumer
 from evmon._transports.redis.errors import BrokenError, GroupGoneError
 from evmon._transports.redis.groups import ConsumerGroups
 from evmon._transports.redis.held import HeldEntries
 from evmon._transports.redis.keys import MARK_SECONDS, MAX_MARKS
-from evmon._transports.redis.link import Command
 from evmon._transports.redis.waits import waits_of
 from evmon.errors import TransportError
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any, Final
 
-from evmon._transports.redis.link import Command
+from evmon._transports.redis.connections import Command
 
 _CALL: Final = re.compile(
     r"redis\.p?call\(\s*'(XGROUP|XINFO|\w+)'(?:(?<='XGROUP'),\s*'(\w+)'"

@@ -7,8 +7,8 @@ from typing import Final
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from evmon._clock import Clock
-from evmon._transports.redis.connections import Dial, Server
-from evmon._transports.redis.link import Link
+from evmon._transports.redis.connections import Connections
+from evmon._transports.redis.dial import Dial, Server
 from evmon._transports.redis.primary import FixedServer, Primary, answers
 
 CHECK_INTERVAL: Final = 1.0
@@ -49,16 +49,18 @@ class Sentinels:
         self, name: str, servers: Sequence[Server], dial: Dial, clock: Clock
     ) -> None:
         self._name = name
-        self._links = {
-            server: Link(dial, Primary(FixedServer(server), timeout=0, clock=clock))
+        self._connections = {
+            server: Connections(
+                dial, Primary(FixedServer(server), timeout=0, clock=clock)
+            )
             for server in servers
         }
 
     async def find(self, lost: Server | None, within: float) -> Server:  # noqa: ARG002
         """The primary, as those of the sentinels know it that were told last."""
-        majority = len(self._links) // 2 + 1
+        majority = len(self._connections) // 2 + 1
         opinions = await answers(
-            *(self._ask, tuple(self._links), majority, within), grace=GRACE
+            *(self._ask, tuple(self._connections), majority, within), grace=GRACE
         )
         up = [opinion for opinion in opinions if not opinion.is_down]
         if not up:
@@ -67,11 +69,11 @@ class Sentinels:
 
     async def close(self) -> None:
         """Close the connections to the sentinels."""
-        for link in self._links.values():
-            await link.close()
+        for connections in self._connections.values():
+            await connections.close()
 
     async def _ask(self, server: Server) -> Opinion:
-        replies = await self._links[server].exchange(
+        replies = await self._connections[server].exchange(
             [
                 ("SENTINEL", "GET-MASTER-ADDR-BY-NAME", self._name),
                 ("SENTINEL", "MASTER", self._name),

@@ -3,7 +3,7 @@
 from evmon._clock import Clock
 from evmon._transports.redis.address import Address
 from evmon._transports.redis.cluster import ClusterNodes
-from evmon._transports.redis.connections import dial, dial_sentinels
+from evmon._transports.redis.dial import dial, dial_sentinels
 from evmon._transports.redis.primary import Finder, FixedServer, Primary
 from evmon._transports.redis.sentinels import Sentinels
 

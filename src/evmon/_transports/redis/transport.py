@@ -23,13 +23,13 @@ from evmon._transports.redis.acks import Acks
 from evmon._transports.redis.address import Address, parse_address
 from evmon._transports.redis.appender import Appender
 from evmon._transports.redis.client import Client
-from evmon._transports.redis.connections import dial
+from evmon._transports.redis.connections import Connections
 from evmon._transports.redis.consumer import Consumer
+from evmon._transports.redis.dial import dial
 from evmon._transports.redis.errors import RefusedError
 from evmon._transports.redis.held import HeldEntries
 from evmon._transports.redis.keys import Keys
 from evmon._transports.redis.leases import Leases
-from evmon._transports.redis.link import Link
 from evmon._transports.redis.maintenance import Maintenance
 from evmon._transports.redis.permissions import check_permissions
 from evmon._transports.redis.reader import MAX_BLOCK, Reader
@@ -267,9 +267,9 @@ class RedisTransport:
     def _connect(self, max_block: float) -> Client:
         """A client whose commands may block for `max_block` seconds."""
         timeout = self._config.timeout
-        link = Link(dial(self.address, timeout, max_block), self._primary)
+        connections = Connections(dial(self.address, timeout, max_block), self._primary)
         secret = self.address.secrets
-        return Client(link, secret, self._recorder, self._clock, timeout)
+        return Client(connections, secret, self._recorder, self._clock, timeout)
 
     async def _open(self, *, reads: bool) -> None:
         deadline = self._clock.monotonic() + self._config.connect_within
