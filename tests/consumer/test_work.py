@@ -119,21 +119,31 @@ async def test_handlers_that_fail_differently_have_separate_dead_letters(make_ha
     assert ["no", "'street'"] == [letter.error_message for letter in letters]
 
 
-async def test_a_retry_is_not_late_while_another_handler_is_still_running(make_harness):
-    attempts = []
-    release = asyncio.Event()
+@pytest.fixture
+def beside_slow(make_harness):
+    """A handler that asks for a retry, beside one that runs until it is released."""
 
-    async def later(event, delivery: Delivery):
-        attempts.append(delivery.attempt)
-        if delivery.attempt == 1:
-            raise RetryLater(1.01)
+    def beside_slow(delay):
+        attempts, release = [], asyncio.Event()
 
-    async def slow(event):
-        await release.wait()
+        async def later(event, delivery: Delivery):
+            attempts.append(delivery.attempt)
+            if delivery.attempt == 1:
+                raise RetryLater(delay)
 
-    harness = make_harness()
-    harness.on("a", slow)
-    harness.on("a", later)
+        async def slow(event):
+            await release.wait()
+
+        harness = make_harness()
+        harness.on("a", slow)
+        harness.on("a", later)
+        return harness, attempts, release
+
+    return beside_slow
+
+
+async def test_a_retry_is_not_late_while_another_handler_is_still_running(beside_slow):
+    harness, attempts, release = beside_slow(1.01)
     async with harness:
         await harness.send(raw("a"))
         await eventually(lambda: attempts == [1, 2])
@@ -145,22 +155,9 @@ async def test_a_retry_is_not_late_while_another_handler_is_still_running(make_h
 
 
 async def test_a_retry_waits_on_the_transport_once_the_other_handler_is_done(
-    make_harness,
+    beside_slow,
 ):
-    attempts = []
-    release = asyncio.Event()
-
-    async def later(event, delivery: Delivery):
-        attempts.append(delivery.attempt)
-        if delivery.attempt == 1:
-            raise RetryLater(1.5)
-
-    async def slow(event):
-        await release.wait()
-
-    harness = make_harness()
-    harness.on("a", slow)
-    harness.on("a", later)
+    harness, attempts, release = beside_slow(1.5)
     async with harness:
         await harness.send(raw("a"))
         await eventually(lambda: attempts == [1])

@@ -2,6 +2,9 @@
 
 import pytest
 
+from evmon import RedisConfig
+from evmon._transports.redis import RedisTransport
+
 
 def memory_url(_):
     return "memory://"
@@ -15,3 +18,19 @@ def redis_url(request):
 def url(request):
     """URL of each transport in turn."""
     return request.param(request)
+
+
+@pytest.fixture
+async def open_redis():
+    """Opens transports to Redis; takes the URL, and the fields of RedisConfig."""
+    opened = []
+
+    async def open_redis(url, *, service="shop", group="", recorder=None, **config):
+        transport = RedisTransport(url, service, group, RedisConfig(**config), recorder)
+        opened.append(transport)
+        await transport.open()
+        return transport
+
+    yield open_redis
+    for transport in opened:
+        await transport.close()

@@ -10,9 +10,8 @@ from chaos.cluster import Cluster
 from tests.transports.redis.entries import DEAD, REASON, RETRY, STREAM, read_all
 from tests.waiting import eventually
 
-from evmon import RedisConfig, TransportError
+from evmon import TransportError
 from evmon._transports.base import Redelivery
-from evmon._transports.redis import RedisTransport
 
 pytestmark = [pytest.mark.slow, pytest.mark.serial]
 
@@ -35,19 +34,10 @@ async def make_cluster(tmp_path):
 
 
 @pytest.fixture
-async def make_in():
-    opened = []
-
-    async def make(cluster, **config):
-        config = RedisConfig(**{"timeout": 2, "lease": 30, **config})
-        transport = RedisTransport(cluster.url, "shop", config=config)
-        opened.append(transport)
-        await transport.open()
-        return transport
-
-    yield make
-    for transport in opened:
-        await transport.close()
+def make_in(open_redis):
+    return lambda cluster, **config: open_redis(
+        cluster.url, **{"timeout": 2, "lease": 30, **config}
+    )
 
 
 async def publish_until_accepted(transport, ticket, within=15):

@@ -3,14 +3,14 @@
 import asyncio
 import contextlib
 import time
+from functools import partial
 
 import pytest
 from chaos.sentinels import WatchedPrimary
 from tests.transports.redis.entries import DEAD, REASON, STREAM, read_all
 from tests.waiting import eventually
 
-from evmon import RedisConfig, TransportError
-from evmon._transports.redis import RedisTransport
+from evmon import TransportError
 
 pytestmark = [pytest.mark.slow, pytest.mark.serial]
 
@@ -28,19 +28,8 @@ async def watched(tmp_path):
 
 
 @pytest.fixture
-async def make_watched(watched):
-    opened = []
-
-    async def make(**config):
-        config = RedisConfig(timeout=TIMEOUT, lease=30, **config)
-        transport = RedisTransport(watched.url, "shop", config=config)
-        opened.append(transport)
-        await transport.open()
-        return transport
-
-    yield make
-    for transport in opened:
-        await transport.close()
+def make_watched(watched, open_redis):
+    return partial(open_redis, watched.url, timeout=TIMEOUT, lease=30)
 
 
 @pytest.fixture

@@ -4,25 +4,18 @@ import asyncio
 
 import pytest
 
-from evmon import RedisConfig
 from evmon._telemetry.transport_recorder import TransportRecorder
-from evmon._transports.redis import RedisTransport
 
 
 @pytest.fixture
-async def make(server, measured):
-    opened = []
-
+def make(server, measured, open_redis):
     async def make(url=server.url, group="", service="shop", **config):
         recorder = TransportRecorder(measured.meter, service, group or service)
-        transport = RedisTransport(url, service, group, RedisConfig(**config), recorder)
-        opened.append(transport)
-        await transport.open()
-        return transport
+        return await open_redis(
+            url, service=service, group=group, recorder=recorder, **config
+        )
 
-    yield make
-    for transport in opened:
-        await transport.close()
+    return make
 
 
 @pytest.fixture

@@ -7,18 +7,13 @@ from typing import Any, Final
 
 import msgspec
 
-from evmon._clock import SYSTEM_CLOCK
 from evmon._failpoints import ON, reach
 from evmon._settings.configs import RedisConfig
-from evmon._telemetry.transport_recorder import no_recorder
 from evmon._transports.base import DeadLetter, Received
 from evmon._transports.dead_letters import UNREADABLE, NotReplayedError
 from evmon._transports.redis import scripts
-from evmon._transports.redis.address import parse_address
 from evmon._transports.redis.batch_size import BatchSize
-from evmon._transports.redis.client import Client
-from evmon._transports.redis.connections import Connections
-from evmon._transports.redis.dial import dial
+from evmon._transports.redis.command_client import command_client
 from evmon._transports.redis.entries import (
     DEAD_PREFIX,
     EVENT,
@@ -33,7 +28,6 @@ from evmon._transports.redis.entries import (
 from evmon._transports.redis.errors import BrokenError, ReadOnlyError
 from evmon._transports.redis.held import Origin
 from evmon._transports.redis.keys import Keys
-from evmon._transports.redis.topology import primary_of
 from evmon.errors import TransportError
 
 VERSION: Final = "1"
@@ -112,14 +106,8 @@ class DeadLetterQueue:
     """
 
     def __init__(self, url: str, service: str, config: RedisConfig) -> None:
-        address = parse_address(url, config)
-        timeout, clock = config.timeout, SYSTEM_CLOCK
         self._keys = Keys(service)
-        self._primary = primary_of(address, self._keys.dead, timeout, clock)
-        connections = Connections(dial(address, timeout), self._primary)
-        self._client = Client(
-            connections, address.secrets, no_recorder(), clock, timeout
-        )
+        self._client, self._primary = command_client(url, service, config)
 
     async def close(self) -> None:
         """Disconnect."""

@@ -1,15 +1,9 @@
 """Inspects a server for a service that does not run: permissions and durability."""
 
-from evmon._clock import SYSTEM_CLOCK
 from evmon._settings.configs import RedisConfig
-from evmon._telemetry.transport_recorder import no_recorder
 from evmon._transports.factory import Inspection
-from evmon._transports.redis.address import parse_address
-from evmon._transports.redis.client import Client
-from evmon._transports.redis.connections import Connections
-from evmon._transports.redis.dial import dial
+from evmon._transports.redis.command_client import command_client
 from evmon._transports.redis.errors import BrokenError
-from evmon._transports.redis.keys import Keys
 from evmon._transports.redis.permissions import describe, missing_permissions
 from evmon._transports.redis.server_check import (
     UNKNOWN_WITHOUT_INFO,
@@ -17,7 +11,6 @@ from evmon._transports.redis.server_check import (
     risks_of,
     too_old,
 )
-from evmon._transports.redis.topology import primary_of
 from evmon.errors import TransportError
 
 
@@ -33,11 +26,7 @@ async def inspect(url: str, service: str, config: RedisConfig) -> Inspection:
         ConfigError: the URL is invalid.
         TransportError: the server cannot be reached.
     """
-    address = parse_address(url, config)
-    timeout, clock = config.timeout, SYSTEM_CLOCK
-    primary = primary_of(address, Keys(service).stream(), timeout, clock)
-    connections = Connections(dial(address, timeout), primary)
-    client = Client(connections, address.secrets, no_recorder(), clock, timeout)
+    client, primary = command_client(url, service, config)
     try:
         missing = describe(await missing_permissions(client, service), service)
         try:

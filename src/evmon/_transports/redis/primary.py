@@ -56,7 +56,7 @@ class FixedServer:
 
 
 class Primary:
-    """The primary, shared by the links of one transport.
+    """The primary, shared by the connections of one transport.
 
     Args:
         finder: finds it.
