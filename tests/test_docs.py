@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from pytest_examples import CodeExample, EvalExample, find_examples
 
-from evmon._event_records import FIELDS, MANY_FIELDS
+from evmon._log_fields import FIELDS, MANY_FIELDS
 from evmon.errors import DEAD_LETTER_REASONS
 
 ROOT = Path(__file__).parents[1]

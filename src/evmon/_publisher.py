@@ -8,10 +8,10 @@ from typing import Any, Final
 
 from evmon._batch import Batch, all_sent, late, refused
 from evmon._clock import Clock, move_on_after
-from evmon._event_records import about_many
 from evmon._events import Event, decode_data, encode
 from evmon._handlers.registry import Route
 from evmon._history import History
+from evmon._log_fields import about_many
 from evmon._retry import Retrier
 from evmon._settings.configs import (
     DEFAULT_LIMITS,

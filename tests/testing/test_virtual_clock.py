@@ -4,6 +4,7 @@ import asyncio
 import time
 
 import pytest
+from tests.waiting import eventually
 
 from evmon import (
     ConfigError,
@@ -249,6 +250,7 @@ async def test_the_monitor_makes_up_for_missed_checks_by_one(clock, monkeypatch)
     async with EventBus(clock=clock, monitor=config) as bus:
         monkeypatch.setattr(bus.monitor, "check", lambda: checks.append(1))
         await clock.advance(YEAR)
+        await eventually(lambda: checks)  # a check runs in a thread
 
     assert [1] == checks
 

@@ -19,11 +19,11 @@ from evmon._clock import Clock, move_on_after
 from evmon._consumer.consumer import Consumer
 from evmon._discovery.cache import MetadataCache
 from evmon._discovery.discovery import Discovery
-from evmon._event_records import about_many
 from evmon._handlers.handlers import HandlerSpec
 from evmon._handlers.registry import Registry
 from evmon._history import History
 from evmon._http.exposition import Exposition, Routes
+from evmon._log_fields import about_many
 from evmon._monitor import Monitor
 from evmon._publisher import Publisher
 from evmon._retry import Retrier

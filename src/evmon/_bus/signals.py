@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any, Final
 
-from evmon._bus import allocations
+from evmon._bus import memory_tracing
 from evmon._bus.bounded_exit import BOUNDED_EXIT
 from evmon.errors import BusStateError
 
@@ -63,10 +63,10 @@ class Shutdown:
         self._signalled = False
         for number in SIGNALS:
             self._earlier[number] = signal.signal(number, self._on_signal)
-        allocations.listen()
+        memory_tracing.listen()
 
     def _give_back(self) -> None:
-        allocations.end()
+        memory_tracing.end()
         for number, handler in self._earlier.items():
             # None was set by something else than Python, and cannot be set again.
             signal.signal(number, signal.SIG_DFL if handler is None else handler)

@@ -7,7 +7,7 @@ from typing import Final
 
 from evmon._clock import Clock
 from evmon._consumer.work import Settlement
-from evmon._event_records import about, about_many
+from evmon._log_fields import about, about_many
 from evmon._settings.retry_policy import RetryPolicy
 from evmon._telemetry.recorders import ConsumeRecorder
 from evmon._transports.base import DeadLetter, Received, Transport

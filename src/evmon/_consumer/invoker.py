@@ -11,9 +11,9 @@ from evmon._clock import Clock, Timer
 from evmon._consumer.cancellation import forget_cancellation
 from evmon._consumer.clean_context import call_in_context
 from evmon._consumer.work import Work
-from evmon._event_records import Subject, about, about_many
 from evmon._events import FIRST_DELIVERY, Delivery
 from evmon._handlers.handlers import Handler
+from evmon._log_fields import Subject, about, about_many
 from evmon._threads import Threads
 
 _log = logging.getLogger("evmon.consumer")

@@ -19,9 +19,9 @@ from evmon._consumer.in_flight import InFlight
 from evmon._consumer.invoker import Called, Invoker, subject_of
 from evmon._consumer.tasks import Tasks
 from evmon._consumer.work import Call, Work
-from evmon._event_records import about, about_many
 from evmon._failpoints import ON, reach
 from evmon._history import History
+from evmon._log_fields import about, about_many
 from evmon._retry import Retrier
 from evmon._settings.configs import ConsumerConfig
 from evmon._telemetry.labels import ErrorTypes

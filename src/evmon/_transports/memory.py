@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
 from evmon._clock import SYSTEM_CLOCK, Clock, Timer
-from evmon._event_records import about_many
+from evmon._log_fields import about_many
 from evmon._telemetry.transport_recorder import (
     ServiceStats,
     StreamStats,

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Sequence
 
-from evmon._event_records import about_many
+from evmon._log_fields import about_many
 from evmon._transports.redis import scripts
 from evmon._transports.redis.connections import Command
 from evmon._transports.redis.consumer import Consumer

@@ -13,7 +13,6 @@ from evmon._transports.base import DeadLetter, Received
 from evmon._transports.dead_letters import UNREADABLE, NotReplayedError
 from evmon._transports.redis import scripts
 from evmon._transports.redis.batch_size import BatchSize
-from evmon._transports.redis.command_client import command_client
 from evmon._transports.redis.entries import (
     DEAD_PREFIX,
     EVENT,
@@ -28,6 +27,7 @@ from evmon._transports.redis.entries import (
 from evmon._transports.redis.errors import BrokenError, ReadOnlyError
 from evmon._transports.redis.held import Origin
 from evmon._transports.redis.keys import Keys
+from evmon._transports.redis.standalone_client import standalone_client
 from evmon.errors import TransportError
 
 VERSION: Final = "1"
@@ -107,7 +107,7 @@ class DeadLetterQueue:
 
     def __init__(self, url: str, service: str, config: RedisConfig) -> None:
         self._keys = Keys(service)
-        self._client, self._primary = command_client(url, service, config)
+        self._client, self._primary = standalone_client(url, service, config)
 
     async def close(self) -> None:
         """Disconnect."""

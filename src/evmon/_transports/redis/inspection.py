@@ -2,7 +2,6 @@
 
 from evmon._settings.configs import RedisConfig
 from evmon._transports.factory import Inspection
-from evmon._transports.redis.command_client import command_client
 from evmon._transports.redis.errors import BrokenError
 from evmon._transports.redis.permissions import describe, missing_permissions
 from evmon._transports.redis.server_check import (
@@ -11,6 +10,7 @@ from evmon._transports.redis.server_check import (
     risks_of,
     too_old,
 )
+from evmon._transports.redis.standalone_client import standalone_client
 from evmon.errors import TransportError
 
 
@@ -26,7 +26,7 @@ async def inspect(url: str, service: str, config: RedisConfig) -> Inspection:
         ConfigError: the URL is invalid.
         TransportError: the server cannot be reached.
     """
-    client, primary = command_client(url, service, config)
+    client, primary = standalone_client(url, service, config)
     try:
         missing = describe(await missing_permissions(client, service), service)
         try:

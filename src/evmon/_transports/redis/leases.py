@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
-from evmon._event_records import about, about_many
+from evmon._log_fields import about, about_many
 from evmon._transports.base import Received
 from evmon._transports.redis import scripts
 from evmon._transports.redis.client import Client

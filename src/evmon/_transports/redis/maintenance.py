@@ -3,7 +3,7 @@
 import logging
 from typing import Final
 
-from evmon._event_records import about_many
+from evmon._log_fields import about_many
 from evmon._telemetry.transport_recorder import ServiceStats, StreamStats
 from evmon._transports.redis import scripts
 from evmon._transports.redis.client import Client

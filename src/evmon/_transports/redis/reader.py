@@ -4,8 +4,8 @@ import logging
 from collections.abc import Sequence
 from typing import Any, Final
 
-from evmon._event_records import about_many
 from evmon._failpoints import ON, reach
+from evmon._log_fields import about_many
 from evmon._transports.base import Received
 from evmon._transports.redis import scripts
 from evmon._transports.redis.acks import Acks

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
-from evmon._event_records import about
+from evmon._log_fields import about
 from evmon._transports.redis.keys import Keys
 
 MAX_REPORTED: Final = 100

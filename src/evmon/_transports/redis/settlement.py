@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from evmon._event_records import about
 from evmon._failpoints import ON, reach
+from evmon._log_fields import about
 from evmon._transports.base import DeadLetter, Outcome, Received, Redelivery
 from evmon._transports.redis import scripts
 from evmon._transports.redis.client import Client

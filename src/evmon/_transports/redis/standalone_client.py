@@ -12,7 +12,7 @@ from evmon._transports.redis.primary import Primary
 from evmon._transports.redis.topology import primary_of
 
 
-def command_client(
+def standalone_client(
     url: str, service: str, config: RedisConfig
 ) -> tuple[Client, Primary]:
     """A client of a service's server, and its primary; close both, in this order.

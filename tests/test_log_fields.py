@@ -10,8 +10,8 @@ import pytest
 
 import evmon
 from evmon import Event, EventBus, Reject, RetryPolicy, event_handler
-from evmon._event_records import FIELDS, MANY_FIELDS, MAX_IDS, about, about_many
 from evmon._events import encode
+from evmon._log_fields import FIELDS, MANY_FIELDS, MAX_IDS, about, about_many
 from evmon._transports.base import Received
 from evmon.testing import make_event, settled
 
