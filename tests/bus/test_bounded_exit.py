@@ -13,7 +13,8 @@ import pytest
 from tests.waiting import eventually
 
 from evmon import EventBus
-from evmon._bus.bounded_exit import EXIT_GRACE
+from evmon._bus import bounded_exit
+from evmon._bus.bounded_exit import EXIT_GRACE, Draining
 from evmon._cli.app import run_command
 from evmon.errors import EXIT_UNFINISHED
 
@@ -293,3 +294,21 @@ def test_a_bus_within_an_application_returns_and_leaves_the_handler_behind(handl
     assert "stopped\n" in process.output
     assert NAMED[handler] in process.errors
     assert 10 > process.took
+
+
+async def test_a_later_service_does_not_make_an_abandoned_handler_forgotten(
+    monkeypatch,
+):
+    ended = []
+    monkeypatch.setattr(bounded_exit, "EXIT_GRACE", 0.3)
+    monkeypatch.setattr(bounded_exit, "_report", lambda _: None)
+    monkeypatch.setattr(bounded_exit.os, "_exit", ended.append)
+    process = bounded_exit.BoundedExit()
+
+    with process.watch(Draining(0.0, lambda: ["shop.h"])):
+        pass
+    with process.watch(Draining(0.0)):
+        pass
+    await eventually(lambda: ended)
+
+    assert [EXIT_UNFINISHED] == ended

@@ -1,4 +1,4 @@
-"""The end of a process: within a bound, whatever its threads and event loops do."""
+"""Forces the process to exit in time if handlers, threads or event loops hang."""
 
 import logging
 import os
@@ -17,20 +17,22 @@ from evmon._text import one_line
 from evmon.errors import EXIT_UNFINISHED
 
 EXIT_GRACE: Final = 4.0
-"""Seconds after the drain timeout at which such a process is ended."""
+"""Seconds after the drain timeout at which the process is forced to exit."""
 
-_FLUSH_WITHIN: Final = 2.0
+_REPORT_WITHIN: Final = 2.0
+"""Seconds for the last log record and for flushing, before the process ends."""
 
 _log = logging.getLogger("evmon.bus")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Draining:
-    """What the end of a service depends on.
+    """How long a service may drain, and what still runs in it.
 
     Attributes:
         timeout: seconds that its handlers have to finish.
-        unfinished: names of handlers and providers that run; called in any thread.
+        unfinished: function that returns the names of handlers and providers that still
+            run; called in any thread. By default nothing does.
     """
 
     timeout: float = ConsumerConfig().drain_timeout
@@ -38,7 +40,7 @@ class Draining:
 
 
 class BoundedExit:
-    """Ends the process with `EXIT_UNFINISHED` if its services do not let it end.
+    """Ends the process with `EXIT_UNFINISHED` if its services do not stop in time.
 
     A thread that never returns, or a coroutine that swallows its cancellation, would
     otherwise keep the interpreter waiting for ever.
@@ -48,17 +50,14 @@ class BoundedExit:
         self.forget()
 
     def forget(self) -> None:
-        """Forget the services: those of the parent, after a fork."""
+        """Forget all services; called after a fork, in the child."""
         self._serving: list[Draining] = []
-        self._left: list[Draining] = []
+        self._abandoned: list[Draining] = []
         self._timer: _Timer | None = None
 
     @contextmanager
-    def of(self, service: Draining) -> Iterator[None]:
-        """While a service runs, `begin` bounds its end.
-
-        Afterwards the process is still ended if a handler of the service goes on.
-        """
+    def watch(self, service: Draining) -> Iterator[None]:
+        """Watch a service; if handlers still run at its end, the countdown starts."""
         if not self._serving:
             self._cancel()
             self._timer = _Timer(self._expired)
@@ -67,53 +66,55 @@ class BoundedExit:
             yield
         finally:
             self._serving.remove(service)
-            if service.unfinished():
-                self._left.append(service)
-            if not self._serving and not self._left:
+            ended = (*self._abandoned, service)
+            self._abandoned = [other for other in ended if other.unfinished()]
+            if not self._serving and not self._abandoned:
                 self._cancel()
             elif not self._serving:
-                self.begin()
+                self.start_countdown()
 
-    def begin(self) -> None:
-        """End the process after the longest drain timeout; for signal handlers too."""
+    def start_countdown(self) -> None:
+        """Start the countdown: the longest drain timeout and `EXIT_GRACE`.
+
+        It may be called by a signal handler; without a service it has no effect.
+        """
         if self._timer is not None:
             longest = max((service.timeout for service in self._serving), default=0.0)
             self._timer.start(longest + EXIT_GRACE)
 
     def _cancel(self) -> None:
-        self._left.clear()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
     def _expired(self) -> None:
-        """End the process, unless what was left behind has ended meanwhile."""
-        services = [*self._serving, *self._left]
+        """End the process, unless no service is left and no handler still runs."""
+        services = [*self._serving, *self._abandoned]
         names = [name for service in services for name in service.unfinished()]
         if not names and not self._serving:
             return
-        # Logging may wait for a lock that a thread holds, and streams for their reader.
-        speaking = threading.Thread(target=_last_words, args=(names,), daemon=True)
-        speaking.start()
-        speaking.join(_FLUSH_WITHIN)
+        # In a thread: logging may wait for a lock, and flushing for the reader of a pipe.
+        reporter = threading.Thread(target=_report, args=(names,), daemon=True)
+        reporter.start()
+        reporter.join(_REPORT_WITHIN)
         os._exit(EXIT_UNFINISHED)
 
 
 class _Timer:
-    """Calls a function in a thread at a deadline, which is set once."""
+    """Calls a function in a thread at a deadline, which can only be brought forward."""
 
     def __init__(self, expired: Callable[[], None]) -> None:
         self._expired = expired
-        # Unlike an Event, its `put` may interrupt itself: signal handlers use it.
+        # Its `put` is reentrant, so a signal handler can call it; `Event.set` is not.
         self._deadlines: queue.SimpleQueue[float | None] = queue.SimpleQueue()
         threading.Thread(target=self._wait, name="evmon-exit", daemon=True).start()
 
     def start(self, seconds: float) -> None:
-        """Set the deadline, if it is not set."""
+        """Set the deadline, or bring it forward; a later one has no effect."""
         self._deadlines.put(time.monotonic() + seconds)
 
     def cancel(self) -> None:
-        """End the thread."""
+        """Stop the timer."""
         self._deadlines.put(None)
 
     def _wait(self) -> None:
@@ -130,21 +131,21 @@ class _Timer:
             deadline = None if other is None else min(deadline, other)
 
 
-def _last_words(names: Sequence[str]) -> None:
+def _report(names: Sequence[str]) -> None:
     _log.critical(
-        "the process ends with exit code %d: it did not stop within the drain timeout;"
-        " still running: %s",
+        "forcing the process to exit with code %d: it did not stop within the drain"
+        " timeout; still running: %s",
         EXIT_UNFINISHED,
         one_line(", ".join(sorted(set(names))) or "no handler"),
     )
-    flush_application_metrics(_FLUSH_WITHIN / 2)
+    flush_application_metrics(_REPORT_WITHIN / 2)
     logging.shutdown()
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
 
 
 BOUNDED_EXIT: Final = BoundedExit()
-"""The one of this process."""
+"""The instance of this process."""
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=BOUNDED_EXIT.forget)

@@ -51,7 +51,7 @@ def run_until_signal(service: Service, draining: Draining) -> None:
         service: service to run.
         draining: what its end depends on.
     """
-    with BOUNDED_EXIT.of(Draining(0.0)):
+    with BOUNDED_EXIT.watch(Draining(0.0)):
         # Outside of any `except`, which would become the context of handler errors.
         _runner()(_serve_and_end(service, draining))
 
@@ -69,7 +69,7 @@ async def _serve_and_end(service: Service, draining: Draining) -> None:
         await serve_until_signal(service, draining)
     finally:
         # The loop waits for all tasks when it is closed, also for those of handlers.
-        BOUNDED_EXIT.begin()
+        BOUNDED_EXIT.start_countdown()
 
 
 async def serve_until_signal(service: Service, draining: Draining = Draining()) -> None:
@@ -82,7 +82,7 @@ async def serve_until_signal(service: Service, draining: Draining = Draining()) 
     Raises:
         BusStateError: this is not the main thread.
     """
-    with BOUNDED_EXIT.of(draining), SHUTDOWN.requested() as stop:
+    with BOUNDED_EXIT.watch(draining), SHUTDOWN.requested() as stop:
         async with AsyncExitStack() as stack:
             # Handle signals during startup too: it may be waiting for a server.
             await _first(stack.enter_async_context(service), stop.wait())

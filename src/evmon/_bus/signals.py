@@ -75,7 +75,7 @@ class Shutdown:
         if self._signalled:
             os._exit(128 + number)
         self._signalled = True
-        BOUNDED_EXIT.begin()
+        BOUNDED_EXIT.start_countdown()
         for loop, stop in self._stops:
             loop.call_soon_threadsafe(stop.set)
 

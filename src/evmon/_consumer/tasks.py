@@ -5,16 +5,16 @@ from collections.abc import Coroutine
 from typing import Any, Final
 
 CLEAN_UP_WITHIN: Final = 1.0
-"""Seconds for a cancelled handler to clean up, before it is cancelled once more."""
+"""Seconds for a cancelled task to clean up, before it is cancelled a second time."""
 
 END_WITHIN: Final = 0.1
-"""Seconds for it to end then, before it is left behind."""
+"""Seconds for a task to end after its second cancellation, before it is abandoned."""
 
 
 class Tasks:
-    """Tasks outside of a task group, which would wait for all of them to end.
+    """Runs tasks without a task group, because a group waits until every task has ended.
 
-    A group also cancels a task that goes on again and again, as fast as it can.
+    A group of anyio would also cancel a task that ignores it in a busy loop.
     """
 
     def __init__(self) -> None:
@@ -26,22 +26,22 @@ class Tasks:
         """Start a task."""
         task = asyncio.create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._ended)
+        task.add_done_callback(self._on_done)
 
-    def _ended(self, task: "asyncio.Task[None]") -> None:
+    def _on_done(self, task: "asyncio.Task[None]") -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             self._error = error
             self._failed.set()
 
     async def raise_failure(self) -> None:
-        """Wait for a task to fail, and raise its error."""
+        """Wait for a task to fail, and raise its error; a cancelled task has not failed."""
         await self._failed.wait()
         assert self._error is not None  # noqa: S101 - for the type checker
         raise self._error
 
     async def end(self) -> None:
-        """Cancel all tasks, twice at most; one that goes on then is left behind."""
+        """Cancel all tasks, at most twice; a task that still runs then is abandoned."""
         for seconds in (CLEAN_UP_WITHIN, END_WITHIN):
             for task in self._tasks:
                 task.cancel()

@@ -11,7 +11,7 @@ from tests.waiting import eventually, let_tasks_run
 from evmon import RedisConfig, TransportError
 from evmon._transports.redis import dial
 from evmon._transports.redis.address import parse_address
-from evmon._transports.redis.primary import Primary, answers
+from evmon._transports.redis.primary import Primary, ask_all
 from evmon._transports.redis.sentinels import Opinion, _opinion
 
 ONE, OTHER = ("one", 1), ("other", 2)
@@ -75,13 +75,13 @@ async def test_a_primary_that_moves_to_where_it_is_keeps_its_connections(clock):
 async def test_a_primary_is_confirmed_after_the_interval(clock):
     primary = Primary(ListedServers(ONE, OTHER, check_interval=1), 5, clock)
     await primary.server()
-    assert not primary.is_unconfirmed
+    assert not primary.needs_check
     await clock.advance(1.1)
-    assert primary.is_unconfirmed
+    assert primary.needs_check
     await primary.confirm()
 
     assert OTHER == await primary.server()
-    assert (False, 1) == (primary.is_unconfirmed, primary.generation)
+    assert (False, 1) == (primary.needs_check, primary.generation)
 
 
 async def test_a_primary_that_nobody_confirms_stays_the_primary(clock):
@@ -92,7 +92,7 @@ async def test_a_primary_that_nobody_confirms_stays_the_primary(clock):
     await primary.confirm()
 
     assert ONE == await primary.server()
-    assert (False, 0) == (primary.is_unconfirmed, primary.generation)
+    assert (False, 0) == (primary.needs_check, primary.generation)
 
 
 async def test_concurrent_calls_confirm_the_primary_once(clock):
@@ -110,7 +110,7 @@ async def test_the_first_answers_suffice():
             await asyncio.Event().wait()
         return server
 
-    assert [ONE] == await answers(ask, [OTHER, ONE], 1, 5)
+    assert [ONE] == await ask_all(ask, [OTHER, ONE], 1, 5)
 
 
 async def test_late_answers_are_waited_for_a_moment():
@@ -121,7 +121,7 @@ async def test_late_answers_are_waited_for_a_moment():
             await late.wait()
         return server
 
-    asking = asyncio.create_task(answers(ask, [OTHER, ONE], 1, 5, grace=3))
+    asking = asyncio.create_task(ask_all(ask, [OTHER, ONE], 1, 5, grace=3))
     await let_tasks_run()
     late.set()
 
@@ -135,7 +135,7 @@ async def test_no_answer_is_an_error_that_names_the_reasons():
         raise RedisConnectionError("refused")
 
     with pytest.raises(RedisConnectionError) as caught:
-        await answers(ask, [ONE, OTHER], 2, 0.05)
+        await ask_all(ask, [ONE, OTHER], 2, 0.05)
 
     assert "one:1: refused; other:2: no answer within 0.05 s" == str(caught.value)
 

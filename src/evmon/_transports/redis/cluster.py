@@ -13,7 +13,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from evmon._clock import Clock
 from evmon._transports.redis.connections import Connections
 from evmon._transports.redis.dial import Dial, Server
-from evmon._transports.redis.primary import FixedServer, Primary, answers
+from evmon._transports.redis.primary import FixedServer, Primary, ask_all
 
 ASKED: Final = 3
 """Maximum number of nodes asked at once."""
@@ -50,7 +50,7 @@ class ClusterNodes:
         for start in range(0, len(others), ASKED):
             asked = others[start : start + ASKED]
             try:
-                owner, nodes = (await answers(self._ask, asked, 1, within))[0]
+                owner, nodes = (await ask_all(self._ask, asked, 1, within))[0]
             except RedisConnectionError as error:
                 problem = error
                 continue

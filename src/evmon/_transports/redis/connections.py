@@ -44,7 +44,7 @@ class Connections:
             redis.exceptions.RedisError: the connection failed.
             OSError: the connection failed.
         """
-        if self.primary.is_unconfirmed:
+        if self.primary.needs_check:
             await self.primary.confirm()
         await self._drop_outdated()
         generation = self.primary.generation

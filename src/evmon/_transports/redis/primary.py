@@ -1,4 +1,4 @@
-"""Which server is the primary: found when it is needed, and anew after it was lost."""
+"""Remembers which server is the primary; looks it up when it is lost or may have changed."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -15,31 +15,31 @@ _T = TypeVar("_T")
 
 
 class Finder(Protocol):
-    """Finds the primary."""
+    """Looks up the primary, for example by asking sentinels."""
 
     check_interval: float | None
-    """Seconds after which the primary is looked up again while it answers; None: never."""
+    """Seconds after which a primary that still answers is looked up again; None: never."""
 
     async def find(self, lost: Server | None, within: float) -> Server:
-        """The primary.
+        """Look up the primary.
 
         Args:
-            lost: primary whose connection broke last; None if none did.
-            within: seconds until those that have not answered are ignored.
+            lost: the primary that was lost last, which may be down; None if none was.
+            within: seconds after which no more answers are awaited.
 
         Raises:
-            redis.exceptions.ConnectionError: nobody that could be asked knows it.
+            redis.exceptions.ConnectionError: no server that was asked knows it.
         """
 
     async def close(self) -> None:
-        """Close the connections to those that are asked."""
+        """Close the connections to the servers that are asked."""
 
 
 class FixedServer:
     """The finder of a single server.
 
     Args:
-        server: the server; a Unix socket has none.
+        server: host and port; the default for a Unix socket.
     """
 
     check_interval: float | None = None
@@ -48,7 +48,7 @@ class FixedServer:
         self._server = server
 
     async def find(self, lost: Server | None, within: float) -> Server:  # noqa: ARG002
-        """The server."""
+        """Return the only server."""
         return self._server
 
     async def close(self) -> None:
@@ -56,11 +56,11 @@ class FixedServer:
 
 
 class Primary:
-    """The primary, shared by the connections of one transport.
+    """Keeps track of the primary for all connections of one transport.
 
     Args:
-        finder: finds it.
-        timeout: seconds within which it is to be found.
+        finder: looks up the primary.
+        timeout: maximum seconds of a look-up.
         clock: source of time.
     """
 
@@ -71,75 +71,77 @@ class Primary:
         self._lock = asyncio.Lock()
         self._server: Server | None = None
         self._lost: Server | None = None
-        self._looked_up = 0.0
+        self._looked_up_at = 0.0
         self.generation = 0
-        """Changes when connections made before must not be used any more."""
+        """Grows when the primary is lost or another one; older connections are outdated."""
 
     async def server(self) -> Server:
-        """The primary.
+        """Return the known primary; look it up if none is known.
 
         Raises:
-            redis.exceptions.ConnectionError: it cannot be found.
+            redis.exceptions.ConnectionError: the look-up failed.
         """
         async with self._lock:
             if self._server is None:
                 found = await self._finder.find(self._lost, self._timeout)
-                self._server = found
-                self._looked_up = self._clock.monotonic()
+                self._looked_up_at = self._clock.monotonic()
+                if self._server is None:  # not moved meanwhile
+                    self._server = found
             return self._server
 
     @property
-    def is_unconfirmed(self) -> bool:
-        """Whether the last look-up is so long ago that there may be another primary."""
+    def needs_check(self) -> bool:
+        """Whether the known primary must be looked up again before it is used."""
         interval = self._finder.check_interval
         return (
             interval is not None
             and self._server is not None
-            and self._clock.monotonic() - self._looked_up > interval
+            and self._clock.monotonic() - self._looked_up_at > interval
         )
 
     async def confirm(self, *, now: bool = False) -> None:
-        """Look up again, unless that was done a moment ago.
+        """Look up the known primary again if its check is due.
 
-        A primary that was cut off or frozen still answers when it is back, and loses what it
-        is sent. If nobody answers, the known one counts as the primary.
+        A former primary that was cut off or frozen may answer again after a failover; what
+        is written to it then is lost. If the look-up fails, the known one is kept.
 
         Args:
-            now: look up even if that was done a moment ago.
+            now: look it up even if its check is not due.
         """
         async with self._lock:
-            if self._server is None or not (now or self.is_unconfirmed):
+            if self._server is None or not (now or self.needs_check):
                 return
             within = min(self._timeout, self._finder.check_interval or self._timeout)
             try:
+                # It was not lost, so it is asked like any other server.
                 found = await self._finder.find(None, within)
             except FAILURES:
                 found = self._server
-            self._looked_up = self._clock.monotonic()
+            self._looked_up_at = self._clock.monotonic()
             self.move(found)
 
     def move(self, server: Server) -> None:
-        """Make another server the primary; nothing happens if it is already."""
+        """Make a server the primary; no effect if it is the primary already."""
         if server != self._server:
             self._server = server
             self.generation += 1
 
     def lose(self, generation: int) -> None:
-        """A connection broke, or its server turned out not to be the primary.
+        """Forget the primary: a connection to it broke, or it turned out not to be one.
 
         Args:
-            generation: that of the connection; nothing happens if it is not the current one.
+            generation: generation of the connection; no effect if it is not the current one.
         """
         if generation == self.generation:
             self._lost, self._server = self._server, None
             self.generation += 1
 
     async def close(self) -> None:
-        """Close the connections to those that are asked."""
+        """Close the connections of the finder."""
         await self._finder.close()
 
 
-async def answers(
+async def ask_all(
     ask: Callable[[Server], Awaitable[_T]],
     servers: Sequence[Server],
     enough: int,
@@ -150,11 +152,11 @@ async def answers(
     """Ask several servers at once, and return the answers.
 
     Args:
-        ask: asks one; what it raises counts as no answer.
+        ask: asks one server; a failure of the connection counts as no answer.
         servers: servers to ask.
-        enough: number of answers after which the others are ignored.
-        within: seconds after which they are ignored as well.
-        grace: seconds to wait for the others when there are enough answers.
+        enough: number of answers that suffice.
+        within: seconds after which no more answers are awaited.
+        grace: seconds to wait for more answers after that number.
 
     Raises:
         redis.exceptions.ConnectionError: none answered.
@@ -176,7 +178,7 @@ async def answers(
             for server in servers:
                 tasks.start_soon(ask_one, server)
     if not found:
-        silent = f"no answer within {within:g} s"
-        said = (f"{h}:{p}: {errors.get((h, p), silent)}" for h, p in servers)
-        raise RedisConnectionError("; ".join(said))
+        no_answer = f"no answer within {within:g} s"
+        reasons = (f"{h}:{p}: {errors.get((h, p), no_answer)}" for h, p in servers)
+        raise RedisConnectionError("; ".join(reasons))
     return found

@@ -9,7 +9,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from evmon._clock import Clock
 from evmon._transports.redis.connections import Connections
 from evmon._transports.redis.dial import Dial, Server
-from evmon._transports.redis.primary import FixedServer, Primary, answers
+from evmon._transports.redis.primary import FixedServer, Primary, ask_all
 
 CHECK_INTERVAL: Final = 1.0
 """Seconds after which the sentinels are asked again before the next command."""
@@ -59,7 +59,7 @@ class Sentinels:
     async def find(self, lost: Server | None, within: float) -> Server:  # noqa: ARG002
         """The primary, as those of the sentinels know it that were told last."""
         majority = len(self._connections) // 2 + 1
-        opinions = await answers(
+        opinions = await ask_all(
             *(self._ask, tuple(self._connections), majority, within), grace=GRACE
         )
         up = [opinion for opinion in opinions if not opinion.is_down]
